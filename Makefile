@@ -1,0 +1,43 @@
+# Both targets set everything up on a machine that has Python >= 3.10 and make.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters benchmarks -type f \
+	-not -path '*/__pycache__/*')
+
+.PHONY: demo test lint types tests clean
+
+demo: $(VENV)/.demo
+	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --boxes full --out demo-out
+	@echo "The picture is $(CURDIR)/demo-out/astronaut.jpg"
+
+test: lint types tests
+
+lint: $(VENV)/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+# From an empty folder: the rooms are mapped, so only the installed copy is whole.
+types: $(VENV)/.test
+	mkdir -p build/empty
+	cd build/empty && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p rtmpose_sdk
+
+tests: $(VENV)/.test
+	$(BIN)/pytest
+
+$(VENV)/bin/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
+	$(PIP) '.[cpu]'
+	$(PIP) --no-deps --force-reinstall .
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo constraints.txt
+	$(PIP) -c constraints.txt '.[cpu,export,eval,dev]'
+	$(PIP) --no-deps --force-reinstall .
+	touch $@
+
+clean:
+	rm -rf $(VENV) build dist demo-out *.egg-info

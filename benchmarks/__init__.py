@@ -1,0 +1,1 @@
+"""Latency and accuracy of the file that is deployed."""

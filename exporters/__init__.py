@@ -1,0 +1,1 @@
+"""Checkpoint → artifact → proof that the artifact gives the same keypoints."""

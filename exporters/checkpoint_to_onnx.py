@@ -1,0 +1,108 @@
+"""One published checkpoint in, one verified ONNX artifact out."""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
+from rtmpose_sdk.exporters.verify import Verification, verify
+from rtmpose_sdk.runtimes import open_runtime
+
+InputKind = Literal["image", "tensor"]
+Storage = Literal["fp32", "fp16"]
+
+IMAGENET_MEAN_RGB = (123.675, 116.28, 103.53)
+IMAGENET_STD_RGB = (58.395, 57.12, 57.375)
+"""What the published RTMPose (RGB) and RTMDet (the same values, as BGR) were trained with."""
+
+
+def new_card(
+    name: str,
+    input_size: tuple[int, int],
+    keypoint_set: str = "",
+    input_kind: InputKind = "image",
+    nms: bool = False,
+) -> ModelCard:
+    """The card of a network of the RTMPose or RTMDet family before anything is measured."""
+    detect = name.startswith("rtmdet")
+    common = {
+        "name": name,
+        "input_size": input_size,
+        "input_layout": "nhwc" if input_kind == "image" else "nchw",
+        "input_dtype": "uint8" if input_kind == "image" else "float32",
+    }
+    if detect:
+        return ModelCard(
+            **common,  # type: ignore[arg-type]
+            task="detect",
+            decoder="boxes_nms" if nms else "boxes",
+            color_order="bgr",
+            mean=IMAGENET_MEAN_RGB[::-1],
+            std=IMAGENET_STD_RGB[::-1],
+        )
+    return ModelCard(
+        **common,  # type: ignore[arg-type]
+        task="pose",
+        decoder="simcc",
+        color_order="rgb",
+        mean=IMAGENET_MEAN_RGB,
+        std=IMAGENET_STD_RGB,
+        keypoint_set=keypoint_set,
+    )
+
+
+def export(
+    network: nn.Module,
+    card: ModelCard,
+    out: Path,
+    crops: NDArray[np.uint8],
+    storage: Storage = "fp32",
+) -> Verification:
+    """Export, verify against the PyTorch model, write the artifact with the figures in its card.
+
+    An artifact that fails is written all the same, marked `verified: false`, for a look at it.
+
+    Args:
+        network: the model with its weights.
+        card: what the artifact is to be, see `new_card`.
+        out: the `.onnx` file.
+        crops: real crops to verify with, (N,h,w,3) uint8 BGR.
+        storage: how weights are stored; the arithmetic is fp32.
+    """
+    model = build_onnx(network, card, half_storage=storage == "fp16")
+    with tempfile.TemporaryDirectory() as folder:
+        trial = Path(folder) / out.name
+        save_onnx(model, card, trial)
+        with open_runtime(trial) as runtime:
+            found = verify(
+                network, runtime, card, crops, "fp32" if storage == "fp32" else "fp16-storage"
+            )
+            engine = runtime.engine
+    save_onnx(model, replace(card, verification={**found.as_dict(), "engine": engine}), out)
+    return found
+
+
+def describe_weights(card: ModelCard, weights: Path, license_name: str, notes: str) -> ModelCard:
+    """The card with the weights' origin: file name, sha256, licence."""
+    return replace(
+        card,
+        weights_source=weights.name,
+        weights_sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
+        license=license_name,
+        notes=notes,
+    )
+
+
+def with_accuracy(card: ModelCard, accuracy: Mapping[str, float]) -> ModelCard:
+    """The card with measured figures."""
+    return replace(card, accuracy=dict(accuracy))

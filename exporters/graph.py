@@ -1,0 +1,69 @@
+"""What stands around the network in an artifact's graph: picture input before it, box decode after it."""
+
+from __future__ import annotations
+
+from typing import cast
+
+import torch
+from torch import Tensor, nn
+
+from rtmpose_sdk.card import ModelCard
+
+
+class ImageInput(nn.Module):
+    """(N,h,w,3) uint8 BGR → network: layout, colour order and normalisation inside the graph."""
+
+    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.network = network
+        self.to_rgb = card.color_order == "rgb"
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1))
+        self.register_buffer("scale", 1 / torch.tensor(card.std).view(1, 3, 1, 1))
+
+    def forward(self, image: Tensor) -> tuple[Tensor, ...]:
+        """Raw outputs of the network for (N,h,w,3) uint8 BGR."""
+        tensor = image.permute(0, 3, 1, 2).float()
+        if self.to_rgb:
+            tensor = torch.cat([tensor[:, 2:3], tensor[:, 1:2], tensor[:, 0:1]], dim=1)
+        return cast("tuple[Tensor, ...]", self.network((tensor - self.mean) * self.scale))
+
+
+class DecodedBoxes(nn.Module):
+    """RTMDet's levels → boxes (N,A,4) xyxy px of the input and scores (N,A).
+
+    A point of the grid stands at (column, row) * stride, with no offset (MMDetection's RTMDet).
+    """
+
+    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+        super().__init__()
+        self.network = network
+        width, height = card.input_size
+        points = []
+        for stride in card.strides:
+            y, x = torch.meshgrid(
+                torch.arange(height // stride) * stride,
+                torch.arange(width // stride) * stride,
+                indexing="ij",
+            )
+            points.append(torch.stack([x, y], dim=-1).reshape(-1, 2))
+        self.points: Tensor
+        self.register_buffer("points", torch.cat(points).float())
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        """Boxes and scores for the network's input."""
+        levels = self.network(image)
+        half = len(levels) // 2
+        scores = torch.cat([level.flatten(2) for level in levels[:half]], dim=2).sigmoid().amax(dim=1)
+        distances = torch.cat([level.flatten(2) for level in levels[half:]], dim=2).transpose(1, 2)
+        boxes = torch.cat([self.points - distances[..., :2], self.points + distances[..., 2:]], dim=2)
+        return boxes, scores
+
+
+def in_graph(network: nn.Module, card: ModelCard) -> nn.Module:
+    """The network with everything around it that the card says is in the graph."""
+    module = ImageInput(network, card) if card.takes_image else network
+    if card.task == "detect":
+        module = DecodedBoxes(module, card)
+    return module.eval()

@@ -1,0 +1,58 @@
+"""Which network does a checkpoint hold, and with which keypoints?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_names
+from rtmpose_sdk.models import (
+    DetectModel,
+    PoseModel,
+    build_model,
+    identify,
+    load_state_dict,
+    read_checkpoint,
+)
+
+
+def open_network(
+    weights: Path,
+    name: str | None = None,
+    keypoint_set: str | None = None,
+    input_size: tuple[int, int] | None = None,
+) -> tuple[PoseModel | DetectModel, str]:
+    """Build the network that a checkpoint holds and load it; what is not given is read from it.
+
+    Args:
+        weights: a checkpoint in the published layout.
+        name: "rtmpose-t", ...
+        keypoint_set: name of a keypoint set.
+        input_size: (width, height) px.
+
+    Returns:
+        The network, ready for inference, and its keypoint set's name ("" for a detector).
+
+    Raises:
+        CheckpointError: unreadable, unsafe, or of another size than what was asked for.
+        InputError: the keypoint set cannot be told from the weights.
+    """
+    state = read_checkpoint(weights)
+    found = identify(state)
+    name = name or found.name
+    size = input_size or found.input_size
+    if name.startswith("rtmdet"):
+        detector = build_model(name, input_size=size)
+        load_state_dict(detector, state, weights)
+        return detector.eval(), ""
+    if keypoint_set is None:
+        fitting = [s for s in keypoint_set_names() if len(get_keypoint_set(s)) == found.keypoints]
+        if not fitting:
+            raise InputError(
+                f"{weights}: has {found.keypoints} keypoints, which no known keypoint set has; known "
+                f"sets: {', '.join(keypoint_set_names())}"
+            )
+        keypoint_set = fitting[0]  # people before animals where two sets have as many keypoints
+    network = build_model(name, keypoint_set=keypoint_set, input_size=size)
+    load_state_dict(network, state, weights)
+    return network.eval(), keypoint_set

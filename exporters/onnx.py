@@ -1,0 +1,157 @@
+"""PyTorch model → one ONNX file of plain operators, dynamic batch, the card inside."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxslim
+import torch
+from onnx import TensorProto, helper, numpy_helper
+from torch import nn
+
+from rtmpose_sdk._version import __version__
+from rtmpose_sdk.card import CARD_KEY, ModelCard
+from rtmpose_sdk.exporters.graph import in_graph
+from rtmpose_sdk.images import write_bytes
+
+OPSET = 18
+"""The lowest that torch's exporter writes without converting; every engine of ours reads it."""
+_SMALL_TENSOR = 256
+"""Tensors with fewer values stay fp32 in half storage: they hold scales, and weigh nothing."""
+
+
+def build_onnx(network: nn.Module, card: ModelCard, half_storage: bool = False) -> onnx.ModelProto:
+    """The artifact's graph, simplified, without the card.
+
+    Args:
+        network: the PyTorch model, with its weights.
+        card: says what belongs into the graph (input kind, decode, NMS).
+        half_storage: weights are stored as fp16 and cast on load; the arithmetic stays fp32.
+    """
+    width, height = card.input_size
+    module = in_graph(network, card)
+    if card.takes_image:
+        name, example = "image", torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    else:
+        name, example = "input", torch.zeros(2, 3, height, width)
+    outputs = ["simcc_x", "simcc_y"] if card.task == "pose" else ["boxes", "scores"]
+    with _quiet():
+        program = torch.onnx.export(
+            module,
+            (example,),
+            input_names=[name],
+            output_names=outputs,
+            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            opset_version=OPSET,
+            dynamo=True,
+            external_data=False,
+        )
+        assert program is not None
+        model: onnx.ModelProto = onnxslim.slim(program.model_proto)
+    if card.decoder == "boxes_nms":
+        _append_nms(model, card)
+    if half_storage:
+        _store_half(model)
+    model.producer_name, model.producer_version = "rtmpose-sdk", __version__
+    del model.metadata_props[:]
+    for node in model.graph.node:  # the exporter's traces: stack frames with paths of this machine
+        del node.metadata_props[:]
+        node.doc_string = ""
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        del value.metadata_props[:]
+    onnx.checker.check_model(model)
+    return model
+
+
+def save_onnx(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
+    """Write the graph with its card; nothing half-written is left under the final name.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    stamped = onnx.ModelProto()
+    stamped.CopyFrom(model)
+    helper.set_model_props(stamped, {CARD_KEY: card.to_json()})
+    write_bytes(path, stamped.SerializeToString())
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """torch's exporter prints progress and warns about its own internals."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            logger.setLevel(level)
+
+
+def _append_nms(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Standard NonMaxSuppression behind `boxes` (N,A,4) and `scores` (N,A).
+
+    The outputs become `boxes` (M,4), `scores` (M,) and `batch_index` (M,), of all pictures together.
+    """
+    graph = model.graph
+    rename = {"boxes": "all_boxes", "scores": "all_scores"}
+    for node in graph.node:
+        for names in (node.input, node.output):
+            for i, old in enumerate(names):
+                names[i] = rename.get(old, old)
+    constants = {
+        "nms_axis_class": np.array([1], np.int64),
+        "nms_max": np.array([card.max_detections], np.int64),
+        "nms_iou": np.array([card.nms_iou_threshold], np.float32),
+        "nms_score": np.array([card.score_threshold], np.float32),
+        "nms_columns": np.array([0, 2], np.int64),
+        "nms_column_batch": np.array(0, np.int64),
+    }
+    graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in constants.items())
+    make = helper.make_node
+    graph.node.extend(
+        [
+            make("Unsqueeze", ["all_scores", "nms_axis_class"], ["class_scores"]),
+            make(
+                "NonMaxSuppression",
+                ["all_boxes", "class_scores", "nms_max", "nms_iou", "nms_score"],
+                ["selected"],
+            ),
+            make("Gather", ["selected", "nms_columns"], ["selected_rows"], axis=1),
+            make("GatherND", ["all_boxes", "selected_rows"], ["boxes"]),
+            make("GatherND", ["all_scores", "selected_rows"], ["scores"]),
+            make("Gather", ["selected", "nms_column_batch"], ["batch_index"], axis=1),
+        ]
+    )
+    del graph.output[:]
+    graph.output.extend(
+        [
+            helper.make_tensor_value_info("boxes", TensorProto.FLOAT, ["detections", 4]),
+            helper.make_tensor_value_info("scores", TensorProto.FLOAT, ["detections"]),
+            helper.make_tensor_value_info("batch_index", TensorProto.INT64, ["detections"]),
+        ]
+    )
+
+
+def _store_half(model: onnx.ModelProto) -> None:
+    """Store big fp32 weights as fp16 behind a Cast, which engines fold when they load the file."""
+    graph = model.graph
+    casts = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.dtype != np.float32 or values.size < _SMALL_TENSOR:
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.half"))
+        casts.append(helper.make_node("Cast", [f"{name}.half"], [name], to=TensorProto.FLOAT))
+    nodes = [*casts, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)

@@ -1,0 +1,27 @@
+"""RTMPose on real devices: export, run, measure. Loads numpy and OpenCV, no engine and no torch."""
+
+from rtmpose_sdk._version import __version__
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.errors import RTMPoseError
+from rtmpose_sdk.images import read_image
+from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
+from rtmpose_sdk.pipeline import Pipeline
+from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.results import Detections, PoseResult
+
+
+
+__all__ = [
+    "Detections",
+    "Detector",
+    "KeypointSet",
+    "ModelCard",
+    "Pipeline",
+    "PoseResult",
+    "Predictor",
+    "RTMPoseError",
+    "__version__",
+    "get_keypoint_set",
+    "read_image",
+]

@@ -1,0 +1,166 @@
+"""What must be known to run a model and to trust it: the ModelCard that travels inside the artifact."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal, get_args
+
+from rtmpose_sdk.errors import CardError
+
+CARD_VERSION = 1
+CARD_KEY = "rtmpose_card"
+"""Name of the metadata entry that holds the card's JSON (ONNX metadata, OpenVINO rt_info)."""
+
+Task = Literal["pose", "detect"]
+ColorOrder = Literal["rgb", "bgr"]
+Layout = Literal["nhwc", "nchw"]
+Decoder = Literal["simcc", "boxes", "boxes_nms", "mmdeploy_dets"]
+"""How outputs are read.
+
+simcc: `simcc_x` (N,K,bins_x), `simcc_y` (N,K,bins_y). boxes: `boxes` (N,A,4) xyxy px of the network
+input and `scores` (N,A), NMS outside. boxes_nms: `boxes` (M,4), `scores` (M,), `batch_index` (M,),
+NMS done in the graph. mmdeploy_dets: MMDeploy's `dets` (N,M,5) and `labels` (N,M), NMS done.
+"""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything that is needed to run a model and to trust it, and nothing the caller has to know.
+
+    Attributes:
+        name: the network, for example "rtmpose-t".
+        task: "pose" or "detect".
+        input_size: (width, height) of the network input in px.
+        decoder: how the outputs are read, see `Decoder`.
+        color_order: order of the channels that the network was trained on.
+        mean, std: per channel in that order, in 0-255 units.
+        input_layout, input_dtype: what the artifact takes. ("nhwc", "uint8") is a BGR picture as
+            OpenCV gives it: colour order and normalisation are inside the graph. ("nchw", "float32")
+            is a normalised tensor in `color_order`.
+        precision: precision of the arithmetic in the graph.
+        keypoint_set: name of the keypoint set (pose), else "".
+        bbox_padding: factor by which a box grows before it is cropped (pose; MMPose 1.25).
+        simcc_split_ratio: SimCC bins per input pixel (paper section 3.1; released models 2).
+        score_threshold, nms_iou_threshold, max_detections: detector defaults.
+        strides: detector strides in px.
+        pad_value: letterbox fill, grey level (detect).
+        weights_sha256, weights_source: the weights' file hash and where it came from.
+        license: SPDX name, or "unknown".
+        accuracy: measured figures, free-form ("coco_val_dev AP (ground-truth boxes)": 0.252).
+        verification: what the exporter measured against the PyTorch model, and `verified`.
+        notes: a sentence for the person who finds this file.
+    """
+
+    name: str
+    task: Task
+    input_size: tuple[int, int]
+    decoder: Decoder
+    color_order: ColorOrder
+    mean: tuple[float, float, float]
+    std: tuple[float, float, float]
+    input_layout: Layout
+    input_dtype: Literal["uint8", "float32"]
+    precision: str = "fp32"
+    keypoint_set: str = ""
+    bbox_padding: float = 1.25
+    simcc_split_ratio: float = 2.0
+    score_threshold: float = 0.05
+    nms_iou_threshold: float = 0.6
+    max_detections: int = 100
+    strides: tuple[int, ...] = (8, 16, 32)
+    pad_value: int = 114
+    weights_sha256: str = ""
+    weights_source: str = ""
+    license: str = "unknown"
+    accuracy: Mapping[str, float] = field(default_factory=dict)
+    verification: Mapping[str, Any] = field(default_factory=dict)
+    notes: str = ""
+    version: int = CARD_VERSION
+
+    def __post_init__(self) -> None:
+        self._check("task", self.task, get_args(Task))
+        self._check("decoder", self.decoder, get_args(Decoder))
+        self._check("color_order", self.color_order, get_args(ColorOrder))
+        if (self.input_layout, self.input_dtype) not in (("nhwc", "uint8"), ("nchw", "float32")):
+            raise CardError(
+                f"card of '{self.name}': input {self.input_layout}/{self.input_dtype} is not known; "
+                "expected nhwc/uint8 (a BGR picture) or nchw/float32 (a normalised tensor)"
+            )
+        if (self.task == "pose") != (self.decoder == "simcc"):
+            raise CardError(
+                f"card of '{self.name}': decoder '{self.decoder}' does not belong to task '{self.task}'"
+            )
+        if self.task == "pose" and not self.keypoint_set:
+            raise CardError(f"card of '{self.name}': a pose model needs a keypoint_set")
+        if len(self.input_size) != 2 or min(self.input_size) < 1:
+            raise CardError(
+                f"card of '{self.name}': input_size {self.input_size} is not (width, height) in px"
+            )
+        if any(len(v) != 3 or not all(map(math.isfinite, v)) for v in (self.mean, self.std)):
+            raise CardError(f"card of '{self.name}': mean and std take three finite numbers each")
+        if min(self.std) <= 0 or self.bbox_padding <= 0 or self.simcc_split_ratio <= 0:
+            raise CardError(
+                f"card of '{self.name}': std, bbox_padding and simcc_split_ratio must be positive"
+            )
+
+    def _check(self, key: str, value: str, known: tuple[str, ...]) -> None:
+        if value not in known:
+            raise CardError(
+                f"card of '{self.name}': {key} '{value}' is not one of {', '.join(known)}"
+            )
+
+    @property
+    def takes_image(self) -> bool:
+        """True where the artifact takes uint8 BGR pictures, False where it takes a float tensor."""
+        return self.input_dtype == "uint8"
+
+    def to_json(self) -> str:
+        """The card as one JSON object."""
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, origin: str) -> ModelCard:
+        """Read a card.
+
+        Args:
+            text: JSON as `to_json` writes it.
+            origin: the file it came from, for the error messages.
+
+        Raises:
+            CardError: not a card, a field that is missing or unknown, or a later version.
+        """
+        try:
+            raw = json.loads(text)
+        except ValueError as error:
+            raise CardError(f"{origin}: its model card is not JSON ({error})") from None
+        if not isinstance(raw, dict):
+            raise CardError(f"{origin}: its model card is {type(raw).__name__}, expected an object")
+        version = raw.get("version")
+        if not isinstance(version, int) or version > CARD_VERSION:
+            raise CardError(
+                f"{origin}: its model card has version {version!r}, this SDK reads up to "
+                f"{CARD_VERSION}; update with: pip install -U rtmpose-sdk"
+            )
+        known = {f.name: f for f in dataclasses.fields(cls)}
+        unknown = sorted(set(raw) - set(known))
+        missing = sorted(
+            name
+            for name, f in known.items()
+            if name not in raw
+            and f.default is dataclasses.MISSING
+            and f.default_factory is dataclasses.MISSING
+        )
+        if unknown or missing:
+            raise CardError(
+                f"{origin}: its model card has unknown fields {unknown} and lacks {missing}; "
+                "export the model again with rtmpose-export"
+            )
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        try:
+            return cls(**values)
+        except TypeError as error:
+            raise CardError(f"{origin}: its model card has a field of a wrong type ({error})") from None

@@ -1,0 +1,32 @@
+"""The options that commands share, each said once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from rtmpose_sdk.errors import InputError
+
+Pose = Annotated[
+    str, typer.Option(help="Pose model: a name (see `rtmpose models`), an ONNX file, an SDK folder.")
+]
+DetectorOption = Annotated[
+    str | None, typer.Option("--detector", help="Detector: an ONNX file or an SDK folder.")
+]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, coreml, dml.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Threads of the engines; default: all allowed cores.")
+]
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """"192x256" → (192, 256), width first.
+
+    Raises:
+        InputError: not two positive numbers.
+    """
+    parts = text.lower().split("x")
+    if len(parts) != 2 or not all(p.isdigit() and int(p) for p in parts):
+        raise InputError(f"size '{text}'; expected WIDTHxHEIGHT in px, for example 192x256")
+    return int(parts[0]), int(parts[1])

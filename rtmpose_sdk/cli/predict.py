@@ -1,0 +1,142 @@
+"""`rtmpose predict`: pictures in, drawn pictures and one JSON out."""
+
+from __future__ import annotations
+
+import enum
+import glob
+import json
+import os
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads
+from rtmpose_sdk.cli.run import print_error
+from rtmpose_sdk.errors import ImageError, InputError, OutputError
+from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image, write_bytes, write_image
+from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
+from rtmpose_sdk.zoo import DEFAULT_POSE
+
+RESULTS_FILE = "results.json"
+
+
+class Boxes(str, enum.Enum):
+    """Where boxes come from."""
+
+    DETECT = "detect"
+    FULL = "full"
+
+
+def find_pictures(sources: list[str]) -> list[Path]:
+    """The pictures that files, folders and globs mean, in order, each once.
+
+    Raises:
+        InputError: a source that does not exist, or a folder or glob without pictures.
+    """
+    found: dict[Path, None] = {}
+    for source in sources:
+        path = Path(source)
+        if path.is_dir():
+            files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+            if not files:
+                raise InputError(
+                    f"{source}: no pictures in this folder; expected files ending in "
+                    f"{', '.join(IMAGE_SUFFIXES)}"
+                )
+        elif path.exists():
+            files = [path]
+        elif glob.has_magic(source):
+            files = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]
+            if not files:
+                raise InputError(f"{source}: no file fits this pattern")
+        else:
+            raise InputError(f"{source}: no such file or folder")
+        found.update(dict.fromkeys(files))
+    return list(found)
+
+
+def _targets(pictures: list[Path], out: Path) -> list[Path]:
+    """Where each drawn picture goes; the folders below the pictures' common folder are kept."""
+    root = Path(os.path.commonpath([p.resolve().parent for p in pictures]))
+    targets = [out / p.resolve().relative_to(root) for p in pictures]
+    for picture, target in zip(pictures, targets, strict=True):
+        if target.resolve() == picture.resolve():
+            raise OutputError(
+                f"{out}: the drawn pictures would overwrite the sources ({picture}); choose another --out"
+            )
+    return targets
+
+
+def _prepare(out: Path) -> None:
+    """Fail before the work, not after it."""
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{out}: cannot be made a folder for the results ({error.strerror})") from None
+    if not os.access(out, os.W_OK):
+        raise OutputError(f"{out}: no permission to write there")
+
+
+def predict(
+    source: Annotated[list[str], typer.Argument(help="Pictures, folders, globs.")],
+    pose: Pose = DEFAULT_POSE,
+    detector: DetectorOption = None,
+    out: Annotated[Path, typer.Option(help="Folder for drawn pictures and results.json.")] = Path("out"),
+    boxes: Annotated[
+        Boxes, typer.Option(help="detect: ask the detector; full: each picture is one person.")
+    ] = Boxes.DETECT,
+    device: DeviceOption = "cpu",
+    threads: Threads = None,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="Average with the mirrored crop; twice the time.")
+    ] = False,
+    detection_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Least score of a person box.")
+    ] = DEFAULT_DETECTION_THRESHOLD,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Keypoints below it are not drawn.")
+    ] = 0.3,
+) -> None:
+    """Find the keypoints of the people in pictures."""
+    if boxes is Boxes.DETECT and detector is None:
+        raise InputError(
+            "no detector: give --detector FILE, or --boxes full where each picture shows one person"
+        )
+    if boxes is Boxes.FULL and detector is not None:
+        raise InputError("--boxes full needs no detector; leave out --detector or --boxes full")
+    pictures = find_pictures(source)
+    targets = _targets(pictures, out)
+    _prepare(out)
+    console = Console(stderr=True)
+    results: list[dict[str, Any]] = []
+    errors: list[Exception] = []
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with (
+        Pipeline(
+            pose, detector, device, threads, None, detection_threshold, flip_test=flip_test
+        ) as pipeline,
+        Progress(*columns, console=console, transient=True) as progress,
+    ):
+        task = progress.add_task("predict", total=len(pictures))
+        for picture, target in zip(pictures, targets, strict=True):
+            try:
+                image = read_image(picture)
+                result = pipeline(image, "full" if boxes is Boxes.FULL else None)
+                results.append({"file": str(picture), **result.to_dict()})
+                write_image(target, result.draw(image, min_confidence))
+            except ImageError as error:
+                errors.append(error)
+            progress.advance(task)
+    write_bytes(out / RESULTS_FILE, json.dumps(results, indent=1).encode())
+    persons = sum(len(r["persons"]) for r in results)
+    typer.echo(f"{len(results)} pictures, {persons} persons: {out / RESULTS_FILE}")
+    if len(results) == 1:
+        typer.echo(f"drawn: {targets[[str(p) for p in pictures].index(results[0]['file'])]}")
+    if errors:
+        print_error(InputError(f"{len(errors)} of {len(pictures)} pictures could not be used:"))
+        for error in errors:
+            print_error(error)
+        raise typer.Exit(1)

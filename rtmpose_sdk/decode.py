@@ -1,0 +1,120 @@
+"""What do a network's raw outputs say? SimCC peaks → keypoints; heads → boxes."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.errors import EngineError
+
+Floats = NDArray[np.float32]
+
+SIMCC_INVERSE_TEMPERATURE = 10.0
+"""1/tau of the training loss (paper section 3.4, Table 3)."""
+SIMCC_SIGMA_DIVISOR = 4.0
+"""sigma of the training labels is sqrt(bins) / 4: 4.9 and 5.66 for 384 and 512 bins (released models)."""
+CONFIDENCE_WINDOW_SIGMAS = 2.0
+"""Half width of the window around a peak whose probability is the confidence."""
+
+
+class Decoded(NamedTuple):
+    """Keypoints (N,K,2) in input px, scores (N,K) and confidences (N,K)."""
+
+    keypoints: Floats
+    scores: Floats
+    confidences: Floats
+
+
+def decode_simcc(simcc_x: Floats, simcc_y: Floats, split_ratio: float) -> Decoded:
+    """Arg-max of both axes (paper section 3.1).
+
+    Args:
+        simcc_x, simcc_y: (N,K,bins) of either axis, as the network gives them.
+        split_ratio: bins per input px.
+
+    Returns:
+        Keypoints in px of the network input. A score is the smaller of the two peaks, unbounded (the
+        published rule). A confidence is the smaller of the two softmax masses within two sigma of the
+        peak, in 0...1, at the temperature of training (section 3.4, eq. 5).
+
+    Raises:
+        EngineError: a peak is NaN or infinite.
+    """
+    x, peak_x, mass_x = _peaks(simcc_x)
+    y, peak_y, mass_y = _peaks(simcc_y)
+    keypoints = np.stack([x, y], axis=-1).astype(np.float32) / np.float32(split_ratio)
+    return Decoded(keypoints, np.minimum(peak_x, peak_y), np.minimum(mass_x, mass_y))
+
+
+def _peaks(simcc: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
+    """Index, height and softmax mass (each (N,K)) of the peaks of (N,K,bins)."""
+    bins = simcc.shape[-1]
+    rows = np.ascontiguousarray(simcc, np.float32).reshape(-1, bins)
+    index = rows.argmax(axis=1)
+    height = rows[np.arange(len(rows)), index]
+    if not np.isfinite(height).all():  # arg-max returns a NaN's place where there is one
+        raise EngineError(
+            "the network's output holds NaN or infinity: the artifact or its precision is broken on "
+            "this device; export it in fp32"
+        )
+    odds = np.exp((rows - height[:, None]) * np.float32(SIMCC_INVERSE_TEMPERATURE))
+    reach = math.ceil(CONFIDENCE_WINDOW_SIGMAS * math.sqrt(bins) / SIMCC_SIGMA_DIVISOR)
+    window = index[:, None] + np.arange(-reach, reach + 1)
+    inside = (window >= 0) & (window < bins)
+    near = np.take_along_axis(odds, window.clip(0, bins - 1), axis=1)
+    mass = (near * inside).sum(axis=1) / odds.sum(axis=1)
+    shape = simcc.shape[:-1]
+    confidence: Floats = np.minimum(mass, np.float32(1.0)).astype(np.float32)
+    return index.reshape(shape), height.reshape(shape), confidence.reshape(shape)
+
+
+def decode_boxes(
+    outputs: dict[str, NDArray[np.generic]], card: ModelCard, score_threshold: float
+) -> tuple[Floats, Floats]:
+    """Boxes (M,4) xyxy px of the network input and scores (M,), best first, of one picture.
+
+    Args:
+        outputs: the artifact's outputs by name; what they are is the card's `decoder`.
+        card: the detector's card.
+        score_threshold: boxes below it are left out.
+
+    Raises:
+        EngineError: the outputs hold NaN or infinity.
+    """
+    if card.decoder == "mmdeploy_dets":
+        dets = np.asarray(outputs["dets"][0], np.float32)
+        person = np.asarray(outputs["labels"][0]) == 0
+        boxes, scores = dets[person, :4], dets[person, 4]
+    elif card.decoder == "boxes_nms":
+        boxes = np.asarray(outputs["boxes"], np.float32)
+        scores = np.asarray(outputs["scores"], np.float32)
+    else:
+        boxes = np.asarray(outputs["boxes"][0], np.float32)
+        scores = np.asarray(outputs["scores"][0], np.float32)
+    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
+        raise EngineError(
+            "the detector's output holds NaN or infinity: the artifact or its precision is broken on "
+            "this device; export it in fp32"
+        )
+    keep = scores >= score_threshold
+    boxes, scores = boxes[keep], scores[keep]
+    if card.decoder == "boxes":
+        kept = suppress(boxes, scores, card.nms_iou_threshold)
+        boxes, scores = boxes[kept], scores[kept]
+    order = np.argsort(-scores, kind="stable")[: card.max_detections]
+    return boxes[order], scores[order]
+
+
+def suppress(boxes: Floats, scores: Floats, iou_threshold: float) -> NDArray[np.intp]:
+    """Indices of the boxes (M,4) that greedy non-maximum suppression keeps, best first."""
+    if len(boxes) == 0:
+        return np.empty(0, np.intp)
+    xywh = boxes.astype(np.float64)
+    xywh[:, 2:] -= xywh[:, :2]
+    kept = cv2.dnn.NMSBoxes(xywh, scores, 0.0, iou_threshold)  # type: ignore[arg-type]
+    return np.asarray(kept, np.intp).reshape(-1)

@@ -1,0 +1,121 @@
+"""Where is a box in the network's input, and where is a keypoint in the picture?
+
+Boxes are xyxy px, sizes are (width, height), pictures are BGR uint8 (H,W,3).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.errors import InputError
+
+Image = NDArray[np.uint8]
+Floats = NDArray[np.float32]
+
+
+class Crops(NamedTuple):
+    """Crops of a picture and the way back.
+
+    Attributes:
+        images: (N,h,w,3) uint8 BGR.
+        scales: (N,) picture px per crop px.
+        origins: (N,2) picture px of the crop's (0, 0).
+    """
+
+    images: Image
+    scales: Floats
+    origins: Floats
+
+    def to_picture(self, points: Floats) -> Floats:
+        """Points (N,K,2) in crop px → picture px."""
+        result: Floats = points * self.scales[:, None, None] + self.origins[:, None]
+        return result
+
+
+def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
+    """Boxes as (N,4) float32 xyxy px, checked against a picture of `image_size` (width, height).
+
+    Raises:
+        InputError: another shape, NaN or infinity, inverted or zero area, wholly outside.
+    """
+    try:
+        array = np.asarray(boxes, dtype=np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"boxes are not numbers ({error}); expected an array (N,4), xyxy px") from None
+    if array.size == 0:
+        return np.empty((0, 4), np.float32)
+    if array.ndim != 2 or array.shape[1] != 4:
+        raise InputError(f"boxes have shape {array.shape}; expected (N,4), xyxy px")
+    width, height = image_size
+    checks = (
+        (~np.isfinite(array).all(axis=1), "NaN or infinite"),
+        (
+            (array[:, 2] <= array[:, 0]) | (array[:, 3] <= array[:, 1]),
+            "inverted or of zero area (expected x1 < x2 and y1 < y2; is it xywh?)",
+        ),
+        (
+            (array[:, 2] <= 0) | (array[:, 3] <= 0) | (array[:, 0] >= width) | (array[:, 1] >= height),
+            f"wholly outside the picture of {width}x{height} px",
+        ),
+    )
+    for bad, what in checks:
+        if bad.any():
+            index = int(np.argmax(bad))
+            raise InputError(f"box {index} {array[index].tolist()} is {what}")
+    return array
+
+
+def crop_boxes(image: Image, boxes: Floats, input_size: tuple[int, int], padding: float) -> Crops:
+    """Cut boxes out of a picture as MMPose does: padded, aspect kept, bilinear, no UDP, black outside.
+
+    Args:
+        image: (H,W,3) uint8.
+        boxes: (N,4) xyxy px, valid (`check_boxes`).
+        input_size: (width, height) of a crop in px.
+        padding: factor on the box's sides (MMPose 1.25).
+    """
+    width, height = input_size
+    sides = (boxes[:, 2:] - boxes[:, :2]) * np.float32(padding)
+    centers = (boxes[:, :2] + boxes[:, 2:]) * np.float32(0.5)
+    scales = np.maximum(sides[:, 0] / width, sides[:, 1] / height)
+    half_crop = np.array([width, height], np.float32) * np.float32(0.5)
+    origins = centers - scales[:, None] * half_crop
+    images = np.empty((len(boxes), height, width, 3), np.uint8)
+    matrix = np.zeros((2, 3), np.float64)
+    for crop, scale, (x, y) in zip(images, scales.tolist(), origins.tolist(), strict=True):
+        matrix[0, 0] = matrix[1, 1] = 1 / scale
+        matrix[0, 2], matrix[1, 2] = -x / scale, -y / scale
+        cv2.warpAffine(
+            image, matrix, input_size, crop, cv2.INTER_LINEAR, cv2.BORDER_CONSTANT, (0, 0, 0)
+        )
+    return Crops(images, scales, origins)
+
+
+def letterbox(image: Image, input_size: tuple[int, int], pad_value: int) -> tuple[Image, Floats]:
+    """Fit a picture into `input_size` (width, height), aspect kept, at the top left (MMDetection).
+
+    Returns:
+        The input (h,w,3) uint8 and (4,) factors: box px in the input * factors = box px in the picture.
+    """
+    height, width = image.shape[:2]
+    ratio = min(input_size[0] / width, input_size[1] / height)
+    new_width = min(max(int(width * ratio + 0.5), 1), input_size[0])
+    new_height = min(max(int(height * ratio + 0.5), 1), input_size[1])
+    canvas = np.full((input_size[1], input_size[0], 3), pad_value, np.uint8)
+    if (new_width, new_height) == (width, height):
+        canvas[:height, :width] = image
+    else:
+        canvas[:new_height, :new_width] = cv2.resize(
+            image, (new_width, new_height), interpolation=cv2.INTER_LINEAR
+        )
+    x, y = width / new_width, height / new_height
+    return canvas, np.array([x, y, x, y], np.float32)
+
+
+def flip_horizontally(images: Image) -> Image:
+    """Pictures (N,h,w,3), mirrored left to right, contiguous."""
+    return np.ascontiguousarray(images[:, :, ::-1])

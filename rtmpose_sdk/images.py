@@ -1,0 +1,111 @@
+"""Is it a picture, and how does it become (H,W,3) uint8 BGR?"""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.errors import ImageError, OutputError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
+    """An array as (H,W,3) uint8 BGR. Grey (H,W), (H,W,1) and BGRA (H,W,4) are converted.
+
+    Args:
+        image: the array, as OpenCV gives it.
+        origin: what to call it in an error.
+
+    Raises:
+        ImageError: not an array, not uint8, of another shape, or of zero size.
+    """
+    if not isinstance(image, np.ndarray):
+        raise ImageError(
+            f"{origin} is a {type(image).__name__}; expected a numpy array (H,W,3) uint8 BGR"
+        )
+    if image.dtype != np.uint8:
+        raise ImageError(
+            f"{origin} has dtype {image.dtype.name}; expected uint8 (0-255). Scale it yourself: which "
+            "value is white cannot be guessed"
+        )
+    if image.size == 0:
+        raise ImageError(f"{origin} has shape {image.shape}: there is no pixel in it")
+    if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
+    if image.ndim == 3 and image.shape[2] == 4:
+        return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), np.uint8)
+    if image.ndim != 3 or image.shape[2] != 3:
+        raise ImageError(
+            f"{origin} has shape {image.shape}; expected (H,W,3), (H,W,4) or (H,W), one picture"
+        )
+    return image
+
+
+def read_image(path: str | Path) -> NDArray[np.uint8]:
+    """Read a picture file as (H,W,3) uint8 BGR, turned upright by its EXIF orientation.
+
+    Raises:
+        ImageError: missing, empty, truncated, not a picture, or deeper than 8 bits a channel.
+    """
+    file = Path(path)
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{file}: cannot be read ({error.strerror})") from None
+    if not data:
+        raise ImageError(f"{file}: the file is empty")
+    if _is_truncated(data):
+        raise ImageError(f"{file}: the picture is truncated (its end is missing); copy it again")
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # any depth, so that 16 bits are seen and refused
+    try:
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
+    except cv2.error as error:
+        raise ImageError(f"{file}: OpenCV cannot decode it ({error.err})") from None
+    if image is None:
+        raise ImageError(f"{file}: not a picture that OpenCV can read")
+    return as_bgr(image, str(file))
+
+
+def _is_truncated(data: bytes) -> bool:
+    """True where a JPEG, PNG or WebP file ends early; decoders would fill up with grey, silently."""
+    if data.startswith(b"\xff\xd8"):  # the last scan must be closed; thumbnails have ends of their own
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if data.startswith(b"\x89PNG"):
+        return b"IEND" not in data
+    if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
+        return len(data) < int.from_bytes(data[4:8], "little") + 8
+    return False
+
+
+def write_image(path: Path, image: NDArray[np.uint8]) -> None:
+    """Write a picture; the kind follows the suffix. Nothing half-written is left.
+
+    Raises:
+        OutputError: it cannot be encoded or written.
+    """
+    done, data = cv2.imencode(path.suffix, image)
+    if not done:
+        raise OutputError(f"{path}: OpenCV cannot encode pictures of kind '{path.suffix}'")
+    write_bytes(path, data.tobytes())
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file beside its final name, then rename.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    part = path.with_name(f".{path.name}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part.write_bytes(data)
+        part.replace(path)
+    except OSError as error:
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from None

@@ -1,0 +1,98 @@
+"""From a picture to the poses of everybody in it (paper section 3.5)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+import numpy as np
+
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.images import as_bgr
+from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
+from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.zoo import DEFAULT_POSE
+
+DEFAULT_DETECTION_THRESHOLD = 0.3
+"""Boxes below it are no persons: what MMPose's demos use with RTMDet."""
+
+
+class Pipeline:
+    """Detector → Predictor.
+
+    Args:
+        pose: pose model: a name, an ONNX file with a card, or an MMDeploy SDK folder.
+        detector: the same for the detector; None where every call brings its boxes.
+        device, threads, precision: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
+        detection_threshold: least score of a box, 0...1.
+        batch_limit: most persons of one call of the pose network.
+        flip_test: average with mirrored crops; twice the time of the pose network.
+    """
+
+    def __init__(
+        self,
+        pose: str | Path = DEFAULT_POSE,
+        detector: str | Path | None = None,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: str | None = None,
+        detection_threshold: float = DEFAULT_DETECTION_THRESHOLD,
+        batch_limit: int = DEFAULT_BATCH_LIMIT,
+        flip_test: bool = False,
+    ) -> None:
+        self.predictor = Predictor(pose, device, threads, precision, batch_limit, flip_test)
+        self.detector: Detector | None = None
+        if detector is not None:
+            try:
+                self.detector = Detector(detector, device, threads, precision, detection_threshold)
+            except Exception:
+                self.predictor.close()
+                raise
+
+    def __call__(
+        self, image: object, boxes: Detections | object | Literal["full"] | None = None
+    ) -> PoseResult:
+        """Poses of the persons in one picture; nobody is an empty result.
+
+        Args:
+            image: (H,W,3) uint8 BGR; grey and BGRA are converted.
+            boxes: None asks the detector; (N,4) xyxy px or Detections stand in for it; "full" takes
+                the whole picture for one person.
+
+        Raises:
+            ImageError: not such a picture.
+            InputError: no detector and no boxes, or boxes that are not valid.
+        """
+        picture = as_bgr(image)
+        if isinstance(boxes, str):
+            if boxes != "full":
+                raise InputError(f"boxes is '{boxes}'; expected 'full', an array (N,4), or None")
+            height, width = picture.shape[:2]
+            boxes = np.array([[0, 0, width, height]], np.float32)
+        elif boxes is None:
+            if self.detector is None:
+                raise InputError(
+                    "there is no detector and no boxes: give Pipeline(detector=...), or call with "
+                    "boxes=..., or with boxes='full' where the picture shows one person"
+                )
+            boxes = self.detector(picture)
+        return self.predictor(picture, boxes)
+
+    def close(self) -> None:
+        """Free both engines."""
+        self.predictor.close()
+        if self.detector is not None:
+            self.detector.close()
+
+    def __enter__(self) -> Pipeline:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()

@@ -1,0 +1,194 @@
+"""What comes back: boxes from a detector, poses from the pipeline. Empty is legal everywhere."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.keypoint_sets import KeypointSet
+
+Floats = NDArray[np.float32]
+Index = int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]] | list[int]
+
+
+def _check(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
+        raise InputError(f"{name} has shape {array.shape}; expected {shape}")
+
+
+def _rows(index: Index) -> Any:
+    """An index that keeps the first axis: 3 → slice(3, 4)."""
+    if isinstance(index, int | np.integer):
+        return slice(index, None if index == -1 else index + 1)
+    return index
+
+
+@dataclass(frozen=True)
+class Detections:
+    """Persons found in a picture.
+
+    Attributes:
+        boxes: (N,4) float32 xyxy px of the picture.
+        scores: (N,) float32, 0...1.
+        image_size: (width, height) of the picture in px.
+    """
+
+    boxes: Floats
+    scores: Floats
+    image_size: tuple[int, int]
+
+    def __post_init__(self) -> None:
+        _check("boxes", self.boxes, (len(self.boxes), 4))
+        _check("scores", self.scores, (len(self.boxes),))
+
+    @classmethod
+    def empty(cls, image_size: tuple[int, int]) -> Detections:
+        """No person in a picture of `image_size` (width, height)."""
+        return cls(np.empty((0, 4), np.float32), np.empty(0, np.float32), image_size)
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: Index) -> Detections:
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            raise IndexError(f"detection {index} of {len(self)}")
+        rows = _rows(index)
+        return Detections(self.boxes[rows], self.scores[rows], self.image_size)
+
+    def __iter__(self) -> Iterator[Detections]:
+        return (self[i] for i in range(len(self)))
+
+
+@dataclass(frozen=True)
+class PoseResult:
+    """Poses of N persons with K keypoints each, in one picture.
+
+    Attributes:
+        boxes: (N,4) float32 xyxy px, as they were given to the pose network (before padding).
+        box_scores: (N,) float32, 0...1.
+        keypoints: (N,K,2) float32 px of the picture; may lie outside of it.
+        keypoint_scores: (N,K) float32, smaller of the two SimCC peaks, unbounded.
+        confidences: (N,K) float32, 0...1: set thresholds on these.
+        keypoint_set: names, skeleton, flip pairs, sigmas of the K keypoints.
+        image_size: (width, height) of the picture in px.
+        track_ids: (N,) int64, or None where nothing tracks.
+    """
+
+    boxes: Floats
+    box_scores: Floats
+    keypoints: Floats
+    keypoint_scores: Floats
+    confidences: Floats
+    keypoint_set: KeypointSet
+    image_size: tuple[int, int]
+    track_ids: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        persons, names = len(self.boxes), len(self.keypoint_set)
+        _check("boxes", self.boxes, (persons, 4))
+        _check("box_scores", self.box_scores, (persons,))
+        _check("keypoints", self.keypoints, (persons, names, 2))
+        _check("keypoint_scores", self.keypoint_scores, (persons, names))
+        _check("confidences", self.confidences, (persons, names))
+        if self.track_ids is not None:
+            _check("track_ids", self.track_ids, (persons,))
+
+    @classmethod
+    def empty(cls, keypoint_set: KeypointSet, image_size: tuple[int, int]) -> PoseResult:
+        """No person in a picture of `image_size` (width, height)."""
+        names = len(keypoint_set)
+        return cls(
+            boxes=np.empty((0, 4), np.float32),
+            box_scores=np.empty(0, np.float32),
+            keypoints=np.empty((0, names, 2), np.float32),
+            keypoint_scores=np.empty((0, names), np.float32),
+            confidences=np.empty((0, names), np.float32),
+            keypoint_set=keypoint_set,
+            image_size=image_size,
+        )
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def __getitem__(self, index: Index) -> PoseResult:
+        if isinstance(index, int) and not -len(self) <= index < len(self):
+            raise IndexError(f"person {index} of {len(self)}")
+        rows = _rows(index)
+        return PoseResult(
+            self.boxes[rows],
+            self.box_scores[rows],
+            self.keypoints[rows],
+            self.keypoint_scores[rows],
+            self.confidences[rows],
+            self.keypoint_set,
+            self.image_size,
+            None if self.track_ids is None else self.track_ids[rows],
+        )
+
+    def __iter__(self) -> Iterator[PoseResult]:
+        return (self[i] for i in range(len(self)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain Python values, ready for `json.dumps`: one entry per person, keypoints by name."""
+        persons = []
+        for i in range(len(self)):
+            person: dict[str, Any] = {
+                "box": _rounded(self.boxes[i], 2),
+                "box_score": round(float(self.box_scores[i]), 4),
+                "keypoints": {
+                    name: {
+                        "x": round(float(x), 2),
+                        "y": round(float(y), 2),
+                        "score": round(float(score), 4),
+                        "confidence": round(float(confidence), 4),
+                    }
+                    for name, (x, y), score, confidence in zip(
+                        self.keypoint_set.names,
+                        self.keypoints[i],
+                        self.keypoint_scores[i],
+                        self.confidences[i],
+                        strict=True,
+                    )
+                },
+            }
+            if self.track_ids is not None:
+                person["track_id"] = int(self.track_ids[i])
+            persons.append(person)
+        return {
+            "image_size": list(self.image_size),
+            "keypoint_set": self.keypoint_set.name,
+            "persons": persons,
+        }
+
+    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
+        """COCO keypoint results, one per person; its score is the mean keypoint score."""
+        flat = np.concatenate([self.keypoints, self.keypoint_scores[..., None]], axis=2)
+        return [
+            {
+                "image_id": image_id,
+                "category_id": category_id,
+                "keypoints": _rounded(flat[i].reshape(-1), 3),
+                "score": float(self.keypoint_scores[i].mean()),
+            }
+            for i in range(len(self))
+        ]
+
+    def draw(self, image: NDArray[np.uint8], min_confidence: float = 0.3) -> NDArray[np.uint8]:
+        """The picture (H,W,3) uint8 BGR with boxes, skeletons and keypoints on a copy of it.
+
+        Args:
+            image: the picture that this result belongs to.
+            min_confidence: keypoints below it are left out.
+        """
+        from rtmpose_sdk.drawing import draw_poses
+
+        return draw_poses(image, self, min_confidence)
+
+
+def _rounded(values: Floats, digits: int) -> list[float]:
+    return [round(v, digits) for v in values.tolist()]

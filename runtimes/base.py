@@ -1,0 +1,167 @@
+"""The contract of every engine: what a Runtime is, and the checks that hold for all of them.
+
+A runtime is a context manager around one loaded model. What was asked for is what runs, or an error
+says what is missing: never a quiet fall back to another device or precision.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """One input or output: name, numpy dtype name, shape with None where it is dynamic."""
+
+    name: str
+    dtype: str
+    shape: tuple[int | None, ...]
+
+    def __str__(self) -> str:
+        dims = ",".join("N" if d is None else str(d) for d in self.shape)
+        return f"{self.name}: {self.dtype} ({dims})"
+
+
+class Device(NamedTuple):
+    """A parsed device: kind ("cpu", "cuda", ...) and index."""
+
+    kind: str
+    index: int
+
+    def __str__(self) -> str:
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+
+
+def parse_device(text: str, kinds: tuple[str, ...]) -> Device:
+    """"cuda:1" → Device("cuda", 1).
+
+    Raises:
+        DeviceError: not one of `kinds`, or an index that is not a number.
+    """
+    kind, _, index = text.partition(":")
+    if kind not in kinds or (index and not index.isdigit()) or (kind == "cpu" and index):
+        raise DeviceError(
+            f"unknown device '{text}'; expected one of {', '.join(kinds)}, "
+            "with an index for several of a kind ('cuda:1')"
+        )
+    return Device(kind, int(index or 0))
+
+
+def allowed_cores() -> int:
+    """Number of processor cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+class Runtime(ABC):
+    """A model file, loaded by an engine on a device.
+
+    Attributes:
+        path: the model file.
+        device: where it really runs.
+        threads: number of threads that the engine really uses for one run.
+        precision: precision that was asked for; None where the artifact decides.
+        engine: engine and version, "onnxruntime 1.23.0".
+        inputs, outputs: specs in order.
+        metadata: text entries that the artifact carries (the model card is one of them).
+    """
+
+    device_kinds: tuple[str, ...] = ("cpu",)
+    precisions: tuple[str, ...] = ()
+
+    def __init__(
+        self, path: Path, device: str, threads: int | None = None, precision: str | None = None
+    ) -> None:
+        if not path.is_file():
+            raise ModelFileError(f"{path} is not a file; expected a model file")
+        if threads is not None and threads < 1:
+            raise InputError(f"threads is {threads}; expected at least 1, or None for all cores")
+        if precision is not None and precision not in self.precisions:
+            raise DeviceError(
+                f"{type(self).__name__} cannot run {path.name} in precision '{precision}'; expected "
+                f"{' or '.join((*self.precisions, 'None'))} (None: the precision is in the artifact)"
+            )
+        self.path = path
+        self.device = parse_device(device, self.device_kinds)
+        self.threads = threads or allowed_cores()
+        self.precision = precision
+        self.engine = ""
+        self.inputs: tuple[TensorSpec, ...] = ()
+        self.outputs: tuple[TensorSpec, ...] = ()
+        self.metadata: Mapping[str, str] = {}
+        self._open = False
+        self._activate()
+        self._open = True
+
+    @abstractmethod
+    def _activate(self) -> None:
+        """Load the model; set engine, inputs, outputs, metadata and what is really used."""
+
+    @abstractmethod
+    def _infer(self, array: Array) -> tuple[Array, ...]:
+        """Outputs in order for an input that was checked."""
+
+    @abstractmethod
+    def _deactivate(self) -> None:
+        """Free what the engine holds."""
+
+    def run(self, array: Array) -> tuple[Array, ...]:
+        """Run the network once.
+
+        Args:
+            array: what `inputs[0]` says: its dtype, its shape.
+
+        Returns:
+            One array for each of `outputs`.
+
+        Raises:
+            InputError: another dtype or shape.
+            EngineError: closed, or the engine failed.
+        """
+        if not self._open:
+            raise EngineError(f"{self.path.name}: the runtime was closed; open it again")
+        spec = self.inputs[0]
+        if (
+            array.dtype.name != spec.dtype
+            or array.ndim != len(spec.shape)
+            or any(want not in (None, got) for want, got in zip(spec.shape, array.shape, strict=True))
+        ):
+            raise InputError(
+                f"{self.path.name} takes {spec}; given {array.dtype.name} {array.shape}"
+            )
+        return self._infer(np.ascontiguousarray(array))
+
+    def close(self) -> None:
+        """Free what the engine holds. Closing twice is no error."""
+        if self._open:
+            self._open = False
+            self._deactivate()
+
+    def __enter__(self) -> Runtime:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return (
+            f"<{self.path.name} on {self.engine}, {self.device}, {self.threads} threads: "
+            f"{', '.join(map(str, self.inputs))} -> {', '.join(map(str, self.outputs))}>"
+        )

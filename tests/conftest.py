@@ -1,0 +1,72 @@
+"""What several tests need: the shared data (skipped where it is absent), the photograph, fresh weights."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+DATA = Path(str(resources.files("rtmpose_sdk"))) / "data"
+
+
+def pytest_report_header() -> str:
+    return f"shared data: {'found' if SHARED.is_dir() else 'ABSENT, its tests are skipped'}"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """The folder of reference material; not part of the project."""
+    if not SHARED.is_dir():
+        pytest.skip("the shared reference data is not on this machine")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def photo_path() -> Path:
+    return DATA / "astronaut.jpg"
+
+
+@pytest.fixture(scope="session")
+def photo(photo_path: Path) -> np.ndarray:
+    image = cv2.imread(str(photo_path))
+    assert image is not None
+    return image
+
+
+@pytest.fixture(scope="session")
+def detector_folder(shared: Path) -> Path:
+    return shared / "weights" / "rtmdet-nano"
+
+
+@pytest.fixture(scope="session")
+def own_checkpoint(shared: Path) -> Path:
+    return shared / "weights" / "rtmpose-t-own" / "rtmpose-t-own.pth"
+
+
+@pytest.fixture(scope="session")
+def coco(shared: Path) -> dict:
+    """coco_val_dev's annotations with `folder` (pictures) and `file` (the json) added."""
+    folder = shared / "data" / "coco_val_dev"
+    file = folder / "person_keypoints_val_dev.json"
+    content = json.loads(file.read_text())
+    return {**content, "folder": folder / "images", "file": file}
+
+
+@pytest.fixture(scope="session")
+def coco_persons(coco: dict) -> list[tuple[Path, np.ndarray]]:
+    """Pictures with the boxes (N,4) xyxy px of their persons with keypoints."""
+    boxes: dict[int, list[list[float]]] = {}
+    for row in coco["annotations"]:
+        x, y, w, h = row["bbox"]
+        if row["num_keypoints"] and not row["iscrowd"]:
+            boxes.setdefault(row["image_id"], []).append([x, y, x + w, y + h])
+    return [
+        (coco["folder"] / row["file_name"], np.array(boxes[row["id"]], np.float32))
+        for row in coco["images"]
+        if row["id"] in boxes
+    ]
