@@ -1,0 +1,145 @@
+"""From a published checkpoint file to a network's weights, without running anybody's code."""
+
+from __future__ import annotations
+
+import pickle
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rtmpose_sdk.errors import CheckpointError
+from rtmpose_sdk.models.identify import identify
+
+_IGNORED_PREFIX = "data_preprocessor."
+_MODULE_PREFIX = "module."
+_EMA_KEYS = ("ema_state_dict", "state_dict_ema")
+_EMA_COUNTER = "steps"
+_SHOWN = 5
+
+
+def _harmless_globals() -> list[Any]:
+    """numpy's own constructors: training logs in published files hold numpy numbers."""
+    from numpy.dtypes import BoolDType, Float32DType, Float64DType, Int32DType, Int64DType
+
+    scalar: Any = np.float64(0).__reduce__()[0]
+    array: Any = np.zeros(1).__reduce__()[0]
+    # Files written with numpy 1 name the same functions under numpy.core.
+    aliases = [(scalar, "numpy.core.multiarray.scalar"), (array, "numpy.core.multiarray._reconstruct")]
+    dtypes = [Float64DType, Float32DType, Int64DType, Int32DType, BoolDType]
+    return [scalar, array, *aliases, np.dtype, np.ndarray, *dtypes]
+
+
+def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
+    """Names and tensors of a checkpoint's network.
+
+    Read are: a bare state dict, or one under `state_dict`; averaged weights (EMA) are preferred
+    where the file has them. `data_preprocessor.*` is left out, `module.` is taken off.
+
+    Raises:
+        CheckpointError: missing, empty, truncated, not a checkpoint, or a pickle with code in it.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError(f"{file}: no such file; expected a checkpoint (.pth)")
+    if file.stat().st_size == 0:
+        raise CheckpointError(f"{file}: the file is empty; download or copy it again")
+    try:
+        with torch.serialization.safe_globals(_harmless_globals()):
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise _refusal(file, error) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise CheckpointError(
+            f"{file}: damaged or not a PyTorch checkpoint ({_first_line(error)}); compare its size or "
+            "hash with the source and copy it again"
+        ) from None
+    if not isinstance(content, dict):
+        raise CheckpointError(
+            f"{file}: holds a {type(content).__name__}; expected a dict of tensors, or one with it "
+            "under 'state_dict'"
+        )
+    averaged = next((content[k] for k in _EMA_KEYS if isinstance(content.get(k), dict)), None)
+    state = averaged if averaged is not None else content.get("state_dict", content)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{file}: its 'state_dict' is a {type(state).__name__}; expected a dict")
+    tensors = {}
+    for name, value in state.items():
+        short = str(name).removeprefix(_MODULE_PREFIX)
+        if short == _EMA_COUNTER or short.startswith(_IGNORED_PREFIX):
+            continue
+        if not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{file}: '{name}' is a {type(value).__name__}, expected a tensor; is this a state dict?"
+            )
+        tensors[short] = value
+    if not tensors:
+        raise CheckpointError(f"{file}: there is no tensor in it")
+    return tensors
+
+
+def load_checkpoint(model: nn.Module, path: str | Path) -> None:
+    """Load a checkpoint into a network, strictly: every tensor of either must be in the other.
+
+    Raises:
+        CheckpointError: unreadable, unsafe, or of another network; names the tensors.
+    """
+    load_state_dict(model, read_checkpoint(path), path)
+
+
+def load_state_dict(model: nn.Module, state: Mapping[str, Tensor], origin: str | Path) -> None:
+    """Load tensors into a network, strictly; `origin` names the file in errors.
+
+    Raises:
+        CheckpointError: missing or surplus tensors, or tensors of another shape.
+    """
+    own = model.state_dict()
+    missing = [name for name in own if name not in state]
+    surplus = [name for name in state if name not in own]
+    other = [
+        f"{name} is {_shape(state[name])}, expected {_shape(own[name])}"
+        for name in own
+        if name in state and state[name].shape != own[name].shape
+    ]
+    if not (missing or surplus or other):
+        model.load_state_dict(dict(state))
+        return
+    parts = []
+    for what, names in (("other shapes", other), ("missing", missing), ("not in the model", surplus)):
+        if names:
+            more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+            parts.append(f"{what}: {'; '.join(names[:_SHOWN])}{more}")
+    try:
+        seems = f" The checkpoint seems to be {identify(state)}."
+    except CheckpointError as error:
+        seems = f" The checkpoint is {error}."
+    raise CheckpointError(
+        f"{origin}: does not fit {getattr(model, 'name', 'the model')}. {'. '.join(parts)}.{seems}"
+    )
+
+
+def _shape(tensor: Tensor) -> str:
+    return "x".join(map(str, tensor.shape)) or "a number"
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+
+
+def _refusal(file: Path, error: Exception) -> CheckpointError:
+    """Why a pickle was not loaded. torch names the first global that is not data."""
+    found = re.search(r"GLOBAL ([\w.]+)", str(error))
+    if not found:
+        return CheckpointError(
+            f"{file}: damaged or not a PyTorch checkpoint ({_first_line(error)}); copy it again"
+        )
+    return CheckpointError(
+        f"{file}: refused, because loading it would run code: the pickle calls '{found[1]}', and a "
+        "state dict needs tensors only. If you trust where it came from, convert it once, in an "
+        "environment that you can throw away: torch.save(torch.load(FILE, weights_only=False)"
+        "['state_dict'], 'weights.pth')"
+    )

@@ -1,0 +1,73 @@
+"""CSPNeXt, the backbone of RTMDet and RTMPose (RTMDet, section 3.2; RTMPose paper, section 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from rtmpose_sdk.models.layers import ConvModule, CSPLayer, conv
+
+STAGES = ((64, 128, 3), (128, 256, 6), (256, 512, 6), (512, 1024, 3))
+"""Input channels, output channels and blocks of the four stages, at width and depth 1."""
+SPP_KERNELS = (5, 9, 13)
+
+
+class SPP(nn.Module):
+    """Spatial pyramid pooling: the input beside its maxima over growing windows."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv1 = ConvModule(channels, channels // 2, 1)
+        self.poolings = nn.ModuleList(
+            nn.MaxPool2d(kernel, stride=1, padding=kernel // 2) for kernel in SPP_KERNELS
+        )
+        self.conv2 = ConvModule(channels // 2 * (len(SPP_KERNELS) + 1), channels, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N,C,H,W) → the same shape."""
+        x = self.conv1(x)
+        result: Tensor = self.conv2(torch.cat([x, *(pool(x) for pool in self.poolings)], dim=1))
+        return result
+
+
+class CSPNeXt(nn.Module):
+    """The backbone.
+
+    Args:
+        widen, deepen: factors on channels and on blocks.
+        depthwise: 3x3 convolutions of the stages are depthwise-separable (RTMDet-nano).
+    """
+
+    def __init__(self, widen: float, deepen: float, depthwise: bool = False) -> None:
+        super().__init__()
+        stem = int(STAGES[0][0] * widen)
+        self.stem = nn.Sequential(
+            ConvModule(3, stem // 2, 3, 2), ConvModule(stem // 2, stem // 2, 3), ConvModule(stem // 2, stem, 3)
+        )
+        channels = []
+        for i, (start, end, blocks) in enumerate(STAGES):
+            in_channels, out_channels = int(start * widen), int(end * widen)
+            last = i == len(STAGES) - 1
+            stage = [
+                conv(depthwise, in_channels, out_channels, 3, 2),
+                *([SPP(out_channels)] if last else []),
+                CSPLayer(
+                    out_channels,
+                    out_channels,
+                    max(round(blocks * deepen), 1),
+                    shortcut=not last,
+                    depthwise=depthwise,
+                    attention=True,
+                ),
+            ]
+            self.add_module(f"stage{i + 1}", nn.Sequential(*stage))
+            channels.append(out_channels)
+        self.out_channels = (channels[1], channels[2], channels[3])
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(N,3,H,W), normalised → features at strides 8, 16 and 32."""
+        x = self.get_submodule("stage1")(self.stem(x))
+        c3 = self.get_submodule("stage2")(x)
+        c4 = self.get_submodule("stage3")(c3)
+        c5 = self.get_submodule("stage4")(c4)
+        return c3, c4, c5
