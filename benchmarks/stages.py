@@ -44,7 +44,7 @@ def pose_steps(
         "pre-process": lambda: predictor._normalize(cut().images),
         "network": lambda: predictor.runtime.run(tensor),
         "decode": lambda: crops.to_picture(
-            decode_simcc(simcc_x, simcc_y, card.simcc_split_ratio).keypoints
+            decode_simcc(simcc_x, simcc_y, card.simcc_split_ratio, card.simcc_beta).keypoints
         ),
     }
 

@@ -45,6 +45,8 @@ class ModelCard:
         keypoint_set: name of the keypoint set (pose), else "".
         bbox_padding: factor by which a box grows before it is cropped (pose; MMPose 1.25).
         simcc_split_ratio: SimCC bins per input pixel (paper section 3.1; released models 2).
+        simcc_beta: 1/tau that the outputs were trained with (paper section 3.4, eq. 5): RTMPose 10,
+            RTMW 1. The softmax of beta * output is a probability.
         score_threshold, nms_iou_threshold, max_detections: detector defaults.
         strides: detector strides in px.
         pad_value: letterbox fill, grey level (detect).
@@ -68,6 +70,7 @@ class ModelCard:
     keypoint_set: str = ""
     bbox_padding: float = 1.25
     simcc_split_ratio: float = 2.0
+    simcc_beta: float = 10.0
     score_threshold: float = 0.05
     nms_iou_threshold: float = 0.6
     max_detections: int = 100
@@ -102,9 +105,10 @@ class ModelCard:
             )
         if any(len(v) != 3 or not all(map(math.isfinite, v)) for v in (self.mean, self.std)):
             raise CardError(f"card of '{self.name}': mean and std take three finite numbers each")
-        if min(self.std) <= 0 or self.bbox_padding <= 0 or self.simcc_split_ratio <= 0:
+        if min(*self.std, self.bbox_padding, self.simcc_split_ratio, self.simcc_beta) <= 0:
             raise CardError(
-                f"card of '{self.name}': std, bbox_padding and simcc_split_ratio must be positive"
+                f"card of '{self.name}': std, bbox_padding, simcc_split_ratio and simcc_beta must be "
+                "positive"
             )
 
     def _check(self, key: str, value: str, known: tuple[str, ...]) -> None:

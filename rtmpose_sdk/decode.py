@@ -14,8 +14,6 @@ from rtmpose_sdk.errors import EngineError
 
 Floats = NDArray[np.float32]
 
-SIMCC_INVERSE_TEMPERATURE = 10.0
-"""1/tau of the training loss (paper section 3.4, Table 3)."""
 SIMCC_SIGMA_DIVISOR = 4.0
 """sigma of the training labels is sqrt(bins) / 4: 4.9 and 5.66 for 384 and 512 bins (released models)."""
 CONFIDENCE_WINDOW_SIGMAS = 2.0
@@ -30,12 +28,13 @@ class Decoded(NamedTuple):
     confidences: Floats
 
 
-def decode_simcc(simcc_x: Floats, simcc_y: Floats, split_ratio: float) -> Decoded:
+def decode_simcc(simcc_x: Floats, simcc_y: Floats, split_ratio: float, beta: float) -> Decoded:
     """Arg-max of both axes (paper section 3.1).
 
     Args:
         simcc_x, simcc_y: (N,K,bins) of either axis, as the network gives them.
         split_ratio: bins per input px.
+        beta: 1/tau of training; the softmax of beta * output is a probability.
 
     Returns:
         Keypoints in px of the network input. A score is the smaller of the two peaks, unbounded (the
@@ -45,13 +44,13 @@ def decode_simcc(simcc_x: Floats, simcc_y: Floats, split_ratio: float) -> Decode
     Raises:
         EngineError: a peak is NaN or infinite.
     """
-    x, peak_x, mass_x = _peaks(simcc_x)
-    y, peak_y, mass_y = _peaks(simcc_y)
+    x, peak_x, mass_x = _peaks(simcc_x, beta)
+    y, peak_y, mass_y = _peaks(simcc_y, beta)
     keypoints = np.stack([x, y], axis=-1).astype(np.float32) / np.float32(split_ratio)
     return Decoded(keypoints, np.minimum(peak_x, peak_y), np.minimum(mass_x, mass_y))
 
 
-def _peaks(simcc: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
+def _peaks(simcc: Floats, beta: float) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Index, height and softmax mass (each (N,K)) of the peaks of (N,K,bins)."""
     bins = simcc.shape[-1]
     rows = np.ascontiguousarray(simcc, np.float32).reshape(-1, bins)
@@ -62,7 +61,7 @@ def _peaks(simcc: Floats) -> tuple[NDArray[np.intp], Floats, Floats]:
             "the network's output holds NaN or infinity: the artifact or its precision is broken on "
             "this device; export it in fp32"
         )
-    odds = np.exp((rows - height[:, None]) * np.float32(SIMCC_INVERSE_TEMPERATURE))
+    odds = np.exp((rows - height[:, None]) * np.float32(beta))
     reach = math.ceil(CONFIDENCE_WINDOW_SIGMAS * math.sqrt(bins) / SIMCC_SIGMA_DIVISOR)
     window = index[:, None] + np.arange(-reach, reach + 1)
     inside = (window >= 0) & (window < bins)

@@ -90,7 +90,7 @@ class Predictor:
         simcc_x, simcc_y = self._run(crops.images)
         if self.flip_test:
             simcc_x, simcc_y = self._average_flipped(crops.images, simcc_x, simcc_y)
-        poses = decode_simcc(simcc_x, simcc_y, self.card.simcc_split_ratio)
+        poses = decode_simcc(simcc_x, simcc_y, self.card.simcc_split_ratio, self.card.simcc_beta)
         return poses._replace(keypoints=crops.to_picture(poses.keypoints))
 
     def _run(self, images: Image) -> tuple[Floats, Floats]:
