@@ -22,16 +22,33 @@ _EMA_COUNTER = "steps"
 _SHOWN = 5
 
 
+class _TrainingLog:
+    """Stands for mmengine's HistoryBuffer, which early published files carry: nothing of it is kept."""
+
+    def __setstate__(self, state: object) -> None:
+        pass
+
+
+def _no_attribute(*_: object) -> None:
+    """Stands for the getattr by which a HistoryBuffer names its own methods: gives nothing."""
+
+
 def _harmless_globals() -> list[Any]:
-    """numpy's own constructors: training logs in published files hold numpy numbers."""
+    """What the pickles of published files name besides tensors; none of it can run foreign code."""
     from numpy.dtypes import BoolDType, Float32DType, Float64DType, Int32DType, Int64DType
 
     scalar: Any = np.float64(0).__reduce__()[0]
     array: Any = np.zeros(1).__reduce__()[0]
-    # Files written with numpy 1 name the same functions under numpy.core.
-    aliases = [(scalar, "numpy.core.multiarray.scalar"), (array, "numpy.core.multiarray._reconstruct")]
-    dtypes = [Float64DType, Float32DType, Int64DType, Int32DType, BoolDType]
-    return [scalar, array, *aliases, np.dtype, np.ndarray, *dtypes]
+    return [
+        *(scalar, array, np.dtype, np.ndarray),
+        *(Float64DType, Float32DType, Int64DType, Int32DType, BoolDType),
+        # Files written with numpy 1 name the same functions under numpy.core.
+        (scalar, "numpy.core.multiarray.scalar"),
+        (array, "numpy.core.multiarray._reconstruct"),
+        (_TrainingLog, "mmengine.logging.history_buffer.HistoryBuffer"),
+        (_no_attribute, "builtins.getattr"),
+        (_no_attribute, "__builtin__.getattr"),
+    ]
 
 
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
@@ -53,7 +70,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             content = torch.load(file, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise _refusal(file, error) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except Exception as error:  # noqa: BLE001 - a damaged file makes the unpickler raise anything
         raise CheckpointError(
             f"{file}: damaged or not a PyTorch checkpoint ({_first_line(error)}); compare its size or "
             "hash with the source and copy it again"

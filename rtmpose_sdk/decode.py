@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import NamedTuple
 
@@ -46,30 +47,44 @@ def decode_simcc(simcc_x: Floats, simcc_y: Floats, split_ratio: float, beta: flo
     """
     x, peak_x, mass_x = _peaks(simcc_x, beta)
     y, peak_y, mass_y = _peaks(simcc_y, beta)
-    keypoints = np.stack([x, y], axis=-1).astype(np.float32) / np.float32(split_ratio)
+    keypoints = np.empty((*x.shape, 2), np.float32)
+    np.divide(x, split_ratio, out=keypoints[..., 0], casting="same_kind")
+    np.divide(y, split_ratio, out=keypoints[..., 1], casting="same_kind")
     return Decoded(keypoints, np.minimum(peak_x, peak_y), np.minimum(mass_x, mass_y))
 
 
 def _peaks(simcc: Floats, beta: float) -> tuple[NDArray[np.intp], Floats, Floats]:
     """Index, height and softmax mass (each (N,K)) of the peaks of (N,K,bins)."""
     bins = simcc.shape[-1]
-    rows = np.ascontiguousarray(simcc, np.float32).reshape(-1, bins)
+    rows = simcc.reshape(-1, bins)
     index = rows.argmax(axis=1)
-    height = rows[np.arange(len(rows)), index]
-    if not np.isfinite(height).all():  # arg-max returns a NaN's place where there is one
+    height = rows.max(axis=1)
+    if not np.isfinite(height).all():
         raise EngineError(
             "the network's output holds NaN or infinity: the artifact or its precision is broken on "
             "this device; export it in fp32"
         )
-    odds = np.exp((rows - height[:, None]) * np.float32(beta))
-    reach = math.ceil(CONFIDENCE_WINDOW_SIGMAS * math.sqrt(bins) / SIMCC_SIGMA_DIVISOR)
-    window = index[:, None] + np.arange(-reach, reach + 1)
-    inside = (window >= 0) & (window < bins)
-    near = np.take_along_axis(odds, window.clip(0, bins - 1), axis=1)
-    mass = (near * inside).sum(axis=1) / odds.sum(axis=1)
+    reach, offsets, starts = _windows(len(rows), bins)
+    odds = np.zeros((len(rows), bins + 2 * reach), np.float32)  # margins: no window leaves its row
+    inside = odds[:, reach:-reach]
+    np.subtract(rows, height[:, None], out=inside)
+    inside *= np.float32(beta)
+    np.exp(inside, out=inside)
+    near = odds.take((starts + index)[:, None] + offsets)
+    mass = near.sum(axis=1) / odds.sum(axis=1)
     shape = simcc.shape[:-1]
-    confidence: Floats = np.minimum(mass, np.float32(1.0)).astype(np.float32)
-    return index.reshape(shape), height.reshape(shape), confidence.reshape(shape)
+    return (
+        index.reshape(shape),
+        height.reshape(shape),
+        np.minimum(mass, np.float32(1)).reshape(shape),
+    )
+
+
+@functools.lru_cache(maxsize=64)
+def _windows(rows: int, bins: int) -> tuple[int, NDArray[np.intp], NDArray[np.intp]]:
+    """Half width of a peak's window, the window's offsets, and each row's start in padded rows."""
+    reach = math.ceil(CONFIDENCE_WINDOW_SIGMAS * math.sqrt(bins) / SIMCC_SIGMA_DIVISOR)
+    return reach, np.arange(2 * reach + 1), np.arange(rows) * (bins + 2 * reach)
 
 
 def decode_boxes(

@@ -50,6 +50,13 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
         return np.empty((0, 4), np.float32)
     if array.ndim != 2 or array.shape[1] != 4:
         raise InputError(f"boxes have shape {array.shape}; expected (N,4), xyxy px")
+    if (
+        (array[:, :2] < array[:, 2:]).all()
+        and (array[:, :2] < image_size).all()
+        and (array[:, 2:] > 0).all()
+        and np.isfinite(array).all()
+    ):
+        return array
     width, height = image_size
     checks = (
         (~np.isfinite(array).all(axis=1), "NaN or infinite"),
@@ -65,8 +72,8 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
     for bad, what in checks:
         if bad.any():
             index = int(np.argmax(bad))
-            raise InputError(f"box {index} {array[index].tolist()} is {what}")
-    return array
+            break
+    raise InputError(f"box {index} {array[index].tolist()} is {what}")
 
 
 def crop_boxes(image: Image, boxes: Floats, input_size: tuple[int, int], padding: float) -> Crops:

@@ -1,0 +1,182 @@
+"""Networks against stored outputs of the reference implementation, published shapes, the paper's counts."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+
+from rtmpose_sdk.errors import InputError, ModelNotFoundError
+from rtmpose_sdk.models import NAMES, build_model, count, identify, load_state_dict
+
+SHAPE_LISTS = (
+    "rtmdet-m_person_640x640",
+    "rtmdet-nano_person_320x320",
+    "rtmpose-l_coco17_256x192",
+    "rtmpose-l_coco17_384x288",
+    "rtmpose-l_halpe26_256x192",
+    "rtmpose-l_wholebody133_256x192",
+    "rtmpose-m_ap10k17_256x256",
+    "rtmpose-m_coco17_256x192",
+    "rtmpose-m_coco17_384x288",
+    "rtmpose-m_halpe26_256x192",
+    "rtmpose-m_hand21_256x256",
+    "rtmpose-m_lapa106_256x256",
+    "rtmpose-m_wholebody133_256x192",
+    "rtmpose-s_coco17_256x192",
+    "rtmpose-s_halpe26_256x192",
+    "rtmpose-s_lapa106_256x256",
+    "rtmpose-s_wholebody133_256x192",
+    "rtmpose-t_coco17_256x192",
+    "rtmpose-t_halpe26_256x192",
+    "rtmpose-t_lapa106_256x256",
+    "rtmpose-t_wholebody133_256x192",
+    "rtmpose-x_coco17_384x288",
+    "rtmw-m_wholebody133_256x192",
+)
+SETS = {"wholebody133": "coco_wholebody133", "person": None}
+
+
+def _parts(stem: str) -> tuple[str, str | None, tuple[int, int]]:
+    name, keypoints, size = stem.split("_")
+    height, width = map(int, size.split("x"))
+    return name, SETS.get(keypoints, keypoints), (width, height)
+
+
+def _golden_module(shared: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("golden", shared / "golden" / "weights.py")
+    assert spec is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _golden_state(shared: Path, stem: str) -> dict[str, torch.Tensor]:
+    shapes = json.loads((shared / "golden" / f"{stem}.shapes.json").read_text())
+    values = _golden_module(shared).golden_state_dict(shapes)
+    return {name: torch.from_numpy(np.asarray(value)) for name, value in values.items()}
+
+
+def test_every_shape_list_is_tested(shared: Path) -> None:
+    files = {p.name.removesuffix(".shapes.json") for p in (shared / "golden").glob("*.shapes.json")}
+    assert files == set(SHAPE_LISTS)
+
+
+@pytest.mark.parametrize("stem", SHAPE_LISTS)
+def test_parameters_are_those_of_the_published_network(shared: Path, stem: str) -> None:
+    name, keypoints, size = _parts(stem)
+    shapes = json.loads((shared / "golden" / f"{stem}.shapes.json").read_text())
+    model = build_model(name, keypoint_set=keypoints, input_size=size)
+    assert {k: list(v.shape) for k, v in model.state_dict().items()} == shapes
+    load_state_dict(model, {k: torch.zeros(v) for k, v in shapes.items()}, stem)
+
+
+@pytest.mark.parametrize("stem", SHAPE_LISTS)
+def test_identify_reads_the_network_from_its_shapes(shared: Path, stem: str) -> None:
+    name, keypoints, size = _parts(stem)
+    shapes = json.loads((shared / "golden" / f"{stem}.shapes.json").read_text())
+    found = identify({k: torch.empty(v) for k, v in shapes.items()})
+    assert found.name == name
+    if keypoints is not None:
+        assert found.input_size == size
+        assert found.keypoints == build_model(name, keypoint_set=keypoints, input_size=size).keypoints
+
+
+@pytest.mark.parametrize(
+    "stem", ["rtmpose-t_coco17_256x192", "rtmpose-s_halpe26_256x192", "rtmdet-nano_person_320x320"]
+)
+def test_outputs_equal_the_reference_implementation(shared: Path, stem: str) -> None:
+    name, keypoints, (width, height) = _parts(stem)
+    model = build_model(name, keypoint_set=keypoints, input_size=(width, height)).eval()
+    load_state_dict(model, _golden_state(shared, stem), stem)
+    image = torch.from_numpy(_golden_module(shared).golden_input((1, 3, height, width)))
+    with torch.no_grad():
+        outputs = model(image)
+    names = (
+        ("simcc_x", "simcc_y")
+        if keypoints
+        else ("cls_8", "cls_16", "cls_32", "bbox_8", "bbox_16", "bbox_32")
+    )
+    stored = np.load(shared / "golden" / f"{stem}.npz")
+    for output_name, output in zip(names, outputs, strict=True):
+        want = stored[output_name]
+        assert np.abs(output.numpy() - want).max() <= 1e-4 * np.abs(want).max(), output_name
+
+
+@pytest.mark.parametrize(
+    ("name", "keypoint_set", "size", "millions", "giga"),
+    [
+        ("rtmpose-t", "coco17", (192, 256), 3.34, 0.36),  # Tables 4, 8, 10
+        ("rtmpose-s", "coco17", (192, 256), 5.47, 0.68),
+        ("rtmpose-m", "coco17", (192, 256), 13.59, 1.93),
+        ("rtmpose-l", "coco17", (192, 256), 27.66, 4.16),
+        ("rtmpose-m", "coco_wholebody133", (192, 256), None, 2.22),  # Table 8
+        ("rtmpose-l", "coco_wholebody133", (192, 256), None, 4.52),
+        ("rtmpose-l", "coco_wholebody133", (288, 384), None, 10.07),
+        ("rtmpose-x", "coco_wholebody133", (288, 384), None, 18.1),  # Table 5
+        ("rtmpose-m", "ap10k17", (256, 256), None, 2.57),  # Table 6
+        ("rtmdet-nano", None, (320, 320), 0.99, 0.31),  # Table 11
+    ],
+)
+def test_counts_are_the_papers(
+    name: str,
+    keypoint_set: str | None,
+    size: tuple[int, int],
+    millions: float | None,
+    giga: float,
+) -> None:
+    found = count(build_model(name, keypoint_set=keypoint_set, input_size=size))
+    # The paper's tables round in places and cut off in others: 2.226 stands as 2.2 and as 2.22.
+    assert abs(found.multiply_adds / 1e9 - giga) < 0.01
+    if millions is not None:
+        assert round(found.parameters / 1e6, 2) == millions
+
+
+def test_counting_leaves_the_model_as_it_was() -> None:
+    model = build_model("rtmpose-t", keypoint_set="coco17").train()
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    assert count(model) == count(model)
+    assert model.training
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+
+
+def test_levels_of_larger_detectors_share_convolutions() -> None:
+    state = build_model("rtmdet-tiny").bbox_head.state_dict()
+    first, last = state["cls_convs.0.1.conv.weight"], state["cls_convs.2.1.conv.weight"]
+    assert first.data_ptr() == last.data_ptr()
+    nano = build_model("rtmdet-nano").bbox_head.state_dict()
+    name = "cls_convs.{}.0.pointwise_conv.conv.weight"
+    assert nano[name.format(0)].data_ptr() != nano[name.format(2)].data_ptr()
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_name_builds_and_runs(name: str) -> None:
+    keypoint_set = None if name.startswith("rtmdet") else "coco17"
+    model = build_model(name, keypoint_set=keypoint_set, input_size=(64, 96)).eval()
+    with torch.no_grad():
+        outputs = model(torch.zeros(2, 3, 96, 64))
+    if keypoint_set:
+        assert [tuple(o.shape) for o in outputs] == [(2, 17, 128), (2, 17, 192)]
+    else:
+        assert [tuple(o.shape[1:]) for o in outputs] == [
+            *((1, 96 // s, 64 // s) for s in (8, 16, 32)),
+            *((4, 96 // s, 64 // s) for s in (8, 16, 32)),
+        ]
+
+
+def test_wrong_requests_say_what_is_expected() -> None:
+    with pytest.raises(ModelNotFoundError, match=r"rtmpose-xl.*rtmpose-t"):
+        build_model("rtmpose-xl", keypoint_set="coco17")
+    with pytest.raises(InputError, match="multiples of 32"):
+        build_model("rtmpose-t", keypoint_set="coco17", input_size=(190, 256))
+    with pytest.raises(InputError, match="unknown keypoint set 'coco18'.*coco17"):
+        build_model("rtmpose-t", keypoint_set="coco18")
+    with pytest.raises(InputError, match="keypoint_set="):
+        build_model("rtmpose-t")
+    with pytest.raises(InputError, match="detector"):
+        build_model("rtmdet-nano", keypoint_set="coco17")

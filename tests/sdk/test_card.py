@@ -1,0 +1,77 @@
+"""The card that travels inside an artifact."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import pytest
+
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.errors import CardError
+
+
+def make_card(**changes: object) -> ModelCard:
+    fields: dict[str, object] = {
+        "name": "rtmpose-t",
+        "task": "pose",
+        "input_size": (192, 256),
+        "decoder": "simcc",
+        "color_order": "rgb",
+        "mean": (123.675, 116.28, 103.53),
+        "std": (58.395, 57.12, 57.375),
+        "input_layout": "nhwc",
+        "input_dtype": "uint8",
+        "keypoint_set": "coco17",
+    }
+    return ModelCard(**{**fields, **changes})
+
+
+def test_json_and_back() -> None:
+    card = make_card(accuracy={"AP": 0.25}, verification={"verified": True}, notes="größer")
+    assert ModelCard.from_json(card.to_json(), "here") == card
+
+
+def test_a_card_cannot_be_changed() -> None:
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        make_card().task = "detect"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"task": "segment"}, "task 'segment' is not one of pose, detect"),
+        ({"decoder": "boxes"}, "decoder 'boxes' does not belong to task 'pose'"),
+        ({"color_order": "gbr"}, "color_order 'gbr'"),
+        ({"input_dtype": "float32"}, "nhwc/float32"),
+        ({"keypoint_set": ""}, "needs a keypoint_set"),
+        ({"input_size": (0, 256)}, "input_size"),
+        ({"std": (58.0, 57.0, 0.0)}, "must be positive"),
+        ({"mean": (1.0, float("nan"), 1.0)}, "finite"),
+        ({"simcc_beta": 0.0}, "must be positive"),
+    ],
+)
+def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(CardError, match=message):
+        make_card(**changes)
+
+
+@pytest.mark.parametrize(
+    ("edit", "message"),
+    [
+        (lambda raw: raw.update(version=99), "version 99"),
+        (lambda raw: raw.pop("version"), "version None"),
+        (lambda raw: raw.pop("mean"), r"lacks \['mean'\]"),
+        (lambda raw: raw.update(colour="rgb"), r"unknown fields \['colour'\]"),
+        (lambda raw: raw.update(input_size="192x256"), "input_size"),
+        (lambda raw: raw.update(std=None), "wrong type"),
+    ],
+)
+def test_damaged_cards_name_file_and_field(edit: object, message: str) -> None:
+    raw = json.loads(make_card().to_json())
+    edit(raw)
+    with pytest.raises(CardError, match=rf"model\.onnx.*{message}|{message}"):
+        ModelCard.from_json(json.dumps(raw), "model.onnx")
+    for text in ("{", "[1]"):
+        with pytest.raises(CardError, match=r"model\.onnx"):
+            ModelCard.from_json(text, "model.onnx")

@@ -1,0 +1,102 @@
+"""Pictures that are none, broken in real ways, or of another kind."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rtmpose_sdk.errors import ImageError, OutputError
+from rtmpose_sdk.images import as_bgr, read_image, write_bytes, write_image
+
+
+def test_grey_and_bgra_are_converted(photo: np.ndarray) -> None:
+    grey = cv2.cvtColor(photo, cv2.COLOR_BGR2GRAY)
+    for given in (grey, grey[:, :, None]):
+        np.testing.assert_array_equal(as_bgr(given), np.repeat(grey[:, :, None], 3, axis=2))
+    np.testing.assert_array_equal(as_bgr(cv2.cvtColor(photo, cv2.COLOR_BGR2BGRA)), photo)
+    assert as_bgr(photo) is photo
+
+
+@pytest.mark.parametrize(
+    ("image", "message"),
+    [
+        (np.zeros((4, 4, 3), np.float32), "float32; expected uint8"),
+        (np.zeros((4, 4, 3), np.uint16), "uint16; expected uint8"),
+        (np.zeros((0, 0, 3), np.uint8), "no pixel"),
+        (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\)"),
+        (np.zeros((1, 4, 4, 3), np.uint8), "one picture"),
+        (None, "NoneType"),
+        ("photo.jpg", "str"),
+    ],
+)
+def test_other_arrays_are_refused(image: object, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        as_bgr(image)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+@pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
+def test_truncated_files_are_refused(
+    photo: np.ndarray, tmp_path: Path, suffix: str, share: float
+) -> None:
+    whole = tmp_path / f"whole{suffix}"
+    write_image(whole, photo)
+    assert read_image(whole).shape == photo.shape
+    data = whole.read_bytes()
+    (tmp_path / f"cut{suffix}").write_bytes(data[: int(len(data) * share)])
+    with pytest.raises(ImageError, match=rf"cut\{suffix}.*truncated"):
+        read_image(tmp_path / f"cut{suffix}")
+
+
+def test_a_thumbnails_end_does_not_hide_a_missing_one(photo: np.ndarray, tmp_path: Path) -> None:
+    _, small = cv2.imencode(".jpg", cv2.resize(photo, (32, 32)))
+    _, large = cv2.imencode(".jpg", photo)
+    data = large.tobytes()
+    thumbnail = small.tobytes()
+    segment = b"\xff\xe1" + (len(thumbnail) + 2).to_bytes(2, "big") + thumbnail
+    file = tmp_path / "thumb.jpg"
+    file.write_bytes(data[:2] + segment + data[2:])
+    assert read_image(file).shape == photo.shape
+    file.write_bytes(data[:2] + segment + data[2:-2000])
+    with pytest.raises(ImageError, match="truncated"):
+        read_image(file)
+
+
+def test_bytes_after_the_end_do_no_harm(photo: np.ndarray, tmp_path: Path) -> None:
+    _, data = cv2.imencode(".jpg", photo)
+    (tmp_path / "long.jpg").write_bytes(data.tobytes() + b"camera's own notes" * 9)
+    assert read_image(tmp_path / "long.jpg").shape == photo.shape
+
+
+def test_files_that_are_no_pictures(tmp_path: Path) -> None:
+    (tmp_path / "empty.jpg").write_bytes(b"")
+    (tmp_path / "text.jpg").write_text("hello")
+    cv2.imwrite(str(tmp_path / "deep.png"), np.full((8, 8, 3), 40000, np.uint16))
+    for name, message in (
+        ("empty.jpg", "empty"),
+        ("text.jpg", "not a picture"),
+        ("deep.png", "uint16"),
+        ("none.jpg", "No such file"),
+        ("", "cannot be read"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            read_image(tmp_path / name)
+
+
+def test_rgba_and_grey_files_become_bgr(photo: np.ndarray, tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "rgba.png"), cv2.cvtColor(photo, cv2.COLOR_BGR2BGRA))
+    cv2.imwrite(str(tmp_path / "grey.png"), photo[:, :, 0])
+    np.testing.assert_array_equal(read_image(tmp_path / "rgba.png"), photo)
+    assert read_image(tmp_path / "grey.png").shape == photo.shape
+
+
+def test_nothing_half_written_is_left(tmp_path: Path) -> None:
+    (tmp_path / "folder.jpg").mkdir()
+    with pytest.raises(OutputError, match=r"folder\.jpg"):
+        write_bytes(tmp_path / "folder.jpg", b"data")
+    with pytest.raises(OutputError):
+        write_bytes(Path("/proc/none/out.json"), b"data")
+    assert [p.name for p in tmp_path.iterdir()] == ["folder.jpg"]

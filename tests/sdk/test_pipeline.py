@@ -1,0 +1,195 @@
+"""Detector, Predictor and Pipeline on real pictures with a real engine."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtmpose_sdk import Detections, Detector, Pipeline, Predictor, read_image
+from rtmpose_sdk.errors import CardError, ImageError, InputError, ModelFileError, ModelNotFoundError
+from rtmpose_sdk.zoo import find_model
+
+
+@pytest.fixture(scope="module")
+def predictor() -> Predictor:
+    return Predictor("rtmpose-t-own", threads=1)
+
+
+@pytest.fixture(scope="module")
+def detector(detector_folder: Path) -> Detector:
+    return Detector(detector_folder, threads=1, score_threshold=0.3)
+
+
+def test_the_bundled_photograph(predictor: Predictor, photo: np.ndarray) -> None:
+    result = predictor(photo, [[0, 0, 512, 512]])
+    names = result.keypoint_set.names
+    nose, left, right = (
+        result.keypoints[0, names.index(n)] for n in ("nose", "left_shoulder", "right_shoulder")
+    )
+    np.testing.assert_allclose(nose, [222, 112], atol=20)  # read off the picture
+    assert right[0] < nose[0] < left[0]  # she faces the camera: her left is on the picture's right
+    assert min(left[1], right[1]) > nose[1]
+    assert result.confidences[0, names.index("nose")] > 0.5
+
+
+def test_one_batched_call_gives_what_single_calls_give(
+    predictor: Predictor, coco_persons: list[tuple[Path, np.ndarray]]
+) -> None:
+    path, boxes = max(coco_persons, key=lambda item: len(item[1]))
+    picture = read_image(path)
+    together = predictor(picture, boxes)
+    small = Predictor("rtmpose-t-own", threads=1, batch_limit=2)(picture, boxes)
+    for i in range(len(boxes)):
+        alone = predictor(picture, boxes[i : i + 1])
+        np.testing.assert_allclose(together.keypoint_scores[i], alone.keypoint_scores[0], atol=1e-4)
+        same = np.abs(together.keypoints[i] - alone.keypoints[0]) < 1e-3
+        assert same.mean() > 0.97  # a tie between two bins may fall either way
+    np.testing.assert_allclose(small.keypoint_scores, together.keypoint_scores, atol=1e-4)
+
+
+def test_all_persons_go_through_in_one_call(predictor: Predictor, photo: np.ndarray) -> None:
+    calls = []
+    run = predictor.runtime.run
+    predictor.runtime.run = lambda array: (calls.append(len(array)), run(array))[1]
+    try:
+        predictor(photo, np.tile(np.array([[0, 0, 512, 512]], np.float32), (20, 1)))
+    finally:
+        predictor.runtime.run = run
+    assert calls == [16, 4]
+
+
+def test_flip_test_puts_left_and_right_back(photo: np.ndarray, predictor: Predictor) -> None:
+    flipping = Predictor("rtmpose-t-own", threads=1, flip_test=True)
+    box = np.array([[0, 0, 512, 512]], np.float32)
+    plain, averaged = predictor(photo, box), flipping(photo, box)
+    sure = plain.confidences[0] > 0.8
+    assert sure.sum() >= 4
+    assert np.abs(plain.keypoints[0] - averaged.keypoints[0])[sure].max() < 12
+    mirrored = flipping(np.ascontiguousarray(photo[:, ::-1]), box)
+    flip = list(plain.keypoint_set.flip_indices)
+    back = mirrored.keypoints[0, flip]
+    back[:, 0] = 511 - back[:, 0]
+    # The average of both sides is the same for a picture and its mirror, up to a bin.
+    shift = np.abs(back - averaged.keypoints[0])[sure]
+    assert np.median(shift) < 2.5
+
+
+def test_detector_finds_people_and_no_ghosts(
+    detector: Detector, coco_persons: list[tuple[Path, np.ndarray]]
+) -> None:
+    found = total = 0
+    for path, boxes in coco_persons[:40]:
+        detections = detector(read_image(path))
+        assert (np.diff(detections.scores) <= 0).all()
+        for x1, y1, x2, y2 in boxes:
+            if (x2 - x1) * (y2 - y1) < 96**2:
+                continue
+            total += 1
+            inner = np.clip(
+                np.minimum(detections.boxes[:, 2:], [x2, y2])
+                - np.maximum(detections.boxes[:, :2], [x1, y1]),
+                0,
+                None,
+            ).prod(axis=1)
+            sizes = np.diff(detections.boxes.reshape(-1, 2, 2), axis=1)[:, 0].prod(axis=1)
+            overlap = inner / (sizes + (x2 - x1) * (y2 - y1) - inner)
+            found += bool((overlap > 0.5).any())
+    assert total > 30
+    assert found / total > 0.8
+    assert len(detector(np.full((480, 640, 3), 127, np.uint8))) == 0
+
+
+def test_nobody_is_an_empty_result(detector_folder: Path) -> None:
+    with Pipeline(detector=detector_folder, threads=1) as pipeline:
+        result = pipeline(np.full((240, 320, 3), 90, np.uint8))
+    assert len(result) == 0
+    assert result.keypoints.shape == (0, 17, 2)
+    assert result.image_size == (320, 240)
+
+
+def test_pipeline_is_detector_then_predictor(
+    detector_folder: Path, predictor: Predictor, coco_persons: list[tuple[Path, np.ndarray]]
+) -> None:
+    picture = read_image(coco_persons[0][0])
+    with Pipeline(detector=detector_folder, threads=1) as pipeline:
+        result = pipeline(picture)
+        detections = pipeline.detector(picture)
+    assert len(result) == len(detections) > 0
+    np.testing.assert_array_equal(result.box_scores, detections.scores)
+    np.testing.assert_allclose(
+        result.keypoints, predictor(picture, detections).keypoints, atol=1e-3
+    )
+
+
+def test_boxes_are_asked_for_when_there_is_no_detector(photo: np.ndarray) -> None:
+    pipeline = Pipeline(threads=1)
+    with pytest.raises(InputError, match="no detector and no boxes"):
+        pipeline(photo)
+    with pytest.raises(InputError, match="'whole'"):
+        pipeline(photo, "whole")
+    full = pipeline(photo, "full")
+    np.testing.assert_array_equal(full.boxes, [[0, 0, 512, 512]])
+    assert len(pipeline(photo, Detections.empty((512, 512)))) == 0
+
+
+@pytest.mark.parametrize(
+    ("boxes", "message"),
+    [
+        ([[0, 0, np.nan, 9]], "NaN"),
+        ([[9, 9, 3, 3]], "inverted"),
+        ([[3, 3, 3, 9]], "zero area"),
+        ([[600, 600, 700, 700]], "wholly outside"),
+    ],
+)
+def test_bad_boxes(predictor: Predictor, photo: np.ndarray, boxes: object, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        predictor(photo, boxes)
+
+
+def test_bad_pictures(predictor: Predictor) -> None:
+    box = [[0, 0, 4, 4]]
+    for picture in (np.zeros((4, 4, 3), np.float32), np.zeros((0, 4, 3), np.uint8), None):
+        with pytest.raises(ImageError):
+            predictor(picture, box)
+
+
+def test_models_in_the_wrong_place(detector_folder: Path) -> None:
+    with pytest.raises(InputError, match=r"is a detector.*a pose model is expected.*swapped"):
+        Predictor(detector_folder)
+    with pytest.raises(InputError, match=r"is a pose model.*a detector is expected"):
+        Detector("rtmpose-t-own")
+    with pytest.raises(InputError, match="swapped"):
+        Pipeline(detector="rtmpose-t-own")
+
+
+def test_models_that_are_none(tmp_path: Path, detector_folder: Path) -> None:
+    with pytest.raises(ModelNotFoundError, match=r"'rtmpose-huge' is neither.*rtmpose-t-own"):
+        Pipeline("rtmpose-huge")
+    (tmp_path / "text.onnx").write_text("not a model")
+    with pytest.raises(ModelFileError, match=r"text\.onnx.*cannot open"):
+        Pipeline(tmp_path / "text.onnx")
+    (tmp_path / "weights.pth").write_text("x")
+    with pytest.raises(ModelFileError, match="rtmpose-export"):
+        Pipeline(tmp_path / "weights.pth")
+    with pytest.raises(CardError, match=r"raw_heads\.onnx.*no model card.*rtmpose-export"):
+        Detector(detector_folder / "raw_heads.onnx")
+    whole = find_model("rtmpose-t-own").read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ModelFileError, match=r"cut\.onnx"):
+        Pipeline(tmp_path / "cut.onnx")
+
+
+def test_a_card_beside_the_file_is_read(tmp_path: Path, detector_folder: Path, photo: np.ndarray) -> None:
+    card = Detector(detector_folder).card
+    shutil.copy(detector_folder / "end2end.onnx", tmp_path / "net.onnx")
+    (tmp_path / "net.onnx.card.json").write_text(card.to_json())
+    beside, folder = Detector(tmp_path / "net.onnx", threads=1), Detector(detector_folder, threads=1)
+    np.testing.assert_array_equal(beside(photo).boxes, folder(photo).boxes)
+    (tmp_path / "net.onnx.card.json").write_text(
+        card.to_json().replace("mmdeploy_dets", "boxes")
+    )
+    with pytest.raises(CardError, match=r"gives \['dets', 'labels'\]"):
+        Detector(tmp_path / "net.onnx")
