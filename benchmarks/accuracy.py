@@ -15,7 +15,18 @@ from rtmpose_sdk.errors import InputError, MissingExtraError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.pipeline import Pipeline
 
-FIGURES = ("AP", "AP50", "AP75", "AP medium", "AP large", "AR", "AR50", "AR75", "AR medium", "AR large")
+FIGURES = (
+    "AP",
+    "AP50",
+    "AP75",
+    "AP medium",
+    "AP large",
+    "AR",
+    "AR50",
+    "AR75",
+    "AR medium",
+    "AR large",
+)
 """COCO's ten keypoint figures, in the order of its `stats`."""
 
 

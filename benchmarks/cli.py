@@ -12,10 +12,10 @@ import cv2
 import typer
 from rich.console import Console
 from rich.table import Table
-
-from rtmpose_sdk._version import __version__
 from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, measure
 from rtmpose_sdk.benchmarks.stages import detect_steps, pipeline_steps, pose_steps
+
+from rtmpose_sdk._version import __version__
 from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.geometry import check_boxes
@@ -44,7 +44,9 @@ def bench(
     ] = None,
     warm_up: Annotated[int, typer.Option(min=0, help="Runs before measuring.")] = WARM_UP_RUNS,
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = MEASURED_RUNS,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here.")
+    ] = None,
 ) -> None:
     """Time a model by the paper's protocol (A.2): 50 warm-up and 200 measured runs, batch 1.
 
@@ -83,7 +85,9 @@ def bench(
         table.add_row(name, *(f"{c:.3f}" for c in cells), f"{took.fps:.1f}", ratio)
     console = Console()
     console.print(table)
-    console.print(", ".join(f"{k} {v}" for k, v in setting.items() if v is not None), soft_wrap=True)
+    console.print(
+        ", ".join(f"{k} {v}" for k, v in setting.items() if v is not None), soft_wrap=True
+    )
     if json_file is not None:
         report = {"setting": setting, "ms": {n: t.as_dict() for n, t in found.items()}}
         write_bytes(json_file, json.dumps(report, indent=1).encode())

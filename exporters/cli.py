@@ -46,21 +46,27 @@ def export(
     weights: Annotated[Path, typer.Option(help="Checkpoint (.pth) in the published layout.")],
     out: Annotated[Path, typer.Option(help="The artifact to write (.onnx).")],
     model: Annotated[
-        str | None, typer.Option(help="rtmpose-t, rtmdet-nano, rtmw-l, ...; default: read from the weights.")
+        str | None,
+        typer.Option(help="rtmpose-t, rtmdet-nano, rtmw-l, ...; default: read from the weights."),
     ] = None,
     backend: Annotated[Backend, typer.Option(help="Engine to export for.")] = Backend.ONNX,
     keypoints: Annotated[
         str | None, typer.Option(help="Keypoint set; default: the one with as many keypoints.")
     ] = None,
     input_size: Annotated[
-        str | None, typer.Option(help="WIDTHxHEIGHT px; default: read from the weights, or the model's.")
+        str | None,
+        typer.Option(help="WIDTHxHEIGHT px; default: read from the weights, or the model's."),
     ] = None,
     input_kind: Annotated[
         InputKind,
         typer.Option("--input", help="image: uint8 NHWC BGR, all inside; tensor: normalised NCHW."),
     ] = InputKind.IMAGE,
-    nms: Annotated[bool, typer.Option("--nms", help="Detector: NonMaxSuppression in the graph.")] = False,
-    storage: Annotated[Storage, typer.Option(help="fp16 halves the file; arithmetic stays fp32.")] = Storage.FP32,
+    nms: Annotated[
+        bool, typer.Option("--nms", help="Detector: NonMaxSuppression in the graph.")
+    ] = False,
+    storage: Annotated[
+        Storage, typer.Option(help="fp16 halves the file; arithmetic stays fp32.")
+    ] = Storage.FP32,
     images: Annotated[
         Path | None, typer.Option(help="Pictures to verify with; default: the bundled photograph.")
     ] = None,
@@ -68,9 +74,12 @@ def export(
         Path | None, typer.Option(help="COCO json with the boxes of persons in those pictures.")
     ] = None,
     crops: Annotated[int, typer.Option(min=1, help="Most crops to verify with.")] = 100,
-    license_name: Annotated[str, typer.Option("--license", help="Licence of the weights, SPDX.")] = "unknown",
+    license_name: Annotated[
+        str, typer.Option("--license", help="Licence of the weights, SPDX.")
+    ] = "unknown",
     accuracy: Annotated[
-        list[str] | None, typer.Option(help="A measured figure for the card, NAME=VALUE; repeatable.")
+        list[str] | None,
+        typer.Option(help="A measured figure for the card, NAME=VALUE; repeatable."),
     ] = None,
     notes: Annotated[str, typer.Option(help="A sentence for the card.")] = "",
 ) -> None:
@@ -110,7 +119,9 @@ def export(
 
     table = Table("artifact against PyTorch", "measured", "allowed")
     for name, value in found.relative_difference.items():
-        table.add_row(f"{name}: difference / largest value", f"{value:.2e}", f"{found.relative_tolerance:g}")
+        table.add_row(
+            f"{name}: difference / largest value", f"{value:.2e}", f"{found.relative_tolerance:g}"
+        )
     table.add_row(
         f"worst shift, px ({found.ties} ties aside)",
         f"{found.pixel_difference:.3f}",

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_names
 from rtmpose_sdk.models import (
     DetectModel,
     PoseModel,
@@ -14,6 +12,9 @@ from rtmpose_sdk.models import (
     load_state_dict,
     read_checkpoint,
 )
+
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_names
 
 
 def open_network(

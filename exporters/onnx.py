@@ -14,11 +14,11 @@ import onnx
 import onnxslim
 import torch
 from onnx import TensorProto, helper, numpy_helper
+from rtmpose_sdk.exporters.graph import in_graph
 from torch import nn
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import CARD_KEY, ModelCard
-from rtmpose_sdk.exporters.graph import in_graph
 from rtmpose_sdk.images import write_bytes
 
 OPSET = 18
@@ -84,7 +84,7 @@ def save_onnx(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """torch's exporter prints progress and warns about its own internals."""
+    """Torch's exporter prints progress and warns about its own internals."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from rtmpose_sdk.exporters.graph import DecodedBoxes
+from rtmpose_sdk.runtimes import Runtime
 from torch import nn
 
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.decode import decode_boxes, decode_simcc
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.graph import DecodedBoxes
 from rtmpose_sdk.normalize import Normalizer
-from rtmpose_sdk.runtimes import Runtime
 
 Array = NDArray[Any]
 
@@ -82,9 +82,7 @@ def verify(
     outputs = _artifact(runtime, card, images)
     if card.decoder == "boxes_nms":
         differences: dict[str, float] = {}
-        not_finite = sum(
-            int((~np.isfinite(v)).sum()) for found in outputs for v in found.values()
-        )
+        not_finite = sum(int((~np.isfinite(v)).sum()) for found in outputs for v in found.values())
         pixels, score_difference = _compare_boxes(reference, outputs, card)
         differences["scores"] = score_difference
         ties = 0
@@ -117,7 +115,9 @@ def verify(
     )
 
 
-def _reference(network: nn.Module, card: ModelCard, images: NDArray[np.uint8]) -> list[dict[str, Array]]:
+def _reference(
+    network: nn.Module, card: ModelCard, images: NDArray[np.uint8]
+) -> list[dict[str, Array]]:
     """PyTorch's outputs, from tensors that the SDK's own normaliser made: not the graph's."""
     plain = replace(card, input_layout="nchw", input_dtype="float32")
     normalize = Normalizer(plain)
@@ -132,7 +132,9 @@ def _reference(network: nn.Module, card: ModelCard, images: NDArray[np.uint8]) -
     return results
 
 
-def _artifact(runtime: Runtime, card: ModelCard, images: NDArray[np.uint8]) -> list[dict[str, Array]]:
+def _artifact(
+    runtime: Runtime, card: ModelCard, images: NDArray[np.uint8]
+) -> list[dict[str, Array]]:
     normalize = Normalizer(card)
     names = [spec.name for spec in runtime.outputs]
     step = 1 if card.decoder == "boxes_nms" else _BATCH

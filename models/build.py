@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, overload
 
-from torch import Tensor, nn
-
-from rtmpose_sdk.errors import InputError, ModelNotFoundError
-from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.models.cspnext import CSPNeXt
 from rtmpose_sdk.models.pafpn import CSPNeXtPAFPN
 from rtmpose_sdk.models.rtmdet_head import RTMDetSepBNHead
 from rtmpose_sdk.models.rtmw_head import RTMWHead
 from rtmpose_sdk.models.simcc_head import SimCCHead
+from torch import Tensor, nn
+
+from rtmpose_sdk.errors import InputError, ModelNotFoundError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set
 
 SPLIT_RATIO = 2.0
 """SimCC bins per px of all released models."""
@@ -55,7 +55,11 @@ class PoseModel(nn.Module):
     task: Literal["pose"] = "pose"
 
     def __init__(
-        self, name: str, keypoints: int, input_size: tuple[int, int], split_ratio: float = SPLIT_RATIO
+        self,
+        name: str,
+        keypoints: int,
+        input_size: tuple[int, int],
+        split_ratio: float = SPLIT_RATIO,
     ) -> None:
         super().__init__()
         self.name, self.keypoints, self.input_size = name, keypoints, input_size

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from rtmpose_sdk.models.identify import identify
 from torch import Tensor, nn
 
 from rtmpose_sdk.errors import CheckpointError
-from rtmpose_sdk.models.identify import identify
 
 _IGNORED_PREFIX = "data_preprocessor."
 _MODULE_PREFIX = "module."
@@ -83,7 +83,9 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     averaged = next((content[k] for k in _EMA_KEYS if isinstance(content.get(k), dict)), None)
     state = averaged if averaged is not None else content.get("state_dict", content)
     if not isinstance(state, dict):
-        raise CheckpointError(f"{file}: its 'state_dict' is a {type(state).__name__}; expected a dict")
+        raise CheckpointError(
+            f"{file}: its 'state_dict' is a {type(state).__name__}; expected a dict"
+        )
     tensors = {}
     for name, value in state.items():
         short = str(name).removeprefix(_MODULE_PREFIX)
@@ -126,7 +128,11 @@ def load_state_dict(model: nn.Module, state: Mapping[str, Tensor], origin: str |
         model.load_state_dict(dict(state))
         return
     parts = []
-    for what, names in (("other shapes", other), ("missing", missing), ("not in the model", surplus)):
+    for what, names in (
+        ("other shapes", other),
+        ("missing", missing),
+        ("not in the model", surplus),
+    ):
         if names:
             more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
             parts.append(f"{what}: {'; '.join(names[:_SHOWN])}{more}")

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
-
 from rtmpose_sdk.models.layers import ConvModule, CSPLayer, conv
+from torch import Tensor, nn
 
 STAGES = ((64, 128, 3), (128, 256, 6), (256, 512, 6), (512, 1024, 3))
 """Input channels, output channels and blocks of the four stages, at width and depth 1."""
@@ -42,7 +41,9 @@ class CSPNeXt(nn.Module):
         super().__init__()
         stem = int(STAGES[0][0] * widen)
         self.stem = nn.Sequential(
-            ConvModule(3, stem // 2, 3, 2), ConvModule(stem // 2, stem // 2, 3), ConvModule(stem // 2, stem, 3)
+            ConvModule(3, stem // 2, 3, 2),
+            ConvModule(stem // 2, stem // 2, 3),
+            ConvModule(stem // 2, stem, 3),
         )
         channels = []
         for i, (start, end, blocks) in enumerate(STAGES):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from rtmpose_sdk.models.build import SIZES, SPLIT_RATIO
+from rtmpose_sdk.models.cspnext import STAGES
 from torch import Tensor
 
 from rtmpose_sdk.errors import CheckpointError
-from rtmpose_sdk.models.build import SIZES, SPLIT_RATIO
-from rtmpose_sdk.models.cspnext import STAGES
 
 _STEM = "backbone.stem.0.conv.weight"
 
@@ -40,7 +40,9 @@ def identify(state: Mapping[str, Tensor]) -> Identity:
         )
     stem = state[_STEM].shape[0]
     width = STAGES[0][0] // 2
-    fitting = [size for size, factors in SIZES.items() if int(width * 2 * factors.widen) // 2 == stem]
+    fitting = [
+        size for size, factors in SIZES.items() if int(width * 2 * factors.widen) // 2 == stem
+    ]
     if not fitting:
         raise CheckpointError(f"a backbone with {stem} stem channels is of no published size")
     size = fitting[0]

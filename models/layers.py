@@ -40,7 +40,9 @@ class ConvModule(nn.Module):
 class DepthwiseSeparableConv(nn.Module):
     """Depthwise ConvModule → pointwise ConvModule."""
 
-    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
+    ) -> None:
         super().__init__()
         self.depthwise_conv = ConvModule(
             in_channels, in_channels, kernel_size, stride, groups=in_channels

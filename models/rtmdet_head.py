@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
 from rtmpose_sdk.models.layers import ConvModule, conv
+from torch import Tensor, nn
 
 STRIDES = (8, 16, 32)
 STACKED_CONVS = 2
@@ -26,7 +25,9 @@ class RTMDetSepBNHead(nn.Module):
 
         def stacks() -> nn.ModuleList:
             return nn.ModuleList(
-                nn.Sequential(*(conv(depthwise, channels, channels, 3) for _ in range(STACKED_CONVS)))
+                nn.Sequential(
+                    *(conv(depthwise, channels, channels, 3) for _ in range(STACKED_CONVS))
+                )
                 for _ in STRIDES
             )
 
@@ -59,5 +60,3 @@ def _share_convolutions(levels: nn.ModuleList) -> None:
             assert isinstance(first, ConvModule)
             assert isinstance(other, ConvModule)
             other.conv = first.conv
-
-

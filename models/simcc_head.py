@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from torch import Tensor, nn
-
 from rtmpose_sdk.models.gau import GAU, HIDDEN_DIMS, ScaleNorm
+from torch import Tensor, nn
 
 KERNEL_SIZE = 7
 """Paper, section 3.4 and Table 2."""

@@ -10,8 +10,6 @@ from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
 
-
-
 __all__ = [
     "Detections",
     "Detector",

@@ -167,4 +167,6 @@ class ModelCard:
         try:
             return cls(**values)
         except TypeError as error:
-            raise CardError(f"{origin}: its model card has a field of a wrong type ({error})") from None
+            raise CardError(
+                f"{origin}: its model card has a field of a wrong type ({error})"
+            ) from None

@@ -45,7 +45,9 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
     try:
         array = np.asarray(boxes, dtype=np.float32)
     except (TypeError, ValueError) as error:
-        raise InputError(f"boxes are not numbers ({error}); expected an array (N,4), xyxy px") from None
+        raise InputError(
+            f"boxes are not numbers ({error}); expected an array (N,4), xyxy px"
+        ) from None
     if array.size == 0:
         return np.empty((0, 4), np.float32)
     if array.ndim != 2 or array.shape[1] != 4:
@@ -65,7 +67,10 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
             "inverted or of zero area (expected x1 < x2 and y1 < y2; is it xywh?)",
         ),
         (
-            (array[:, 2] <= 0) | (array[:, 3] <= 0) | (array[:, 0] >= width) | (array[:, 1] >= height),
+            (array[:, 2] <= 0)
+            | (array[:, 3] <= 0)
+            | (array[:, 0] >= width)
+            | (array[:, 1] >= height),
             f"wholly outside the picture of {width}x{height} px",
         ),
     )

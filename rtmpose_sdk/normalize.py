@@ -31,6 +31,8 @@ class Normalizer:
         tensor = np.empty((count, 3, height, width), np.float32)
         for image, planes in zip(images, tensor, strict=True):
             channels = cv2.split(image)
-            for plane, table, source in zip(planes, self._tables, self._source_channel, strict=True):
+            for plane, table, source in zip(
+                planes, self._tables, self._source_channel, strict=True
+            ):
                 cv2.LUT(channels[source], table, plane)
         return tensor

@@ -73,7 +73,9 @@ class Predictor:
             self._predict(picture, xyxy[start : start + self.batch_limit])
             for start in range(0, len(xyxy), self.batch_limit)
         ]
-        poses = parts[0] if len(parts) == 1 else Decoded(*map(np.concatenate, zip(*parts, strict=True)))
+        poses = (
+            parts[0] if len(parts) == 1 else Decoded(*map(np.concatenate, zip(*parts, strict=True)))
+        )
         return PoseResult(
             boxes=xyxy,
             box_scores=scores,

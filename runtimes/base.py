@@ -46,7 +46,7 @@ class Device(NamedTuple):
 
 
 def parse_device(text: str, kinds: tuple[str, ...]) -> Device:
-    """"cuda:1" → Device("cuda", 1).
+    """ "cuda:1" → Device("cuda", 1).
 
     Raises:
         DeviceError: not one of `kinds`, or an index that is not a number.
@@ -136,7 +136,9 @@ class Runtime(ABC):
         if (
             array.dtype.name != spec.dtype
             or array.ndim != len(spec.shape)
-            or any(want not in (None, got) for want, got in zip(spec.shape, array.shape, strict=True))
+            or any(
+                want not in (None, got) for want, got in zip(spec.shape, array.shape, strict=True)
+            )
         ):
             raise InputError(
                 f"{self.path.name} takes {spec}; given {array.dtype.name} {array.shape}"

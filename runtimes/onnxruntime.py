@@ -6,8 +6,9 @@ import re
 from types import ModuleType
 from typing import Any
 
-from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
 from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
+
+from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -24,7 +25,9 @@ def _import_engine() -> ModuleType:
         import onnxruntime
     except ImportError:
         raise MissingExtraError("onnxruntime", "cpu", "Running an ONNX model") from None
-    if not hasattr(onnxruntime, "InferenceSession"):  # what is left when one of two wheels was removed
+    if not hasattr(
+        onnxruntime, "InferenceSession"
+    ):  # what is left when one of two wheels was removed
         raise DeviceError(
             "onnxruntime is installed but broken (was onnxruntime or onnxruntime-gpu removed while both "
             "were installed?); run: pip uninstall onnxruntime onnxruntime-gpu, then install one of them"
@@ -90,7 +93,9 @@ class OnnxRuntime(Runtime):
         try:
             return tuple(self._session.run(self._names, {self.inputs[0].name: array}))
         except Exception as error:
-            raise EngineError(f"{self.path.name}: ONNX Runtime failed: {_one_line(error)}") from None
+            raise EngineError(
+                f"{self.path.name}: ONNX Runtime failed: {_one_line(error)}"
+            ) from None
 
     def _deactivate(self) -> None:
         self._session = None

@@ -23,11 +23,15 @@ def evaluate(
     detector: DetectorOption = None,
     device: DeviceOption = "cpu",
     threads: Threads = None,
-    flip_test: Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")] = False,
+    flip_test: Annotated[
+        bool, typer.Option("--flip-test", help="Average with the mirrored crop.")
+    ] = False,
     detection_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Least score of a person box.")
     ] = DEFAULT_DETECTION_THRESHOLD,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write the figures here.")
+    ] = None,
 ) -> None:
     """Measure COCO AP and AR, with ground-truth boxes or through a detector."""
     from rtmpose_sdk.benchmarks.accuracy import evaluate_pipeline

@@ -33,7 +33,8 @@ def models() -> None:
     console = Console()
     console.print(table)
     console.print(
-        "Besides: any ONNX file that rtmpose-export wrote, and MMDeploy SDK folders.", soft_wrap=True
+        "Besides: any ONNX file that rtmpose-export wrote, and MMDeploy SDK folders.",
+        soft_wrap=True,
     )
 
 

@@ -9,7 +9,8 @@ import typer
 from rtmpose_sdk.errors import InputError
 
 Pose = Annotated[
-    str, typer.Option(help="Pose model: a name (see `rtmpose models`), an ONNX file, an SDK folder.")
+    str,
+    typer.Option(help="Pose model: a name (see `rtmpose models`), an ONNX file, an SDK folder."),
 ]
 DetectorOption = Annotated[
     str | None, typer.Option("--detector", help="Detector: an ONNX file or an SDK folder.")
@@ -21,7 +22,7 @@ Threads = Annotated[
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """"192x256" → (192, 256), width first.
+    """ "192x256" → (192, 256), width first.
 
     Raises:
         InputError: not two positive numbers.

@@ -49,7 +49,9 @@ def find_pictures(sources: list[str]) -> list[Path]:
         elif path.exists():
             files = [path]
         elif glob.has_magic(source):
-            files = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]
+            files = [
+                Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()
+            ]
             if not files:
                 raise InputError(f"{source}: no file fits this pattern")
         else:
@@ -75,7 +77,9 @@ def _prepare(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(f"{out}: cannot be made a folder for the results ({error.strerror})") from None
+        raise OutputError(
+            f"{out}: cannot be made a folder for the results ({error.strerror})"
+        ) from None
     if not os.access(out, os.W_OK):
         raise OutputError(f"{out}: no permission to write there")
 
@@ -84,7 +88,9 @@ def predict(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders, globs.")],
     pose: Pose = DEFAULT_POSE,
     detector: DetectorOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for drawn pictures and results.json.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Folder for drawn pictures and results.json.")] = Path(
+        "out"
+    ),
     boxes: Annotated[
         Boxes, typer.Option(help="detect: ask the detector; full: each picture is one person.")
     ] = Boxes.DETECT,
@@ -113,7 +119,12 @@ def predict(
     console = Console(stderr=True)
     results: list[dict[str, Any]] = []
     errors: list[Exception] = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
     with (
         Pipeline(
             pose, detector, device, threads, None, detection_threshold, flip_test=flip_test

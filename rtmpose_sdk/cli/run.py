@@ -21,4 +21,6 @@ def run(app: typer.Typer) -> None:
 
 def print_error(error: Exception) -> None:
     """One error on standard error, as it is: nothing in it is markup."""
-    Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+    Console(stderr=True).print(
+        f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
+    )

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from rtmpose_sdk.models import PoseModel, build_model, load_checkpoint, read_checkpoint
 
 from rtmpose_sdk.errors import CheckpointError
-from rtmpose_sdk.models import PoseModel, build_model, load_checkpoint, read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,9 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(model: PoseModel, tmp_pa
     target = tmp_path / "was-run"
     file = tmp_path / "evil.pth"
     torch.save({"state_dict": model.state_dict(), "meta": _Payload(target)}, file)
-    with pytest.raises(CheckpointError, match=r"refused.*would run code.*mkdir.*weights_only=False"):
+    with pytest.raises(
+        CheckpointError, match=r"refused.*would run code.*mkdir.*weights_only=False"
+    ):
         read_checkpoint(file)
     assert not target.exists()
 
@@ -106,7 +108,9 @@ def test_truncated_files(model: PoseModel, tmp_path: Path, share: float) -> None
         read_checkpoint(file)
 
 
-@pytest.mark.parametrize("content", [b"this is no checkpoint", b"\x80\x02}q\x00.", b"PK\x03\x04junk"])
+@pytest.mark.parametrize(
+    "content", [b"this is no checkpoint", b"\x80\x02}q\x00.", b"PK\x03\x04junk"]
+)
 def test_files_that_are_no_checkpoints(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "other.pth"
     file.write_bytes(content)
@@ -127,7 +131,9 @@ def test_missing_file_and_other_contents(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "numbers.pth")
 
 
-def test_another_size_names_the_tensors_and_the_likely_network(model: PoseModel, tmp_path: Path) -> None:
+def test_another_size_names_the_tensors_and_the_likely_network(
+    model: PoseModel, tmp_path: Path
+) -> None:
     file = tmp_path / "t.pth"
     torch.save(model.state_dict(), file)
     with pytest.raises(CheckpointError) as caught:

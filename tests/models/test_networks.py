@@ -10,9 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from rtmpose_sdk.models import NAMES, build_model, count, identify, load_state_dict
 
 from rtmpose_sdk.errors import InputError, ModelNotFoundError
-from rtmpose_sdk.models import NAMES, build_model, count, identify, load_state_dict
 
 SHAPE_LISTS = (
     "rtmdet-m_person_640x640",
@@ -84,7 +84,9 @@ def test_identify_reads_the_network_from_its_shapes(shared: Path, stem: str) -> 
     assert found.name == name
     if keypoints is not None:
         assert found.input_size == size
-        assert found.keypoints == build_model(name, keypoint_set=keypoints, input_size=size).keypoints
+        assert (
+            found.keypoints == build_model(name, keypoint_set=keypoints, input_size=size).keypoints
+        )
 
 
 @pytest.mark.parametrize(

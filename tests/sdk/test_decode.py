@@ -18,7 +18,9 @@ from rtmpose_sdk.errors import EngineError
 values = st.floats(-3, 3, width=32)
 
 
-@given(arrays(np.float32, (2, 3, 32), elements=values), arrays(np.float32, (2, 3, 48), elements=values))
+@given(
+    arrays(np.float32, (2, 3, 32), elements=values), arrays(np.float32, (2, 3, 48), elements=values)
+)
 def test_simcc_against_the_rule_written_out(x: np.ndarray, y: np.ndarray) -> None:
     found = decode_simcc(x, y, 2.0, 10.0)
     for n in range(2):
@@ -70,7 +72,8 @@ def card() -> ModelCard:
 
 def test_boxes_are_thresholded_suppressed_and_ordered(card: ModelCard) -> None:
     boxes = np.array(
-        [[0, 0, 10, 10], [0, 0, 10, 11], [50, 50, 60, 60], [80, 0, 90, 9], [30, 0, 40, 10]], np.float32
+        [[0, 0, 10, 10], [0, 0, 10, 11], [50, 50, 60, 60], [80, 0, 90, 9], [30, 0, 40, 10]],
+        np.float32,
     )
     scores = np.array([0.6, 0.9, 0.7, 0.2, 0.31], np.float32)
     found, kept = decode_boxes({"boxes": boxes[None], "scores": scores[None]}, card, 0.3)

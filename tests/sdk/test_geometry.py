@@ -24,7 +24,9 @@ def _mmpose_matrix(box: np.ndarray, size: tuple[int, int], padding: float) -> np
         height = width / aspect
     else:
         width = height * aspect
-    source = np.array([center, center - [0, width / 2], center - [width / 2, width / 2]], np.float32)
+    source = np.array(
+        [center, center - [0, width / 2], center - [width / 2, width / 2]], np.float32
+    )
     middle = np.array(size) / 2
     half = size[0] / 2
     target = np.array([middle, middle - [0, half], middle - [half, half]], np.float32)

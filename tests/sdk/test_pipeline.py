@@ -182,14 +182,17 @@ def test_models_that_are_none(tmp_path: Path, detector_folder: Path) -> None:
         Pipeline(tmp_path / "cut.onnx")
 
 
-def test_a_card_beside_the_file_is_read(tmp_path: Path, detector_folder: Path, photo: np.ndarray) -> None:
+def test_a_card_beside_the_file_is_read(
+    tmp_path: Path, detector_folder: Path, photo: np.ndarray
+) -> None:
     card = Detector(detector_folder).card
     shutil.copy(detector_folder / "end2end.onnx", tmp_path / "net.onnx")
     (tmp_path / "net.onnx.card.json").write_text(card.to_json())
-    beside, folder = Detector(tmp_path / "net.onnx", threads=1), Detector(detector_folder, threads=1)
-    np.testing.assert_array_equal(beside(photo).boxes, folder(photo).boxes)
-    (tmp_path / "net.onnx.card.json").write_text(
-        card.to_json().replace("mmdeploy_dets", "boxes")
+    beside, folder = (
+        Detector(tmp_path / "net.onnx", threads=1),
+        Detector(detector_folder, threads=1),
     )
+    np.testing.assert_array_equal(beside(photo).boxes, folder(photo).boxes)
+    (tmp_path / "net.onnx.card.json").write_text(card.to_json().replace("mmdeploy_dets", "boxes"))
     with pytest.raises(CardError, match=r"gives \['dets', 'labels'\]"):
         Detector(tmp_path / "net.onnx")

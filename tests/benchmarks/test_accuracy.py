@@ -1,0 +1,66 @@
+"""AP of the shipped model, and agreement with pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from rtmpose_sdk.benchmarks.accuracy import FIGURES, evaluate_pipeline
+
+from rtmpose_sdk import Pipeline
+from rtmpose_sdk.errors import InputError
+
+
+def test_ap_of_the_shipped_model_is_the_stated_one(coco: dict) -> None:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    with Pipeline() as pipeline:
+        report = evaluate_pipeline(pipeline, coco["file"], coco["folder"])
+        card = pipeline.predictor.card
+    assert report.persons == 594
+    assert report.figures["AP"] == pytest.approx(0.252, abs=0.003)
+    assert report.figures["AP50"] == pytest.approx(0.582, abs=0.003)
+    assert report.figures["AR"] == pytest.approx(0.292, abs=0.003)
+    assert card.accuracy["coco_val_dev AP, ground-truth boxes"] == pytest.approx(
+        report.figures["AP"], abs=0.003
+    )
+    with contextlib.redirect_stdout(io.StringIO()):
+        truth = COCO(str(coco["file"]))
+        scoring = COCOeval(truth, truth.loadRes(report.results), "keypoints")
+        scoring.evaluate()
+        scoring.accumulate()
+        scoring.summarize()
+    ours = [report.figures[name] for name in FIGURES]
+    np.testing.assert_allclose(ours, scoring.stats, atol=1e-4)
+
+
+def test_through_a_detector(coco: dict, detector_folder: Path) -> None:
+    with Pipeline(detector=detector_folder) as pipeline:
+        report = evaluate_pipeline(pipeline, coco["file"], coco["folder"])
+    assert report.pictures == 240
+    assert 0.12 < report.figures["AP"] < 0.26
+
+
+def test_annotations_of_another_kind(tmp_path: Path) -> None:
+    pipeline = Pipeline()
+    empty = {"images": [], "annotations": [], "categories": []}
+    for name, content, message in (
+        ("text.json", "{", "not JSON"),
+        ("list.json", "[]", "not COCO annotations"),
+        ("boxes.json", json.dumps(empty), "no keypoints"),
+        (
+            "other.json",
+            json.dumps({**empty, "annotations": [{"keypoints": [0] * 78}]}),
+            r"\[26\] keypoints, the model 17",
+        ),
+    ):
+        (tmp_path / name).write_text(content)
+        with pytest.raises(InputError, match=message):
+            evaluate_pipeline(pipeline, tmp_path / name, tmp_path)
+    with pytest.raises(InputError, match="cannot be read"):
+        evaluate_pipeline(pipeline, tmp_path / "none.json", tmp_path)

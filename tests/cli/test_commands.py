@@ -1,0 +1,180 @@
+"""The commands as a user calls them: real processes, exit codes, files, messages."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+BIN = Path(sys.executable).parent
+
+
+def run(command: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [BIN / command, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+        check=False,
+        env={**os.environ, "COLUMNS": "160"},
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done
+
+
+def test_one_picture(photo_path: Path, photo: np.ndarray, tmp_path: Path) -> None:
+    done = run("rtmpose", "predict", photo_path, "--boxes", "full", "--out", "o", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "1 pictures, 1 persons: o/results.json",
+        "drawn: o/astronaut.jpg",
+    ]
+    drawn = cv2.imread(str(tmp_path / "o" / "astronaut.jpg"))
+    assert drawn.shape == photo.shape
+    assert (np.abs(drawn.astype(int) - photo).max(axis=2) > 60).sum() > 500
+    (entry,) = json.loads((tmp_path / "o" / "results.json").read_text())
+    assert entry["file"] == str(photo_path)
+    assert entry["persons"][0]["keypoints"]["nose"]["confidence"] > 0.5
+
+
+def test_ninety_nine_good_pictures_and_a_bad_one(photo: np.ndarray, tmp_path: Path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    small = cv2.resize(photo, (96, 96))
+    for i in range(99):
+        cv2.imwrite(str(folder / f"{i:03}.jpg"), small)
+    (folder / "050b.jpg").write_bytes((folder / "050.jpg").read_bytes()[:700])
+    done = run("rtmpose", "predict", "in", "--boxes", "full", "--out", "out", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "1 of 100 pictures could not be used" in done.stderr
+    assert "050b.jpg: the picture is truncated" in done.stderr
+    assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 99
+    assert len(list((tmp_path / "out").glob("*.jpg"))) == 99
+    assert not (tmp_path / "out" / "050b.jpg").exists()
+
+
+def test_folders_globs_and_names_that_repeat(photo_path: Path, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        shutil.copy(photo_path, tmp_path / name / "x.jpg")
+    done = run(
+        "rtmpose",
+        "predict",
+        "a",
+        "b/*.jpg",
+        "a/x.jpg",
+        "--boxes",
+        "full",
+        "--out",
+        "o",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    files = sorted(str(p.relative_to(tmp_path / "o")) for p in (tmp_path / "o").rglob("*.jpg"))
+    assert files == ["a/x.jpg", "b/x.jpg"]
+
+
+def test_with_a_detector(detector_folder: Path, photo_path: Path, tmp_path: Path) -> None:
+    done = run(
+        "rtmpose", "predict", photo_path, "--detector", detector_folder, "--out", "o", cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    (entry,) = json.loads((tmp_path / "o" / "results.json").read_text())
+    assert len(entry["persons"]) == 1
+    x1, y1, x2, y2 = entry["persons"][0]["box"]
+    assert (x2 - x1) * (y2 - y1) > 0.3 * 512 * 512
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["photo.jpg"], "no detector: give --detector FILE, or --boxes full"),
+        (["none.jpg", "--boxes", "full"], "none.jpg: no such file or folder"),
+        (["empty", "--boxes", "full"], "no pictures in this folder"),
+        (["*.tiff", "--boxes", "full"], "no file fits this pattern"),
+        (["photo.jpg", "--boxes", "full", "--pose", "nothing"], "'nothing' is neither a file"),
+        (
+            ["photo.jpg", "--boxes", "full", "--pose", "photo.jpg"],
+            "no engine for files of kind '.jpg'",
+        ),
+        (["photo.jpg", "--boxes", "full", "--device", "gpu"], "unknown device 'gpu'"),
+        (["photo.jpg", "--boxes", "full", "--out", "photo.jpg"], "cannot be made a folder"),
+        (["photo.jpg", "--boxes", "full", "--out", "."], "would overwrite the sources"),
+        (
+            ["photo.jpg", "--boxes", "full", "--detector", "rtmpose-t-own"],
+            "--boxes full needs no detector",
+        ),
+        (["photo.jpg", "--detector", "rtmpose-t-own"], "is a pose model"),
+    ],
+)
+def test_wrong_calls(photo_path: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+    shutil.copy(photo_path, tmp_path / "photo.jpg")
+    (tmp_path / "empty").mkdir()
+    out = [] if "--out" in arguments else ["--out", "o"]
+    done = run("rtmpose", "predict", *arguments, *out, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert (tmp_path / "photo.jpg").read_bytes() == photo_path.read_bytes()
+    assert not list(tmp_path.rglob("results.json"))
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_models_lists_what_can_be_named(tmp_path: Path) -> None:
+    done = run("rtmpose", "models", cwd=tmp_path)
+    assert done.returncode == 0
+    assert "rtmpose-t-own" in done.stdout
+    assert run("rtmpose", "--version", cwd=tmp_path).stdout.startswith("rtmpose-sdk ")
+
+
+def test_bench_writes_its_figures(tmp_path: Path) -> None:
+    done = run(
+        "rtmpose-bench",
+        "--threads",
+        1,
+        "--warm-up",
+        1,
+        "--runs",
+        3,
+        "--json",
+        "b.json",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    report = json.loads((tmp_path / "b.json").read_text())
+    assert set(report["ms"]) == {"bare engine", "predictor", "pre-process", "network", "decode"}
+    for figures in report["ms"].values():
+        assert figures["p50"] <= figures["p90"] <= figures["p99"]
+        assert figures["fps"] == pytest.approx(1000 / figures["mean"])
+    assert report["setting"]["threads"] == 1
+    assert report["setting"]["runs"] == 3
+    assert "onnxruntime" in report["setting"]["engine"]
+
+
+def test_bench_measures_the_pipeline(detector_folder: Path, tmp_path: Path) -> None:
+    done = run(
+        *("rtmpose-bench", "--threads", 1, "--warm-up", 1, "--runs", 2),
+        *("--detector", detector_folder, "--json", "b.json"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads((tmp_path / "b.json").read_text())["ms"]
+    assert figures["pipeline"]["p50"] > figures["network"]["p50"]
+
+
+def test_eval_prints_ap(coco: dict, tmp_path: Path) -> None:
+    done = run(
+        *("rtmpose", "eval", "--annotations", coco["file"], "--images", coco["folder"]),
+        *("--json", "f.json"),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "212 pictures, 594 persons, ground-truth boxes, flip test off" in done.stdout
+    assert json.loads((tmp_path / "f.json").read_text())["AP"] == pytest.approx(0.252, abs=0.003)

@@ -1,0 +1,76 @@
+"""`rtmpose-export` as a user calls it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from rtmpose_sdk.models import build_model
+
+BIN = Path(sys.executable).parent
+
+
+def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "rtmpose-export", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=cwd,
+        timeout=300,
+        check=False,
+        env={"COLUMNS": "200", "PATH": ""},
+    )
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("weights") / "t.pth"
+    torch.save(build_model("rtmpose-t", keypoint_set="coco17").state_dict(), file)
+    return file
+
+
+def test_one_command(weights: Path, tmp_path: Path) -> None:
+    done = run(
+        "--backend",
+        "onnx",
+        "--model",
+        "rtmpose-t",
+        "--weights",
+        weights,
+        "--out",
+        "t.onnx",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "rtmpose-t 192x256 coco17" in done.stdout
+    assert "simcc_x: difference / largest value" in done.stdout
+    assert [p.name for p in tmp_path.iterdir()] == ["t.onnx"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "rtmpose-s"], "expected 16x3x3x3"),
+        (["--model", "rtmpose-q"], "unknown network 'rtmpose-q'"),
+        (["--keypoints", "halpe26"], "expected 26x"),
+        (["--input-size", "256"], "expected WIDTHxHEIGHT"),
+        (["--input-size", "100x100"], "multiples of 32"),
+        (["--nms"], "--nms is for detectors"),
+        (["--accuracy", "AP"], "expected NAME=VALUE"),
+        (["--out", "t.engine"], r"ends in .onnx"),
+        (["--out", "no/t.onnx"], "folder does not exist"),
+        (["--annotations", "a.json"], "needs --images"),
+    ],
+)
+def test_wrong_calls_leave_nothing(
+    weights: Path, tmp_path: Path, arguments: list[str], message: str
+) -> None:
+    base = ["--weights", weights, *([] if "--out" in arguments else ["--out", "t.onnx"])]
+    done = run(*base, *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
