@@ -44,9 +44,7 @@ def bench(
     ] = None,
     warm_up: Annotated[int, typer.Option(min=0, help="Runs before measuring.")] = WARM_UP_RUNS,
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = MEASURED_RUNS,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here.")
-    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Time a model by the paper's protocol (A.2): 50 warm-up and 200 measured runs, batch 1.
 
@@ -85,9 +83,7 @@ def bench(
         table.add_row(name, *(f"{c:.3f}" for c in cells), f"{took.fps:.1f}", ratio)
     console = Console()
     console.print(table)
-    console.print(
-        ", ".join(f"{k} {v}" for k, v in setting.items() if v is not None), soft_wrap=True
-    )
+    console.print(", ".join(f"{k} {v}" for k, v in setting.items() if v is not None), soft_wrap=True)
     if json_file is not None:
         report = {"setting": setting, "ms": {n: t.as_dict() for n, t in found.items()}}
         write_bytes(json_file, json.dumps(report, indent=1).encode())

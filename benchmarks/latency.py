@@ -51,9 +51,7 @@ def measure(
         InputError: fewer than one measured run.
     """
     if runs < 1 or warm_up < 0:
-        raise InputError(
-            f"{warm_up} warm-up and {runs} measured runs; expected 0 or more, 1 or more"
-        )
+        raise InputError(f"{warm_up} warm-up and {runs} measured runs; expected 0 or more, 1 or more")
     names = list(steps)
     times: dict[str, list[int]] = {name: [] for name in names}
     clock = time.perf_counter_ns

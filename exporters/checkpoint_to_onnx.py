@@ -89,9 +89,7 @@ def export(
         trial = Path(folder) / out.name
         save_onnx(model, card, trial)
         with open_runtime(trial) as runtime:
-            found = verify(
-                network, runtime, card, crops, "fp32" if storage == "fp32" else "fp16-storage"
-            )
+            found = verify(network, runtime, card, crops, "fp32" if storage == "fp32" else "fp16-storage")
             engine = runtime.engine
     save_onnx(model, replace(card, verification={**found.as_dict(), "engine": engine}), out)
     return found

@@ -61,9 +61,7 @@ def export(
         InputKind,
         typer.Option("--input", help="image: uint8 NHWC BGR, all inside; tensor: normalised NCHW."),
     ] = InputKind.IMAGE,
-    nms: Annotated[
-        bool, typer.Option("--nms", help="Detector: NonMaxSuppression in the graph.")
-    ] = False,
+    nms: Annotated[bool, typer.Option("--nms", help="Detector: NonMaxSuppression in the graph.")] = False,
     storage: Annotated[
         Storage, typer.Option(help="fp16 halves the file; arithmetic stays fp32.")
     ] = Storage.FP32,
@@ -113,9 +111,7 @@ def export(
         raise InputError(f"--nms is for detectors; {network.name} is a pose model")
     card = new_card(network.name, network.input_size, keypoint_set, input_kind.value, nms)
     card = with_accuracy(describe_weights(card, weights, license_name, notes), figures)
-    found = export(
-        network, card, out, verification_images(card, images, annotations, crops), storage.value
-    )
+    found = export(network, card, out, verification_images(card, images, annotations, crops), storage.value)
 
     table = Table("artifact against PyTorch", "measured", "allowed")
     for name, value in found.relative_difference.items():

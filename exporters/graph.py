@@ -55,13 +55,9 @@ class DecodedBoxes(nn.Module):
         """Boxes and scores for the network's input."""
         levels = self.network(image)
         half = len(levels) // 2
-        scores = (
-            torch.cat([level.flatten(2) for level in levels[:half]], dim=2).sigmoid().amax(dim=1)
-        )
+        scores = torch.cat([level.flatten(2) for level in levels[:half]], dim=2).sigmoid().amax(dim=1)
         distances = torch.cat([level.flatten(2) for level in levels[half:]], dim=2).transpose(1, 2)
-        boxes = torch.cat(
-            [self.points - distances[..., :2], self.points + distances[..., 2:]], dim=2
-        )
+        boxes = torch.cat([self.points - distances[..., :2], self.points + distances[..., 2:]], dim=2)
         return boxes, scores
 
 

@@ -8,11 +8,13 @@ import logging
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import onnxslim
 import torch
+from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from rtmpose_sdk.exporters.graph import in_graph
 from torch import nn
@@ -107,7 +109,7 @@ def _append_nms(model: onnx.ModelProto, card: ModelCard) -> None:
         for names in (node.input, node.output):
             for i, old in enumerate(names):
                 names[i] = rename.get(old, old)
-    constants = {
+    constants: dict[str, NDArray[Any]] = {
         "nms_axis_class": np.array([1], np.int64),
         "nms_max": np.array([card.max_detections], np.int64),
         "nms_iou": np.array([card.nms_iou_threshold], np.float32),

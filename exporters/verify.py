@@ -19,7 +19,7 @@ from rtmpose_sdk.normalize import Normalizer
 
 Array = NDArray[Any]
 
-RELATIVE_TOLERANCE = {"fp32": 1e-4, "fp16-storage": 2e-3}
+RELATIVE_TOLERANCE = {"fp32": 1e-4, "fp16-storage": 5e-3}
 """Largest difference of an output, in units of that output's largest value."""
 PIXEL_TOLERANCE = {"fp32": 0.5, "fp16-storage": 1.0}
 """Largest shift of a keypoint or of a box's side, in px of the network input; ties aside."""
@@ -115,9 +115,7 @@ def verify(
     )
 
 
-def _reference(
-    network: nn.Module, card: ModelCard, images: NDArray[np.uint8]
-) -> list[dict[str, Array]]:
+def _reference(network: nn.Module, card: ModelCard, images: NDArray[np.uint8]) -> list[dict[str, Array]]:
     """PyTorch's outputs, from tensors that the SDK's own normaliser made: not the graph's."""
     plain = replace(card, input_layout="nchw", input_dtype="float32")
     normalize = Normalizer(plain)
@@ -132,9 +130,7 @@ def _reference(
     return results
 
 
-def _artifact(
-    runtime: Runtime, card: ModelCard, images: NDArray[np.uint8]
-) -> list[dict[str, Array]]:
+def _artifact(runtime: Runtime, card: ModelCard, images: NDArray[np.uint8]) -> list[dict[str, Array]]:
     normalize = Normalizer(card)
     names = [spec.name for spec in runtime.outputs]
     step = 1 if card.decoder == "boxes_nms" else _BATCH

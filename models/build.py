@@ -106,7 +106,7 @@ class DetectModel(nn.Module):
 
 
 def _split(name: str) -> tuple[str, Size]:
-    """ "rtmpose-t" → ("rtmpose", its size)."""
+    """Family and size factors: "rtmpose-t" → ("rtmpose", those of tiny)."""
     family, _, size = name.partition("-")
     return family, SIZES["tiny" if family == "rtmpose" and size == "t" else size]
 
@@ -151,7 +151,5 @@ def build_model(
         return DetectModel(name, size)
     if keypoint_set is None:
         raise InputError(f"{name} is a pose model; give keypoint_set=, for example 'coco17'")
-    keypoints = (
-        keypoint_set if isinstance(keypoint_set, int) else len(get_keypoint_set(keypoint_set))
-    )
+    keypoints = keypoint_set if isinstance(keypoint_set, int) else len(get_keypoint_set(keypoint_set))
     return PoseModel(name, keypoints, size)

@@ -83,9 +83,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     averaged = next((content[k] for k in _EMA_KEYS if isinstance(content.get(k), dict)), None)
     state = averaged if averaged is not None else content.get("state_dict", content)
     if not isinstance(state, dict):
-        raise CheckpointError(
-            f"{file}: its 'state_dict' is a {type(state).__name__}; expected a dict"
-        )
+        raise CheckpointError(f"{file}: its 'state_dict' is a {type(state).__name__}; expected a dict")
     tensors = {}
     for name, value in state.items():
         short = str(name).removeprefix(_MODULE_PREFIX)

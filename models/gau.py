@@ -26,7 +26,8 @@ class ScaleNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(...,dims) → the same shape."""
         norm = torch.linalg.vector_norm(x, dim=-1, keepdim=True) * self.scale
-        return x / norm.clamp(min=self.eps) * self.g
+        result: Tensor = x / norm.clamp(min=self.eps) * self.g
+        return result
 
 
 class Scale(nn.Module):
@@ -50,7 +51,7 @@ class GAU(nn.Module):
     def __init__(self, dims: int = HIDDEN_DIMS) -> None:
         super().__init__()
         expanded = EXPANSION_FACTOR * dims
-        self.widths = (expanded, expanded, ATTENTION_DIMS)
+        self.widths = [expanded, expanded, ATTENTION_DIMS]
         self.gamma = nn.Parameter(torch.rand(2, ATTENTION_DIMS))
         self.beta = nn.Parameter(torch.rand(2, ATTENTION_DIMS))
         self.o = nn.Linear(expanded, dims, bias=False)
@@ -60,7 +61,7 @@ class GAU(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N,K,dims) → the same shape."""
-        u, v, z = silu(self.uv(self.ln(x))).split(self.widths, dim=-1)
+        u, v, z = torch.split(silu(self.uv(self.ln(x))), self.widths, dim=-1)
         query = z * self.gamma[0] + self.beta[0]
         key = z * self.gamma[1] + self.beta[1]
         attention = relu(query @ key.transpose(1, 2) / math.sqrt(ATTENTION_DIMS)).square()

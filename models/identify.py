@@ -40,9 +40,7 @@ def identify(state: Mapping[str, Tensor]) -> Identity:
         )
     stem = state[_STEM].shape[0]
     width = STAGES[0][0] // 2
-    fitting = [
-        size for size, factors in SIZES.items() if int(width * 2 * factors.widen) // 2 == stem
-    ]
+    fitting = [size for size, factors in SIZES.items() if int(width * 2 * factors.widen) // 2 == stem]
     if not fitting:
         raise CheckpointError(f"a backbone with {stem} stem channels is of no published size")
     size = fitting[0]

@@ -40,13 +40,9 @@ class ConvModule(nn.Module):
 class DepthwiseSeparableConv(nn.Module):
     """Depthwise ConvModule → pointwise ConvModule."""
 
-    def __init__(
-        self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1
-    ) -> None:
+    def __init__(self, in_channels: int, out_channels: int, kernel_size: int, stride: int = 1) -> None:
         super().__init__()
-        self.depthwise_conv = ConvModule(
-            in_channels, in_channels, kernel_size, stride, groups=in_channels
-        )
+        self.depthwise_conv = ConvModule(in_channels, in_channels, kernel_size, stride, groups=in_channels)
         self.pointwise_conv = ConvModule(in_channels, out_channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -109,9 +105,7 @@ class CSPLayer(nn.Module):
         self.main_conv = ConvModule(in_channels, half, 1)
         self.short_conv = ConvModule(in_channels, half, 1)
         self.final_conv = ConvModule(2 * half, out_channels, 1)
-        self.blocks = nn.Sequential(
-            *(CSPNeXtBlock(half, shortcut, depthwise) for _ in range(blocks))
-        )
+        self.blocks = nn.Sequential(*(CSPNeXtBlock(half, shortcut, depthwise) for _ in range(blocks)))
         if attention:
             self.attention = ChannelAttention(2 * half)
         self.has_attention = attention

@@ -36,9 +36,7 @@ class CSPNeXtPAFPN(nn.Module):
         self.downsamples = nn.ModuleList([conv(depthwise, c, c, 3, 2) for c in (c3, c4)])
         self.bottom_up_blocks = nn.ModuleList([csp(2 * c3, c4), csp(2 * c4, c5)])
         if out_channels is not None:
-            self.out_convs = nn.ModuleList(
-                [conv(depthwise, c, out_channels, 3) for c in in_channels]
-            )
+            self.out_convs = nn.ModuleList([conv(depthwise, c, out_channels, 3) for c in in_channels])
         self.has_out_convs = out_channels is not None
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:

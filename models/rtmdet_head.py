@@ -25,9 +25,7 @@ class RTMDetSepBNHead(nn.Module):
 
         def stacks() -> nn.ModuleList:
             return nn.ModuleList(
-                nn.Sequential(
-                    *(conv(depthwise, channels, channels, 3) for _ in range(STACKED_CONVS))
-                )
+                nn.Sequential(*(conv(depthwise, channels, channels, 3) for _ in range(STACKED_CONVS)))
                 for _ in STRIDES
             )
 

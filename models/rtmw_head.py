@@ -28,9 +28,7 @@ class RTMWHead(nn.Module):
         self.final_layer = block(in_channels, keypoints)
         self.final_layer2 = block(fine, keypoints)
         self.mlp = nn.Sequential(ScaleNorm(cells), nn.Linear(cells, HIDDEN_DIMS // 2, bias=False))
-        self.mlp2 = nn.Sequential(
-            ScaleNorm(4 * cells), nn.Linear(4 * cells, HIDDEN_DIMS // 2, bias=False)
-        )
+        self.mlp2 = nn.Sequential(ScaleNorm(4 * cells), nn.Linear(4 * cells, HIDDEN_DIMS // 2, bias=False))
         self.gau = GAU()
         self.cls_x = nn.Linear(HIDDEN_DIMS, int(width * split_ratio), bias=False)
         self.cls_y = nn.Linear(HIDDEN_DIMS, int(height * split_ratio), bias=False)

@@ -113,9 +113,7 @@ class ModelCard:
 
     def _check(self, key: str, value: str, known: tuple[str, ...]) -> None:
         if value not in known:
-            raise CardError(
-                f"card of '{self.name}': {key} '{value}' is not one of {', '.join(known)}"
-            )
+            raise CardError(f"card of '{self.name}': {key} '{value}' is not one of {', '.join(known)}")
 
     @property
     def takes_image(self) -> bool:
@@ -163,10 +161,8 @@ class ModelCard:
                 f"{origin}: its model card has unknown fields {unknown} and lacks {missing}; "
                 "export the model again with rtmpose-export"
             )
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+        values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         try:
             return cls(**values)
         except TypeError as error:
-            raise CardError(
-                f"{origin}: its model card has a field of a wrong type ({error})"
-            ) from None
+            raise CardError(f"{origin}: its model card has a field of a wrong type ({error})") from None

@@ -34,9 +34,7 @@ class Detector:
         score_threshold: float | None = None,
     ) -> None:
         self.runtime, self.card = open_model(model, "detect", device, threads, precision)
-        self.score_threshold = (
-            self.card.score_threshold if score_threshold is None else score_threshold
-        )
+        self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold
         self._normalize = Normalizer(self.card)
         self._names = [spec.name for spec in self.runtime.outputs]
 

@@ -25,9 +25,7 @@ def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
         ImageError: not an array, not uint8, of another shape, or of zero size.
     """
     if not isinstance(image, np.ndarray):
-        raise ImageError(
-            f"{origin} is a {type(image).__name__}; expected a numpy array (H,W,3) uint8 BGR"
-        )
+        raise ImageError(f"{origin} is a {type(image).__name__}; expected a numpy array (H,W,3) uint8 BGR")
     if image.dtype != np.uint8:
         raise ImageError(
             f"{origin} has dtype {image.dtype.name}; expected uint8 (0-255). Scale it yourself: which "
@@ -61,9 +59,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
         raise ImageError(f"{file}: the file is empty")
     if _is_truncated(data):
         raise ImageError(f"{file}: the picture is truncated (its end is missing); copy it again")
-    flags = (
-        cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH
-    )  # any depth, so that 16 bits are seen and refused
+    flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # any depth, so that 16 bits are seen and refused
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
@@ -75,9 +71,7 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 
 def _is_truncated(data: bytes) -> bool:
     """True where a JPEG, PNG or WebP file ends early; decoders would fill up with grey, silently."""
-    if data.startswith(
-        b"\xff\xd8"
-    ):  # the last scan must be closed; thumbnails have ends of their own
+    if data.startswith(b"\xff\xd8"):  # the last scan must be closed; thumbnails have ends of their own
         return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data

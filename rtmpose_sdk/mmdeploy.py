@@ -33,9 +33,7 @@ def network_file(folder: Path) -> Path:
             f"{folder}: its network {net} is for {models[0].get('backend')}; expected an .onnx file"
         )
     if Path(net).name != net:
-        raise ModelFileError(
-            f"{folder / 'deploy.json'}: 'net' is {net!r}; expected a plain file name"
-        )
+        raise ModelFileError(f"{folder / 'deploy.json'}: 'net' is {net!r}; expected a plain file name")
     return folder / net
 
 
@@ -87,9 +85,7 @@ def _detect_card(
 ) -> ModelCard:
     resize, params = transforms["Resize"], post["params"]
     if not resize["keep_ratio"]:
-        raise CardError(
-            f"{folder}: Resize without keep_ratio; only letterboxed detectors are known"
-        )
+        raise CardError(f"{folder}: Resize without keep_ratio; only letterboxed detectors are known")
     size = transforms.get("Pad", resize).get("size") or resize["size"]
     pad = transforms.get("Pad", {}).get("pad_val", _DEFAULT_PAD_VALUE)
     levels = pad["img"] if isinstance(pad, dict) else pad

@@ -19,7 +19,9 @@ class Normalizer:
     def __init__(self, card: ModelCard) -> None:
         self.takes_image = card.takes_image
         levels = np.arange(256, dtype=np.float32)[:, None]
-        table = (levels - np.float32(card.mean)) / np.float32(card.std)
+        table: NDArray[np.float32] = (levels - np.array(card.mean, np.float32)) / np.array(
+            card.std, np.float32
+        )
         self._tables = [np.ascontiguousarray(table[:, i]) for i in range(3)]
         self._source_channel = (2, 1, 0) if card.color_order == "rgb" else (0, 1, 2)
 
@@ -31,8 +33,6 @@ class Normalizer:
         tensor = np.empty((count, 3, height, width), np.float32)
         for image, planes in zip(images, tensor, strict=True):
             channels = cv2.split(image)
-            for plane, table, source in zip(
-                planes, self._tables, self._source_channel, strict=True
-            ):
+            for plane, table, source in zip(planes, self._tables, self._source_channel, strict=True):
                 cv2.LUT(channels[source], table, plane)
         return tensor

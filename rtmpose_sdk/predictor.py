@@ -73,9 +73,7 @@ class Predictor:
             self._predict(picture, xyxy[start : start + self.batch_limit])
             for start in range(0, len(xyxy), self.batch_limit)
         ]
-        poses = (
-            parts[0] if len(parts) == 1 else Decoded(*map(np.concatenate, zip(*parts, strict=True)))
-        )
+        poses = parts[0] if len(parts) == 1 else Decoded(*map(np.concatenate, zip(*parts, strict=True)))
         return PoseResult(
             boxes=xyxy,
             box_scores=scores,
@@ -103,9 +101,7 @@ class Predictor:
         outputs = self.runtime.run(self._normalize(images))
         return outputs[self._x][:count], outputs[self._y][:count]
 
-    def _average_flipped(
-        self, images: Image, simcc_x: Floats, simcc_y: Floats
-    ) -> tuple[Floats, Floats]:
+    def _average_flipped(self, images: Image, simcc_x: Floats, simcc_y: Floats) -> tuple[Floats, Floats]:
         """Mean of both outputs. Pixel x of a crop is w-1-x of its mirror, so bin b is bins-ratio-b."""
         flipped_x, flipped_y = self._run(flip_horizontally(images))
         bins = simcc_x.shape[-1]

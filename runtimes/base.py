@@ -36,17 +36,17 @@ class TensorSpec:
 
 
 class Device(NamedTuple):
-    """A parsed device: kind ("cpu", "cuda", ...) and index."""
+    """A parsed device: kind ("cpu", "cuda", ...) and number among those of its kind."""
 
     kind: str
-    index: int
+    number: int
 
     def __str__(self) -> str:
-        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.index}"
+        return self.kind if self.kind == "cpu" else f"{self.kind}:{self.number}"
 
 
 def parse_device(text: str, kinds: tuple[str, ...]) -> Device:
-    """ "cuda:1" → Device("cuda", 1).
+    """Read a device: "cuda:1" → Device("cuda", 1).
 
     Raises:
         DeviceError: not one of `kinds`, or an index that is not a number.
@@ -136,13 +136,9 @@ class Runtime(ABC):
         if (
             array.dtype.name != spec.dtype
             or array.ndim != len(spec.shape)
-            or any(
-                want not in (None, got) for want, got in zip(spec.shape, array.shape, strict=True)
-            )
+            or any(want not in (None, got) for want, got in zip(spec.shape, array.shape, strict=True))
         ):
-            raise InputError(
-                f"{self.path.name} takes {spec}; given {array.dtype.name} {array.shape}"
-            )
+            raise InputError(f"{self.path.name} takes {spec}; given {array.dtype.name} {array.shape}")
         return self._infer(np.ascontiguousarray(array))
 
     def close(self) -> None:

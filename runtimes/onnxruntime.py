@@ -25,9 +25,7 @@ def _import_engine() -> ModuleType:
         import onnxruntime
     except ImportError:
         raise MissingExtraError("onnxruntime", "cpu", "Running an ONNX model") from None
-    if not hasattr(
-        onnxruntime, "InferenceSession"
-    ):  # what is left when one of two wheels was removed
+    if not hasattr(onnxruntime, "InferenceSession"):  # what is left when one of two wheels was removed
         raise DeviceError(
             "onnxruntime is installed but broken (was onnxruntime or onnxruntime-gpu removed while both "
             "were installed?); run: pip uninstall onnxruntime onnxruntime-gpu, then install one of them"
@@ -65,12 +63,10 @@ class OnnxRuntime(Runtime):
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
         options.log_severity_level = 3
-        settings = {"device_id": str(self.device.index)} if self.device.kind in _INDEXED else {}
+        settings = {"device_id": str(self.device.number)} if self.device.kind in _INDEXED else {}
         try:
-            session = ort.InferenceSession(
-                str(self.path), options, providers=[(provider, settings)]
-            )
-        except Exception as error:
+            session = ort.InferenceSession(str(self.path), options, providers=[(provider, settings)])
+        except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             raise ModelFileError(
                 f"{self.path}: ONNX Runtime cannot open it as an ONNX model on {self.device}: "
                 f"{_one_line(error)}"
@@ -92,10 +88,8 @@ class OnnxRuntime(Runtime):
     def _infer(self, array: Array) -> tuple[Array, ...]:
         try:
             return tuple(self._session.run(self._names, {self.inputs[0].name: array}))
-        except Exception as error:
-            raise EngineError(
-                f"{self.path.name}: ONNX Runtime failed: {_one_line(error)}"
-            ) from None
+        except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
+            raise EngineError(f"{self.path.name}: ONNX Runtime failed: {_one_line(error)}") from None
 
     def _deactivate(self) -> None:
         self._session = None

@@ -23,15 +23,11 @@ def evaluate(
     detector: DetectorOption = None,
     device: DeviceOption = "cpu",
     threads: Threads = None,
-    flip_test: Annotated[
-        bool, typer.Option("--flip-test", help="Average with the mirrored crop.")
-    ] = False,
+    flip_test: Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")] = False,
     detection_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Least score of a person box.")
     ] = DEFAULT_DETECTION_THRESHOLD,
-    json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the figures here.")
-    ] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Measure COCO AP and AR, with ground-truth boxes or through a detector."""
     from rtmpose_sdk.benchmarks.accuracy import evaluate_pipeline
@@ -43,9 +39,7 @@ def evaluate(
         ) as pipeline,
         Progress(console=Console(stderr=True), transient=True) as progress,
     ):
-        report = evaluate_pipeline(
-            pipeline, annotations, images, lambda pictures: progress.track(pictures)
-        )
+        report = evaluate_pipeline(pipeline, annotations, images, lambda pictures: progress.track(pictures))
     table = Table("figure", "value")
     for name, value in report.figures.items():
         table.add_row(name, f"{value:.3f}")

@@ -22,7 +22,7 @@ Threads = Annotated[
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """ "192x256" → (192, 256), width first.
+    """Read a size: "192x256" → (192, 256), width first.
 
     Raises:
         InputError: not two positive numbers.

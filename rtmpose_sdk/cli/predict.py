@@ -49,9 +49,7 @@ def find_pictures(sources: list[str]) -> list[Path]:
         elif path.exists():
             files = [path]
         elif glob.has_magic(source):
-            files = [
-                Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()
-            ]
+            files = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]
             if not files:
                 raise InputError(f"{source}: no file fits this pattern")
         else:
@@ -77,9 +75,7 @@ def _prepare(out: Path) -> None:
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise OutputError(
-            f"{out}: cannot be made a folder for the results ({error.strerror})"
-        ) from None
+        raise OutputError(f"{out}: cannot be made a folder for the results ({error.strerror})") from None
     if not os.access(out, os.W_OK):
         raise OutputError(f"{out}: no permission to write there")
 
@@ -88,9 +84,7 @@ def predict(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders, globs.")],
     pose: Pose = DEFAULT_POSE,
     detector: DetectorOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for drawn pictures and results.json.")] = Path(
-        "out"
-    ),
+    out: Annotated[Path, typer.Option(help="Folder for drawn pictures and results.json.")] = Path("out"),
     boxes: Annotated[
         Boxes, typer.Option(help="detect: ask the detector; full: each picture is one person.")
     ] = Boxes.DETECT,
@@ -148,6 +142,6 @@ def predict(
         typer.echo(f"drawn: {targets[[str(p) for p in pictures].index(results[0]['file'])]}")
     if errors:
         print_error(InputError(f"{len(errors)} of {len(pictures)} pictures could not be used:"))
-        for error in errors:
-            print_error(error)
+        for each in errors:
+            print_error(each)
         raise typer.Exit(1)

@@ -19,9 +19,7 @@ def test_figures_of_known_times() -> None:
 
 def test_every_step_runs_equally_often_and_interleaved() -> None:
     order: list[str] = []
-    found = measure(
-        {"a": lambda: order.append("a"), "b": lambda: order.append("b")}, warm_up=3, runs=4
-    )
+    found = measure({"a": lambda: order.append("a"), "b": lambda: order.append("b")}, warm_up=3, runs=4)
     assert set(found) == {"a", "b"}
     assert order.count("a") == order.count("b") == 7
     pairs = ["".join(order[i : i + 2]) for i in range(0, 14, 2)]

@@ -83,9 +83,7 @@ def test_folders_globs_and_names_that_repeat(photo_path: Path, tmp_path: Path) -
 
 
 def test_with_a_detector(detector_folder: Path, photo_path: Path, tmp_path: Path) -> None:
-    done = run(
-        "rtmpose", "predict", photo_path, "--detector", detector_folder, "--out", "o", cwd=tmp_path
-    )
+    done = run("rtmpose", "predict", photo_path, "--detector", detector_folder, "--out", "o", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     (entry,) = json.loads((tmp_path / "o" / "results.json").read_text())
     assert len(entry["persons"]) == 1

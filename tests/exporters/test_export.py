@@ -51,9 +51,7 @@ def own(own_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.mark.parametrize("kind", ["image", "tensor"])
-def test_own_checkpoint_on_100_real_crops(
-    own_checkpoint: Path, own: Path, coco: dict, kind: str
-) -> None:
+def test_own_checkpoint_on_100_real_crops(own_checkpoint: Path, own: Path, coco: dict, kind: str) -> None:
     network, keypoint_set = open_network(own_checkpoint)
     card = new_card(network.name, network.input_size, keypoint_set, kind)
     crops = verification_images(card, coco["folder"], coco["file"], 100)
@@ -120,14 +118,14 @@ def test_half_storage_halves_the_file_and_keeps_the_arithmetic(tmp_path: Path) -
 
 @pytest.mark.parametrize("kind", ["image", "tensor"])
 @pytest.mark.parametrize("nms", [False, True])
-def test_detector_exports(tmp_path: Path, kind: str, nms: bool) -> None:
+def test_detector_exports(photo: np.ndarray, tmp_path: Path, kind: str, nms: bool) -> None:
     network = _detect_network()
     card = new_card("rtmdet-nano", (320, 320), input_kind=kind, nms=nms)
     found = export(network, card, tmp_path / "d.onnx", _crops(card))
     assert found.verified, found
     kinds = {n.op_type for n in onnx.load(tmp_path / "d.onnx").graph.node}
     assert ("NonMaxSuppression" in kinds) == nms
-    detections = Detector(tmp_path / "d.onnx", threads=1)(np.full((200, 300, 3), 99, np.uint8))
+    detections = Detector(tmp_path / "d.onnx", threads=1)(photo)
     assert len(detections) > 0
 
 
@@ -176,10 +174,7 @@ def test_decoded_raw_heads_of_a_trained_detector_find_people(
         """Three maps (1,H,W,1+4): a logit and four distances in px."""
 
         def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
-            maps = [
-                torch.from_numpy(m).permute(0, 3, 1, 2)
-                for m in raw.run(None, {"images": x.numpy()})
-            ]
+            maps = [torch.from_numpy(m).permute(0, 3, 1, 2) for m in raw.run(None, {"images": x.numpy()})]
             return (*(m[:, :1] for m in maps), *(m[:, 1:] for m in maps))
 
     card = new_card("rtmdet-nano", (320, 320), input_kind="tensor")

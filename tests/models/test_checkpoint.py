@@ -90,9 +90,7 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(model: PoseModel, tmp_pa
     target = tmp_path / "was-run"
     file = tmp_path / "evil.pth"
     torch.save({"state_dict": model.state_dict(), "meta": _Payload(target)}, file)
-    with pytest.raises(
-        CheckpointError, match=r"refused.*would run code.*mkdir.*weights_only=False"
-    ):
+    with pytest.raises(CheckpointError, match=r"refused.*would run code.*mkdir.*weights_only=False"):
         read_checkpoint(file)
     assert not target.exists()
 
@@ -108,9 +106,7 @@ def test_truncated_files(model: PoseModel, tmp_path: Path, share: float) -> None
         read_checkpoint(file)
 
 
-@pytest.mark.parametrize(
-    "content", [b"this is no checkpoint", b"\x80\x02}q\x00.", b"PK\x03\x04junk"]
-)
+@pytest.mark.parametrize("content", [b"this is no checkpoint", b"\x80\x02}q\x00.", b"PK\x03\x04junk"])
 def test_files_that_are_no_checkpoints(tmp_path: Path, content: bytes) -> None:
     file = tmp_path / "other.pth"
     file.write_bytes(content)
@@ -131,9 +127,7 @@ def test_missing_file_and_other_contents(tmp_path: Path) -> None:
         read_checkpoint(tmp_path / "numbers.pth")
 
 
-def test_another_size_names_the_tensors_and_the_likely_network(
-    model: PoseModel, tmp_path: Path
-) -> None:
+def test_another_size_names_the_tensors_and_the_likely_network(model: PoseModel, tmp_path: Path) -> None:
     file = tmp_path / "t.pth"
     torch.save(model.state_dict(), file)
     with pytest.raises(CheckpointError) as caught:

@@ -84,9 +84,7 @@ def test_identify_reads_the_network_from_its_shapes(shared: Path, stem: str) -> 
     assert found.name == name
     if keypoints is not None:
         assert found.input_size == size
-        assert (
-            found.keypoints == build_model(name, keypoint_set=keypoints, input_size=size).keypoints
-        )
+        assert found.keypoints == build_model(name, keypoint_set=keypoints, input_size=size).keypoints
 
 
 @pytest.mark.parametrize(
@@ -176,7 +174,7 @@ def test_wrong_requests_say_what_is_expected() -> None:
         build_model("rtmpose-xl", keypoint_set="coco17")
     with pytest.raises(InputError, match="multiples of 32"):
         build_model("rtmpose-t", keypoint_set="coco17", input_size=(190, 256))
-    with pytest.raises(InputError, match="unknown keypoint set 'coco18'.*coco17"):
+    with pytest.raises(InputError, match=r"unknown keypoint set 'coco18'.*coco17"):
         build_model("rtmpose-t", keypoint_set="coco18")
     with pytest.raises(InputError, match="keypoint_set="):
         build_model("rtmpose-t")

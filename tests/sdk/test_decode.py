@@ -18,9 +18,7 @@ from rtmpose_sdk.errors import EngineError
 values = st.floats(-3, 3, width=32)
 
 
-@given(
-    arrays(np.float32, (2, 3, 32), elements=values), arrays(np.float32, (2, 3, 48), elements=values)
-)
+@given(arrays(np.float32, (2, 3, 32), elements=values), arrays(np.float32, (2, 3, 48), elements=values))
 def test_simcc_against_the_rule_written_out(x: np.ndarray, y: np.ndarray) -> None:
     found = decode_simcc(x, y, 2.0, 10.0)
     for n in range(2):

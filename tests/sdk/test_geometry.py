@@ -24,9 +24,7 @@ def _mmpose_matrix(box: np.ndarray, size: tuple[int, int], padding: float) -> np
         height = width / aspect
     else:
         width = height * aspect
-    source = np.array(
-        [center, center - [0, width / 2], center - [width / 2, width / 2]], np.float32
-    )
+    source = np.array([center, center - [0, width / 2], center - [width / 2, width / 2]], np.float32)
     middle = np.array(size) / 2
     half = size[0] / 2
     target = np.array([middle, middle - [0, half], middle - [half, half]], np.float32)
@@ -48,9 +46,7 @@ def test_the_way_back_inverts_mmposes_transform(
 def test_pixels_are_mmposes(photo: np.ndarray) -> None:
     box = np.array([101.3, 40.7, 300.2, 480.9], np.float32)
     crop = crop_boxes(photo, box[None], (192, 256), 1.25).images[0]
-    want = cv2.warpAffine(
-        photo, _mmpose_matrix(box, (192, 256), 1.25), (192, 256), flags=cv2.INTER_LINEAR
-    )
+    want = cv2.warpAffine(photo, _mmpose_matrix(box, (192, 256), 1.25), (192, 256), flags=cv2.INTER_LINEAR)
     assert np.abs(crop.astype(int) - want.astype(int)).max() <= 1
 
 

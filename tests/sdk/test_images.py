@@ -39,9 +39,7 @@ def test_other_arrays_are_refused(image: object, message: str) -> None:
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 @pytest.mark.parametrize("share", [0.3, 0.9, 0.999])
-def test_truncated_files_are_refused(
-    photo: np.ndarray, tmp_path: Path, suffix: str, share: float
-) -> None:
+def test_truncated_files_are_refused(photo: np.ndarray, tmp_path: Path, suffix: str, share: float) -> None:
     whole = tmp_path / f"whole{suffix}"
     write_image(whole, photo)
     assert read_image(whole).shape == photo.shape

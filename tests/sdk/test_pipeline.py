@@ -119,9 +119,7 @@ def test_pipeline_is_detector_then_predictor(
         detections = pipeline.detector(picture)
     assert len(result) == len(detections) > 0
     np.testing.assert_array_equal(result.box_scores, detections.scores)
-    np.testing.assert_allclose(
-        result.keypoints, predictor(picture, detections).keypoints, atol=1e-3
-    )
+    np.testing.assert_allclose(result.keypoints, predictor(picture, detections).keypoints, atol=1e-3)
 
 
 def test_boxes_are_asked_for_when_there_is_no_detector(photo: np.ndarray) -> None:
@@ -182,9 +180,7 @@ def test_models_that_are_none(tmp_path: Path, detector_folder: Path) -> None:
         Pipeline(tmp_path / "cut.onnx")
 
 
-def test_a_card_beside_the_file_is_read(
-    tmp_path: Path, detector_folder: Path, photo: np.ndarray
-) -> None:
+def test_a_card_beside_the_file_is_read(tmp_path: Path, detector_folder: Path, photo: np.ndarray) -> None:
     card = Detector(detector_folder).card
     shutil.copy(detector_folder / "end2end.onnx", tmp_path / "net.onnx")
     (tmp_path / "net.onnx.card.json").write_text(card.to_json())

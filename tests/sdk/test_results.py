@@ -84,9 +84,7 @@ def test_coco_results() -> None:
 
 def test_shapes_that_do_not_fit_are_named() -> None:
     good = make_result(2)
-    with pytest.raises(
-        InputError, match=r"keypoints has shape \(2, 16, 2\); expected \(2, 17, 2\)"
-    ):
+    with pytest.raises(InputError, match=r"keypoints has shape \(2, 16, 2\); expected \(2, 17, 2\)"):
         PoseResult(
             good.boxes,
             good.box_scores,
@@ -124,6 +122,4 @@ def test_keypoint_sets_are_consistent(name: str) -> None:
     assert all(0 <= i < len(keypoint_set) for bone in keypoint_set.skeleton for i in bone)
     for i, j in enumerate(flip):
         left = keypoint_set.names[i]
-        assert left.replace("left", "right") == keypoint_set.names[j] or not left.startswith(
-            "left_"
-        )
+        assert left.replace("left", "right") == keypoint_set.names[j] or not left.startswith("left_")
