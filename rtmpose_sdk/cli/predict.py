@@ -132,7 +132,7 @@ def predict(
                 result = pipeline(image, "full" if boxes is Boxes.FULL else None)
                 results.append({"file": str(picture), **result.to_dict()})
                 write_image(target, result.draw(image, min_confidence))
-            except ImageError as error:
+            except (ImageError, OutputError) as error:
                 errors.append(error)
             progress.advance(task)
     write_bytes(out / RESULTS_FILE, json.dumps(results, indent=1).encode())
