@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,11 +20,14 @@ Step = Callable[[], object]
 
 def bare_engine(runtime: Runtime, array: NDArray[np.generic]) -> Step:
     """The engine's own call, with nothing of the SDK around it."""
-    session = getattr(runtime, "_session", None)
-    if session is None:
-        return lambda: runtime.run(array)
+    session = bare_session(runtime)
     feed = {runtime.inputs[0].name: array}
     return lambda: session.run(None, feed)
+
+
+def bare_session(runtime: Runtime) -> Any:
+    """The engine's own object: what a hand-written loop would call."""
+    return runtime._session  # type: ignore[attr-defined]
 
 
 def pose_steps(
