@@ -12,10 +12,10 @@ import cv2
 import typer
 from rich.console import Console
 from rich.table import Table
-from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, measure
-from rtmpose_sdk.benchmarks.stages import detect_steps, pipeline_steps, pose_steps
 
 from rtmpose_sdk._version import __version__
+from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, measure
+from rtmpose_sdk.benchmarks.stages import detect_steps, pipeline_steps, pose_steps
 from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.geometry import check_boxes

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from rich.console import Console
 from rich.table import Table
+
 from rtmpose_sdk.benchmarks.latency import measure
 from rtmpose_sdk.benchmarks.stages import bare_session
 from rtmpose_sdk.runtimes import open_runtime
-
 from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
 
 

@@ -7,13 +7,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rtmpose_sdk.runtimes import Runtime
 
 from rtmpose_sdk.decode import decode_boxes, decode_simcc
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.geometry import Crops, crop_boxes, letterbox
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.runtimes import Runtime
 
 Step = Callable[[], object]
 

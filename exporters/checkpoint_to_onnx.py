@@ -11,12 +11,12 @@ from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
-from rtmpose_sdk.exporters.verify import Verification, verify
-from rtmpose_sdk.runtimes import open_runtime
 from torch import nn
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
+from rtmpose_sdk.exporters.verify import Verification, verify
+from rtmpose_sdk.runtimes import open_runtime
 
 InputKind = Literal["image", "tensor"]
 Storage = Literal["fp32", "fp16"]

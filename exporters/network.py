@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_names
 from rtmpose_sdk.models import (
     DetectModel,
     PoseModel,
@@ -12,9 +14,6 @@ from rtmpose_sdk.models import (
     load_state_dict,
     read_checkpoint,
 )
-
-from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_names
 
 
 def open_network(

@@ -16,11 +16,11 @@ import onnxslim
 import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
-from rtmpose_sdk.exporters.graph import in_graph
 from torch import nn
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import CARD_KEY, ModelCard
+from rtmpose_sdk.exporters.graph import in_graph
 from rtmpose_sdk.images import write_bytes
 
 OPSET = 18

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from rtmpose_sdk.exporters.graph import DecodedBoxes
-from rtmpose_sdk.runtimes import Runtime
 from torch import nn
 
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.decode import decode_boxes, decode_simcc
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.graph import DecodedBoxes
 from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.runtimes import Runtime
 
 Array = NDArray[Any]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, overload
 
+from torch import Tensor, nn
+
+from rtmpose_sdk.errors import InputError, ModelNotFoundError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.models.cspnext import CSPNeXt
 from rtmpose_sdk.models.pafpn import CSPNeXtPAFPN
 from rtmpose_sdk.models.rtmdet_head import RTMDetSepBNHead
 from rtmpose_sdk.models.rtmw_head import RTMWHead
 from rtmpose_sdk.models.simcc_head import SimCCHead
-from torch import Tensor, nn
-
-from rtmpose_sdk.errors import InputError, ModelNotFoundError
-from rtmpose_sdk.keypoint_sets import get_keypoint_set
 
 SPLIT_RATIO = 2.0
 """SimCC bins per px of all released models."""
@@ -143,7 +143,7 @@ def build_model(
     size = input_size or (
         DEFAULT_DETECT_SIZE.get(name, _OTHER_DETECT_SIZE) if detect else DEFAULT_POSE_SIZE
     )
-    if len(size) != 2 or any(side < STRIDE or side % STRIDE for side in size):
+    if len(size) != 2 or any(type(s) is not int or s < STRIDE or s % STRIDE for s in size):
         raise InputError(f"input size {size}; expected (width, height) in multiples of {STRIDE} px")
     if detect:
         if keypoint_set is not None:
@@ -152,4 +152,6 @@ def build_model(
     if keypoint_set is None:
         raise InputError(f"{name} is a pose model; give keypoint_set=, for example 'coco17'")
     keypoints = keypoint_set if isinstance(keypoint_set, int) else len(get_keypoint_set(keypoint_set))
+    if isinstance(keypoint_set, bool) or keypoints < 1:
+        raise InputError(f"{keypoint_set} keypoints; expected 1 or more, or a keypoint set's name")
     return PoseModel(name, keypoints, size)

@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.dtypes
 import torch
-from rtmpose_sdk.models.identify import identify
 from torch import Tensor, nn
 
 from rtmpose_sdk.errors import CheckpointError
+from rtmpose_sdk.models.identify import identify
 
 _IGNORED_PREFIX = "data_preprocessor."
 _MODULE_PREFIX = "module."
@@ -35,13 +36,11 @@ def _no_attribute(*_: object) -> None:
 
 def _harmless_globals() -> list[Any]:
     """What the pickles of published files name besides tensors; none of it can run foreign code."""
-    from numpy.dtypes import BoolDType, Float32DType, Float64DType, Int32DType, Int64DType
-
     scalar: Any = np.float64(0).__reduce__()[0]
     array: Any = np.zeros(1).__reduce__()[0]
     return [
         *(scalar, array, np.dtype, np.ndarray),
-        *(Float64DType, Float32DType, Int64DType, Int32DType, BoolDType),
+        *(getattr(np.dtypes, name) for name in np.dtypes.__all__),
         # Files written with numpy 1 name the same functions under numpy.core.
         (scalar, "numpy.core.multiarray.scalar"),
         (array, "numpy.core.multiarray._reconstruct"),
@@ -61,6 +60,8 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         CheckpointError: missing, empty, truncated, not a checkpoint, or a pickle with code in it.
     """
     file = Path(path)
+    if file.is_dir():
+        raise CheckpointError(f"{file}: is a folder; expected a checkpoint file (.pth)")
     if not file.is_file():
         raise CheckpointError(f"{file}: no such file; expected a checkpoint (.pth)")
     if file.stat().st_size == 0:
@@ -155,8 +156,10 @@ def _refusal(file: Path, error: Exception) -> CheckpointError:
     """Why a pickle was not loaded. torch names the first global that is not data."""
     found = re.search(r"GLOBAL ([\w.]+)", str(error))
     if not found:
+        # torch's own text advises weights_only=False, which would run the file's code: not repeated.
         return CheckpointError(
-            f"{file}: damaged or not a PyTorch checkpoint ({_first_line(error)}); copy it again"
+            f"{file}: not a PyTorch checkpoint, damaged, or it holds objects that cannot be read "
+            "safely; copy it again, or save its state dict (tensors only) with torch.save"
         )
     return CheckpointError(
         f"{file}: refused, because loading it would run code: the pickle calls '{found[1]}', and a "

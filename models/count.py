@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 import torch
-from rtmpose_sdk.models.build import DetectModel, PoseModel
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
+
+from rtmpose_sdk.models.build import DetectModel, PoseModel
 
 _NORM_OPERATIONS = 2
 """A batch norm scales and shifts; the paper's counter counts both."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import torch
-from rtmpose_sdk.models.layers import ConvModule, CSPLayer, conv
 from torch import Tensor, nn
+
+from rtmpose_sdk.models.layers import ConvModule, CSPLayer, conv
 
 STAGES = ((64, 128, 3), (128, 256, 6), (256, 512, 6), (512, 1024, 3))
 """Input channels, output channels and blocks of the four stages, at width and depth 1."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from rtmpose_sdk.models.build import SIZES, SPLIT_RATIO
-from rtmpose_sdk.models.cspnext import STAGES
 from torch import Tensor
 
 from rtmpose_sdk.errors import CheckpointError
+from rtmpose_sdk.models.build import NAMES, SIZES, SPLIT_RATIO
+from rtmpose_sdk.models.cspnext import STAGES
 
 _STEM = "backbone.stem.0.conv.weight"
 
@@ -52,9 +52,12 @@ def identify(state: Mapping[str, Tensor]) -> Identity:
     if final is None:
         raise CheckpointError("its SimCC head has no final_layer")
     family = "rtmw" if "head.conv_dec.conv.weight" in state else "rtmpose"
+    name = f"{family}-{'t' if size == 'tiny' else size}"
+    if name not in NAMES:
+        raise CheckpointError(f"a {family} network of size {size}, which was never published")
     bins = state["head.cls_x.weight"].shape[0], state["head.cls_y.weight"].shape[0]
     return Identity(
-        f"{family}-{'t' if size == 'tiny' else size}",
+        name,
         final.shape[0],
         (int(bins[0] / SPLIT_RATIO), int(bins[1] / SPLIT_RATIO)),
     )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from rtmpose_sdk.models.layers import ConvModule, CSPLayer, conv
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
+
+from rtmpose_sdk.models.layers import ConvModule, CSPLayer, conv
 
 
 class CSPNeXtPAFPN(nn.Module):

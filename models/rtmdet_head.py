@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rtmpose_sdk.models.layers import ConvModule, conv
 from torch import Tensor, nn
+
+from rtmpose_sdk.models.layers import ConvModule, conv
 
 STRIDES = (8, 16, 32)
 STACKED_CONVS = 2

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
+from torch import Tensor, nn
+
 from rtmpose_sdk.models.gau import GAU, HIDDEN_DIMS, ScaleNorm
 from rtmpose_sdk.models.layers import ConvModule
 from rtmpose_sdk.models.simcc_head import KERNEL_SIZE
-from torch import Tensor, nn
 
 
 class RTMWHead(nn.Module):

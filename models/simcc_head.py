@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from rtmpose_sdk.models.gau import GAU, HIDDEN_DIMS, ScaleNorm
 from torch import Tensor, nn
+
+from rtmpose_sdk.models.gau import GAU, HIDDEN_DIMS, ScaleNorm
 
 KERNEL_SIZE = 7
 """Paper, section 3.4 and Table 2."""

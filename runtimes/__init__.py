@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from rtmpose_sdk.runtimes.base import Device, Runtime, TensorSpec, allowed_cores, parse_device
-
 from rtmpose_sdk.errors import ModelFileError
+from rtmpose_sdk.runtimes.base import Device, Runtime, TensorSpec, allowed_cores, parse_device
 
 __all__ = ["Device", "Runtime", "TensorSpec", "allowed_cores", "open_runtime", "parse_device"]
 

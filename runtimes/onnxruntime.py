@@ -6,9 +6,8 @@ import re
 from types import ModuleType
 from typing import Any
 
-from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
-
 from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
+from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",

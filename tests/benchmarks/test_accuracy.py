@@ -9,9 +9,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from rtmpose_sdk.benchmarks.accuracy import FIGURES, evaluate_pipeline
 
 from rtmpose_sdk import Pipeline
+from rtmpose_sdk.benchmarks.accuracy import FIGURES, evaluate_pipeline
 from rtmpose_sdk.errors import InputError
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from rtmpose_sdk.benchmarks.latency import measure, summarize
 
+from rtmpose_sdk.benchmarks.latency import measure, summarize
 from rtmpose_sdk.errors import InputError
 
 

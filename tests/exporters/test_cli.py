@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from rtmpose_sdk.models import build_model
 
 BIN = Path(sys.executable).parent

@@ -11,20 +11,20 @@ import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
+
+from rtmpose_sdk import Detector, Predictor, read_image
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.decode import decode_boxes
 from rtmpose_sdk.exporters.checkpoint_to_onnx import export, new_card
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.graph import DecodedBoxes
 from rtmpose_sdk.exporters.network import open_network
 from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
 from rtmpose_sdk.exporters.verify import verify
-from rtmpose_sdk.models import build_model
-from rtmpose_sdk.runtimes import open_runtime
-
-from rtmpose_sdk import Detector, Predictor, read_image
-from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode import decode_boxes
 from rtmpose_sdk.geometry import letterbox
+from rtmpose_sdk.models import build_model
 from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.runtimes import open_runtime
 
 
 def _crops(card: ModelCard) -> np.ndarray:

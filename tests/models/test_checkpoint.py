@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 import sys
 import types
 from pathlib import Path
@@ -10,9 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from rtmpose_sdk.models import PoseModel, build_model, load_checkpoint, read_checkpoint
 
 from rtmpose_sdk.errors import CheckpointError
+from rtmpose_sdk.models import PoseModel, build_model, load_checkpoint, read_checkpoint
 
 
 @pytest.fixture(scope="module")
@@ -32,7 +33,10 @@ def test_bare_and_wrapped_and_prefixed(model: PoseModel, tmp_path: Path) -> None
     noise = {k: v + 1 for k, v in state.items()}
     files = {
         "bare": state,
-        "wrapped": {"state_dict": state, "meta": {"epoch": 3, "best": np.float64(0.5)}},
+        "wrapped": {
+            "state_dict": state,
+            "meta": {"epoch": 3, "best": np.float64(0.5), "tag": np.str_("a"), "n": np.uint8(3)},
+        },
         "preprocessor": {"state_dict": {**state, "data_preprocessor.mean": torch.zeros(3)}},
         "module": {"state_dict": {f"module.{k}": v for k, v in state.items()}},
         "ema": {
@@ -95,6 +99,18 @@ def test_a_pickle_with_code_is_refused_and_does_not_run(model: PoseModel, tmp_pa
     assert not target.exists()
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+def test_a_refusal_never_advises_to_load_unsafely_in_place(tmp_path: Path) -> None:
+    """A plain pickle of a later protocol: torch's own message says to set weights_only=False."""
+    target = tmp_path / "was-run"
+    file = tmp_path / "plain.pth"
+    file.write_bytes(pickle.dumps(_Payload(target)))
+    with pytest.raises(CheckpointError) as caught:
+        read_checkpoint(file)
+    assert "weights_only" not in str(caught.value)
+    assert not target.exists()
+
+
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
 def test_truncated_files(model: PoseModel, tmp_path: Path, share: float) -> None:
     whole = tmp_path / "whole.pth"
@@ -117,7 +133,7 @@ def test_files_that_are_no_checkpoints(tmp_path: Path, content: bytes) -> None:
 def test_missing_file_and_other_contents(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no such file"):
         read_checkpoint(tmp_path / "nowhere.pth")
-    with pytest.raises(CheckpointError, match="no such file"):
+    with pytest.raises(CheckpointError, match="is a folder"):
         read_checkpoint(tmp_path)
     torch.save([1, 2], tmp_path / "list.pth")
     with pytest.raises(CheckpointError, match="holds a list"):
@@ -150,3 +166,9 @@ def test_nothing_is_loaded_when_something_does_not_fit(model: PoseModel, tmp_pat
     with pytest.raises(CheckpointError, match=r"missing: head\.cls_y\.weight"):
         load_checkpoint(other, tmp_path / "part.pth")
     assert all(torch.equal(v, before[k]) for k, v in other.state_dict().items())
+
+
+def test_a_surplus_tensor_is_named(model: PoseModel, tmp_path: Path) -> None:
+    torch.save({**model.state_dict(), "head.extra": torch.zeros(1)}, tmp_path / "more.pth")
+    with pytest.raises(CheckpointError, match=r"not in the model: head\.extra"):
+        load_checkpoint(build_model("rtmpose-t", keypoint_set="coco17"), tmp_path / "more.pth")

@@ -10,9 +10,9 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
-from rtmpose_sdk.models import NAMES, build_model, count, identify, load_state_dict
 
-from rtmpose_sdk.errors import InputError, ModelNotFoundError
+from rtmpose_sdk.errors import CheckpointError, InputError, ModelNotFoundError
+from rtmpose_sdk.models import NAMES, build_model, count, identify, load_state_dict
 
 SHAPE_LISTS = (
     "rtmdet-m_person_640x640",
@@ -180,3 +180,109 @@ def test_wrong_requests_say_what_is_expected() -> None:
         build_model("rtmpose-t")
     with pytest.raises(InputError, match="detector"):
         build_model("rtmdet-nano", keypoint_set="coco17")
+
+
+@pytest.mark.parametrize(
+    ("name", "exponential"),
+    [
+        ("rtmdet-nano", False),
+        ("rtmdet-tiny", False),
+        ("rtmdet-s", False),
+        ("rtmdet-m", True),
+        ("rtmdet-l", True),
+        ("rtmdet-x", True),
+    ],
+)
+def test_distances_are_exponentials_in_the_larger_detectors(name: str, exponential: bool) -> None:
+    """exp_on_reg of the published configs; shapes cannot tell it, and boxes are wrong without it."""
+    head = build_model(name).bbox_head.eval()
+    for level in head.rtm_reg:
+        torch.nn.init.zeros_(level.weight)
+        torch.nn.init.constant_(level.bias, 0.5)
+    channels = head.rtm_reg[0].in_channels
+    with torch.no_grad():
+        *_, d8, d16, d32 = head(tuple(torch.zeros(1, channels, 2, 2) for _ in range(3)))
+    one = np.exp(0.5) if exponential else 0.5
+    for stride, distances in ((8, d8), (16, d16), (32, d32)):
+        np.testing.assert_allclose(distances.numpy(), one * stride, rtol=1e-6)
+
+
+def test_the_last_of_shared_convolutions_counts() -> None:
+    state = dict(build_model("rtmdet-tiny").state_dict())
+    for level in range(3):
+        name = f"bbox_head.cls_convs.{level}.0.conv.weight"
+        state[name] = torch.full_like(state[name], float(level))
+    model = build_model("rtmdet-tiny")
+    load_state_dict(model, state, "test")
+    assert model.state_dict()["bbox_head.cls_convs.0.0.conv.weight"].unique().tolist() == [2.0]
+
+
+def test_rtmw_tokens_are_coarse_then_fine_features() -> None:
+    """Order and activation of RTMW's two branches (MMPose's RTMWHead); shapes cannot tell them."""
+    torch.manual_seed(0)
+    head = build_model("rtmw-m", keypoint_set=17, input_size=(64, 96)).head.eval()
+    p4, p5 = torch.randn(1, 384, 6, 4), torch.randn(1, 768, 3, 2)
+    tokens: list[torch.Tensor] = []
+    head.gau.register_forward_pre_hook(lambda _module, inputs: tokens.append(inputs[0]))
+
+    def block(layer: torch.nn.Module, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(layer.bn(torch.nn.functional.conv2d(x, layer.conv.weight, padding=3)))
+
+    with torch.no_grad():
+        head((torch.zeros(1), p4, p5))
+        fine = torch.nn.functional.pixel_shuffle(p5, 2)
+        joined = torch.cat([block(head.conv_dec, fine), p4], dim=1)
+        want = torch.cat(
+            [
+                head.mlp(block(head.final_layer, p5).flatten(2)),
+                head.mlp2(block(head.final_layer2, joined).flatten(2)),
+            ],
+            dim=2,
+        )
+    torch.testing.assert_close(tokens[0], want)
+
+
+@pytest.mark.parametrize(
+    ("size", "input_size", "giga"),
+    [
+        ("m", (192, 256), 4.3),
+        ("l", (192, 256), 7.9),
+        ("x", (192, 256), 13.1),
+        ("l", (288, 384), 17.7),
+        ("x", (288, 384), 29.3),
+    ],
+)
+def test_rtmw_counts_are_the_published_ones(size: str, input_size: tuple[int, int], giga: float) -> None:
+    """MMPose's RTMPose page, Cocktail14; fixes the neck's blocks, which only rtmw-m's list shows."""
+    found = count(build_model(f"rtmw-{size}", keypoint_set=133, input_size=input_size))
+    assert round(found.multiply_adds / 1e9, 1) == giga
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    [("rtmdet-s", 8.89), ("rtmdet-m", 24.71), ("rtmdet-l", 52.3), ("rtmdet-x", 94.86)],
+)
+def test_detector_parameters_are_the_published_ones(name: str, millions: float) -> None:
+    """MMDetection's RTMDet table, which counts 80 classes: 79 more per level than ours."""
+    model = build_model(name)
+    channels = model.bbox_head.rtm_cls[0].in_channels
+    parameters = sum(p.numel() for p in model.parameters()) + 79 * (channels + 1) * 3
+    assert abs(parameters / 1e6 - millions) < 0.03
+
+
+@pytest.mark.parametrize("keypoints", [0, -3, True])
+def test_a_number_of_keypoints_is_positive(keypoints: int) -> None:
+    with pytest.raises(InputError, match="1 or more"):
+        build_model("rtmpose-t", keypoint_set=keypoints)
+
+
+def test_a_size_of_floats_is_refused() -> None:
+    with pytest.raises(InputError, match="multiples of 32"):
+        build_model("rtmpose-t", keypoint_set=17, input_size=(192.0, 256.0))
+
+
+def test_identify_names_only_networks_that_can_be_built() -> None:
+    state = dict(build_model("rtmpose-t", keypoint_set=17).state_dict())
+    state["backbone.stem.0.conv.weight"] = torch.zeros(8, 3, 3, 3)
+    with pytest.raises(CheckpointError, match="size nano"):
+        identify(state)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 import pytest
-from rtmpose_sdk.runtimes import allowed_cores, open_runtime, parse_device
 
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError
+from rtmpose_sdk.runtimes import allowed_cores, open_runtime, parse_device
 from rtmpose_sdk.zoo import find_model
 
 

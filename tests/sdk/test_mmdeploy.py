@@ -7,10 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from rtmpose_sdk.runtimes import TensorSpec
 
 from rtmpose_sdk.errors import CardError, ModelFileError
 from rtmpose_sdk.mmdeploy import network_file, sdk_card
+from rtmpose_sdk.runtimes import TensorSpec
 
 
 def test_the_real_detector_folder(detector_folder: Path) -> None:
