@@ -24,7 +24,7 @@ types: $(VENV)/.test
 	cd build/empty && ../../$(BIN)/mypy --config-file ../../pyproject.toml -p rtmpose_sdk
 
 tests: $(VENV)/.test
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

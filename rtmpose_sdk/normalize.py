@@ -18,11 +18,11 @@ class Normalizer:
 
     def __init__(self, card: ModelCard) -> None:
         self.takes_image = card.takes_image
-        levels = np.arange(256, dtype=np.float32)[:, None]
-        table: NDArray[np.float32] = (levels - np.array(card.mean, np.float32)) / np.array(
-            card.std, np.float32
-        )
-        self._tables = [np.ascontiguousarray(table[:, i]) for i in range(3)]
+        levels = np.arange(256, dtype=np.float64)
+        self._tables: list[NDArray[np.float32]] = [
+            ((levels - mean) / std).astype(np.float32)
+            for mean, std in zip(card.mean, card.std, strict=True)
+        ]
         self._source_channel = (2, 1, 0) if card.color_order == "rgb" else (0, 1, 2)
 
     def __call__(self, images: NDArray[np.uint8]) -> NDArray[np.uint8] | NDArray[np.float32]:
