@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
-import json
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from rtmpose_sdk.coco import person_boxes, read_annotations
 from rtmpose_sdk.errors import InputError, MissingExtraError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.pipeline import Pipeline
@@ -62,18 +62,14 @@ def evaluate_pipeline(
     except ImportError:
         raise MissingExtraError("faster-coco-eval", "eval", "Measuring AP") from None
     truth = _read(annotations, len(pipeline.predictor.keypoint_set))
-    boxes: dict[int, list[list[float]]] = {}
-    for row in truth["annotations"]:
-        x, y, w, h = row["bbox"]
-        if row.get("num_keypoints", 0) > 0 and not row.get("iscrowd"):
-            boxes.setdefault(row["image_id"], []).append([x, y, x + w, y + h])
+    boxes = person_boxes(truth, annotations)
     pictures = truth["images"]
     if pipeline.detector is None:
         pictures = [p for p in pictures if p["id"] in boxes]
     results: list[dict[str, Any]] = []
     for row in track(pictures):
         picture = read_image(images / row["file_name"])
-        given = None if pipeline.detector else np.array(boxes[row["id"]], np.float32)
+        given = None if pipeline.detector else boxes[row["id"]]
         results.extend(pipeline(picture, given).to_coco(row["id"]))
     if not results:
         raise InputError(f"{images}: nobody was found in {len(pictures)} pictures; there is no AP")
@@ -89,17 +85,7 @@ def evaluate_pipeline(
 
 
 def _read(annotations: Path, keypoints: int) -> dict[str, Any]:
-    try:
-        truth = json.loads(annotations.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"{annotations}: cannot be read ({error.strerror})") from None
-    except ValueError as error:
-        raise InputError(f"{annotations}: not JSON ({error})") from None
-    if not isinstance(truth, dict) or not {"images", "annotations", "categories"} <= set(truth):
-        raise InputError(
-            f"{annotations}: not COCO annotations; expected an object with images, annotations and "
-            "categories"
-        )
+    truth = read_annotations(annotations)
     counts = {len(row["keypoints"]) // 3 for row in truth["annotations"] if "keypoints" in row}
     if counts != {keypoints}:
         raise InputError(

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
+from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.coco import person_boxes, read_annotations
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import check_boxes, crop_boxes, letterbox
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
@@ -30,8 +30,8 @@ def verification_images(
     Args:
         card: task, input size, padding.
         folder: pictures; None takes windows of the photograph that ships with the package.
-        annotations: COCO json of those pictures, whose boxes are cut out (pose); without it the
-            middle of each picture stands for a person.
+        annotations: COCO json of those pictures, whose boxes are cut out (pose); without it each
+            picture stands for a person.
         limit: most crops.
 
     Raises:
@@ -74,20 +74,18 @@ def _windows(card: ModelCard) -> Images:
     return np.stack(crops)
 
 
-def _pictures(folder: Path, annotations: Path | None) -> Any:
+def _pictures(folder: Path, annotations: Path | None) -> Iterator[tuple[Images, NDArray[np.float32]]]:
     """Pairs of picture and boxes (N,4) xyxy px."""
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder; expected one with pictures to verify with")
     if annotations is None:
         for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES):
             picture = read_image(path)
             height, width = picture.shape[:2]
             yield picture, np.array([[0, 0, width, height]], np.float32)
         return
-    content = json.loads(annotations.read_text("utf-8"))
-    boxes: dict[int, list[list[float]]] = {}
-    for row in content["annotations"]:
-        x, y, w, h = row["bbox"]
-        if w > 1 and h > 1 and not row.get("iscrowd") and row.get("num_keypoints", 1):
-            boxes.setdefault(row["image_id"], []).append([x, y, x + w, y + h])
+    content = read_annotations(annotations)
+    boxes = person_boxes(content, annotations)
     for row in content["images"]:
         if row["id"] in boxes:
-            yield read_image(folder / row["file_name"]), np.array(boxes[row["id"]], np.float32)
+            yield read_image(folder / row["file_name"]), boxes[row["id"]]

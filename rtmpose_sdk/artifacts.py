@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -57,6 +58,12 @@ def open_model(
                 "are pose= and detector= swapped?"
             )
         _check_fits(runtime, card)
+        if card.verification.get("verified") is False:
+            warnings.warn(
+                f"{path}: its export did not pass the check against the PyTorch model "
+                "(card: verified: false); its keypoints may be wrong. Export it again",
+                stacklevel=3,
+            )
     except Exception:
         runtime.close()
         raise

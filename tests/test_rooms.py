@@ -123,6 +123,33 @@ def test_missing_extras_say_what_to_install(tmp_path: Path) -> None:
     assert "pip install 'rtmpose-sdk[cpu]'" in _python(code, tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("package", "main", "arguments", "extra"),
+    [
+        ("torch", "exporters.cli", ["--weights", "w.pth", "--out", "o.onnx"], "export"),
+        ("onnxslim", "exporters.cli", ["--weights", "w.pth", "--out", "o.onnx"], "export"),
+        ("onnxruntime", "benchmarks.cli", [], "cpu"),
+        ("faster_coco_eval", "cli.main", ["eval", "--annotations", "a", "--images", "i"], "eval"),
+    ],
+)
+def test_commands_without_their_extra(
+    tmp_path: Path, package: str, main: str, arguments: list[str], extra: str
+) -> None:
+    code = (
+        "import sys\n"
+        f"sys.modules[{package!r}] = None\n"
+        f"sys.argv = ['command', *{arguments!r}]\n"
+        f"from rtmpose_sdk.{main} import main\n"
+        "main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert done.returncode == 1
+    assert f"pip install 'rtmpose-sdk[{extra}]'" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
 def test_version_is_said_once() -> None:
     from importlib.metadata import version
 

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads
+from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads, limit_opencv
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
 from rtmpose_sdk.zoo import DEFAULT_POSE
 
@@ -33,6 +33,7 @@ def evaluate(
     from rtmpose_sdk.benchmarks.accuracy import evaluate_pipeline
     from rtmpose_sdk.images import write_bytes
 
+    limit_opencv(threads)
     with (
         Pipeline(
             pose, detector, device, threads, None, detection_threshold, flip_test=flip_test

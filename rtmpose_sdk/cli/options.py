@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import cv2
 import typer
 
 from rtmpose_sdk.errors import InputError
@@ -19,6 +20,12 @@ DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, 
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of the engines; default: all allowed cores.")
 ]
+
+
+def limit_opencv(threads: int | None) -> None:
+    """Hold OpenCV to the number of threads that was asked for; it would take every core."""
+    if threads is not None:
+        cv2.setNumThreads(threads)
 
 
 def parse_size(text: str) -> tuple[int, int]:

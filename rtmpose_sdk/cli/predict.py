@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads
+from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads, limit_opencv
 from rtmpose_sdk.cli.run import print_error
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image, write_bytes, write_image
@@ -107,6 +107,7 @@ def predict(
         )
     if boxes is Boxes.FULL and detector is not None:
         raise InputError("--boxes full needs no detector; leave out --detector or --boxes full")
+    limit_opencv(threads)
     pictures = find_pictures(source)
     targets = _targets(pictures, out)
     _prepare(out)

@@ -64,6 +64,8 @@ def test_one_command(weights: Path, tmp_path: Path) -> None:
         (["--out", "t.engine"], r"ends in .onnx"),
         (["--out", "no/t.onnx"], "folder does not exist"),
         (["--annotations", "a.json"], "needs --images"),
+        (["--images", "none"], "none: not a folder"),
+        (["--images", ".", "--annotations", "a.json"], "a.json: cannot be read"),
     ],
 )
 def test_wrong_calls_leave_nothing(

@@ -223,7 +223,11 @@ def test_a_wrong_artifact_is_noticed(tmp_path: Path, change: object) -> None:
     _spoil(model, (256, 384), change)  # cls_x
     save_onnx(model, card, tmp_path / "bad.onnx")
     with open_runtime(tmp_path / "bad.onnx", threads=1) as runtime:
-        assert not verify(network, runtime, card, _crops(card)).verified
+        found = verify(network, runtime, card, _crops(card))
+    assert not found.verified
+    save_onnx(model, dataclasses.replace(card, verification=found.as_dict()), tmp_path / "bad.onnx")
+    with pytest.warns(UserWarning, match="did not pass the check"):
+        Predictor(tmp_path / "bad.onnx", threads=1)
 
 
 def test_swapped_colours_are_noticed(tmp_path: Path) -> None:

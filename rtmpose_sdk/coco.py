@@ -1,0 +1,54 @@
+"""Which persons does a COCO annotation file hold, and where are they?"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.errors import InputError
+
+_PARTS = ("images", "annotations", "categories")
+
+
+def read_annotations(file: Path) -> dict[str, Any]:
+    """The content of a COCO json file.
+
+    Raises:
+        InputError: unreadable, not JSON, or of another kind.
+    """
+    try:
+        content = json.loads(file.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"{file}: cannot be read ({error.strerror})") from None
+    except ValueError as error:
+        raise InputError(f"{file}: not JSON ({error})") from None
+    if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in _PARTS):
+        raise InputError(f"{file}: not COCO annotations; expected an object with {', '.join(_PARTS)}")
+    return content
+
+
+def person_boxes(content: dict[str, Any], file: Path) -> dict[int, NDArray[np.float32]]:
+    """Boxes (N,4) xyxy px of the persons that have keypoints and are no crowd, by picture id.
+
+    Args:
+        content: what `read_annotations` gave.
+        file: the file it came from, for errors.
+
+    Raises:
+        InputError: an annotation without picture or box.
+    """
+    boxes: dict[int, list[list[float]]] = {}
+    for row in content["annotations"]:
+        try:
+            x, y, w, h = row["bbox"]
+            if row.get("num_keypoints", 0) > 0 and not row.get("iscrowd"):
+                boxes.setdefault(row["image_id"], []).append([x, y, x + w, y + h])
+        except (KeyError, TypeError, ValueError) as error:
+            raise InputError(
+                f"{file}: annotation {row!r:.80} has no usable bbox or image_id ({error})"
+            ) from None
+    return {image: np.array(rows, np.float32) for image, rows in boxes.items()}
