@@ -80,6 +80,10 @@ def _prepare(out: Path) -> None:
         raise OutputError(f"{out}: no permission to write there")
 
 
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def predict(
     source: Annotated[list[str], typer.Argument(help="Pictures, folders, globs.")],
     pose: Pose = DEFAULT_POSE,
@@ -138,7 +142,7 @@ def predict(
             progress.advance(task)
     write_bytes(out / RESULTS_FILE, json.dumps(results, indent=1).encode())
     persons = sum(len(r["persons"]) for r in results)
-    typer.echo(f"{len(results)} pictures, {persons} persons: {out / RESULTS_FILE}")
+    typer.echo(f"{_counted(len(results), 'picture')}, {_counted(persons, 'person')}: {out / RESULTS_FILE}")
     if len(results) == 1:
         typer.echo(f"drawn: {targets[[str(p) for p in pictures].index(results[0]['file'])]}")
     if errors:

@@ -34,7 +34,7 @@ def test_one_picture(photo_path: Path, photo: np.ndarray, tmp_path: Path) -> Non
     done = run("rtmpose", "predict", photo_path, "--boxes", "full", "--out", "o", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert done.stdout.splitlines() == [
-        "1 pictures, 1 persons: o/results.json",
+        "1 picture, 1 person: o/results.json",
         "drawn: o/astronaut.jpg",
     ]
     drawn = cv2.imread(str(tmp_path / "o" / "astronaut.jpg"))
