@@ -132,3 +132,13 @@ def suppress(boxes: Floats, scores: Floats, iou_threshold: float) -> NDArray[np.
     xywh[:, 2:] -= xywh[:, :2]
     kept = cv2.dnn.NMSBoxes(xywh, scores, 0.0, iou_threshold)  # type: ignore[arg-type]
     return np.asarray(kept, np.intp).reshape(-1)
+
+
+def iou(a: Floats, b: Floats) -> Floats:
+    """Intersection over union of boxes a (N,4) and b (M,4), xyxy px: (N,M). Empty boxes have 0."""
+    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
+    inner = np.clip(high - low, 0, None).prod(axis=2)
+    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (a, b)]
+    union = areas[0][:, None] + areas[1][None] - inner
+    overlap: Floats = np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
+    return overlap

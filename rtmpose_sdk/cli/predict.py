@@ -114,9 +114,9 @@ def predict(
     limit_opencv(threads)
     pictures = find_pictures(source)
     targets = _targets(pictures, out)
-    _prepare(out)
     console = Console(stderr=True)
     results: list[dict[str, Any]] = []
+    drawn: list[Path] = []
     errors: list[Exception] = []
     columns = (
         TextColumn("{task.description}"),
@@ -130,6 +130,7 @@ def predict(
         ) as pipeline,
         Progress(*columns, console=console, transient=True) as progress,
     ):
+        _prepare(out)
         task = progress.add_task("predict", total=len(pictures))
         for picture, target in zip(pictures, targets, strict=True):
             try:
@@ -137,14 +138,15 @@ def predict(
                 result = pipeline(image, "full" if boxes is Boxes.FULL else None)
                 results.append({"file": str(picture), **result.to_dict()})
                 write_image(target, result.draw(image, min_confidence))
+                drawn.append(target)
             except (ImageError, OutputError) as error:
                 errors.append(error)
             progress.advance(task)
     write_bytes(out / RESULTS_FILE, json.dumps(results, indent=1).encode())
     persons = sum(len(r["persons"]) for r in results)
     typer.echo(f"{_counted(len(results), 'picture')}, {_counted(persons, 'person')}: {out / RESULTS_FILE}")
-    if len(results) == 1:
-        typer.echo(f"drawn: {targets[[str(p) for p in pictures].index(results[0]['file'])]}")
+    if len(drawn) == 1:
+        typer.echo(f"drawn: {drawn[0]}")
     if errors:
         print_error(InputError(f"{len(errors)} of {len(pictures)} pictures could not be used:"))
         for each in errors:

@@ -14,7 +14,7 @@ from onnx import numpy_helper
 
 from rtmpose_sdk import Detector, Predictor, read_image
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode import decode_boxes
+from rtmpose_sdk.decode import decode_boxes, iou
 from rtmpose_sdk.exporters.checkpoint_to_onnx import export, new_card
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.graph import DecodedBoxes
@@ -192,18 +192,32 @@ def test_decoded_raw_heads_of_a_trained_detector_find_people(
         boxes, scores = decode(torch.from_numpy(normalize(canvas[None])))
         kept, _ = decode_boxes({"boxes": boxes.numpy(), "scores": scores.numpy()}, card, 0.3)
         kept = kept * factors
-        for x1, y1, x2, y2 in truth:
-            area = (x2 - x1) * (y2 - y1)
-            if area < 96**2:
-                continue
-            inner = np.clip(
-                np.minimum(kept[:, 2:], [x2, y2]) - np.maximum(kept[:, :2], [x1, y1]), 0, None
-            ).prod(axis=1)
-            union = (kept[:, 2:] - kept[:, :2]).prod(axis=1) + area - inner
-            total += 1
-            found += bool((inner / union > 0.5).any())
+        large = (truth[:, 2:] - truth[:, :2]).prod(axis=1) >= 96**2
+        total += large.sum()
+        found += (iou(truth[large], kept) > 0.5).any(axis=1).sum()
     assert total > 30
     assert found / total > 0.8
+
+
+@pytest.mark.parametrize("fault", ["shifted", "missing", "wrong score"])
+def test_a_wrong_nms_graph_is_noticed(tmp_path: Path, fault: str) -> None:
+    network, card = _detect_network(), new_card("rtmdet-nano", (320, 320), nms=True)
+    card = dataclasses.replace(card, max_detections=1000)
+    save_onnx(build_onnx(network, card), card, tmp_path / "d.onnx")
+    with open_runtime(tmp_path / "d.onnx", threads=1) as runtime:
+        assert verify(network, runtime, card, _crops(card)[:2]).verified
+        run = runtime.run
+
+        def spoilt(array: np.ndarray) -> tuple[np.ndarray, ...]:
+            boxes, scores, index = run(array)
+            if fault == "shifted":
+                return boxes + np.float32(0.6), scores, index
+            if fault == "missing":
+                return boxes[1:], scores[1:], index[1:]
+            return boxes, scores + np.float32(0.001), index
+
+        runtime.run = spoilt
+        assert not verify(network, runtime, card, _crops(card)[:2]).verified
 
 
 def _spoil(model: onnx.ModelProto, name_part: str, change: object) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode import decode_boxes, decode_simcc, suppress
+from rtmpose_sdk.decode import decode_boxes, decode_simcc, iou, suppress
 from rtmpose_sdk.errors import EngineError
 
 values = st.floats(-3, 3, width=32)
@@ -98,15 +98,19 @@ def test_suppressed_boxes_overlap_a_better_one(raw: np.ndarray, random: object) 
     boxes = np.concatenate([raw[:, :2], raw[:, :2] + raw[:, 2:] + 1], axis=1).astype(np.float32)
     scores = np.array([random.random() * 0.9 + 0.1 for _ in boxes], np.float32)
 
-    def iou(a: np.ndarray, b: np.ndarray) -> float:
-        inner = np.clip(np.minimum(a[2:], b[2:]) - np.maximum(a[:2], b[:2]), 0, None).prod()
-        return float(inner / ((a[2:] - a[:2]).prod() + (b[2:] - b[:2]).prod() - inner))
-
+    overlaps = iou(boxes, boxes)
     kept = suppress(boxes, scores, 0.6).tolist()
     assert kept == sorted(kept, key=lambda i: -scores[i])
     for i in range(len(boxes)):
-        better = [iou(boxes[i], boxes[j]) for j in kept if j != i and scores[j] >= scores[i]]
+        better = [overlaps[i, j] for j in kept if j != i and scores[j] >= scores[i]]
         if i in kept:
             assert all(v <= 0.6 + 1e-5 for v in better)
         else:
             assert any(v > 0.6 - 1e-5 for v in better)
+
+
+def test_iou_by_hand() -> None:
+    a = np.array([[0, 0, 10, 10], [5, 5, 5, 9]], np.float32)
+    b = np.array([[0, 0, 10, 10], [5, 0, 15, 10], [20, 20, 30, 30]], np.float32)
+    np.testing.assert_allclose(iou(a, b), [[1, 50 / 150, 0], [0, 0, 0]])
+    assert iou(a[:0], b).shape == (0, 3)
