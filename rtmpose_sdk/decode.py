@@ -45,46 +45,66 @@ def decode_simcc(simcc_x: Floats, simcc_y: Floats, split_ratio: float, beta: flo
     Raises:
         EngineError: a peak is NaN or infinite.
     """
-    x, peak_x, mass_x = _peaks(simcc_x, beta)
-    y, peak_y, mass_y = _peaks(simcc_y, beta)
-    keypoints = np.empty((*x.shape, 2), np.float32)
-    np.divide(x, split_ratio, out=keypoints[..., 0], casting="same_kind")
-    np.divide(y, split_ratio, out=keypoints[..., 1], casting="same_kind")
-    return Decoded(keypoints, np.minimum(peak_x, peak_y), np.minimum(mass_x, mass_y))
-
-
-def _peaks(simcc: Floats, beta: float) -> tuple[NDArray[np.intp], Floats, Floats]:
-    """Index, height and softmax mass (each (N,K)) of the peaks of (N,K,bins)."""
-    bins = simcc.shape[-1]
-    rows = simcc.reshape(-1, bins)
-    index = rows.argmax(axis=1)
-    height = rows.max(axis=1)
+    persons, names, bins_x = simcc_x.shape
+    bins_y = simcc_y.shape[-1]
+    count = persons * names
+    windows = _windows(count, bins_x, bins_y)
+    # Both axes in one array, x above y, between margins that no window leaves: half as many calls.
+    odds = np.full((2 * count, windows.width), -np.inf, np.float32)
+    odds[:count, windows.margin : windows.margin + bins_x] = simcc_x.reshape(count, bins_x)
+    odds[count:, windows.margin : windows.margin + bins_y] = simcc_y.reshape(count, bins_y)
+    index = odds.argmax(axis=1)
+    height = odds.max(axis=1)
     if not np.isfinite(height).all():
         raise EngineError(
             "the network's output holds NaN or infinity: the artifact or its precision is broken on "
             "this device; export it in fp32"
         )
-    reach, offsets, starts = _windows(len(rows), bins)
-    odds = np.zeros((len(rows), bins + 2 * reach), np.float32)  # margins: no window leaves its row
-    inside = odds[:, reach:-reach]
-    np.subtract(rows, height[:, None], out=inside)
-    inside *= np.float32(beta)
-    np.exp(inside, out=inside)
-    near = odds.take((starts + index)[:, None] + offsets)
+    odds -= height[:, None]
+    odds *= np.float32(beta)
+    np.exp(odds, out=odds)
+    near = odds.take((windows.starts + index)[:, None] + windows.offsets)
+    near *= windows.inside
     mass = near.sum(axis=1) / odds.sum(axis=1)
-    shape = simcc.shape[:-1]
-    return (
-        index.reshape(shape),
-        height.reshape(shape),
-        np.minimum(mass, np.float32(1)).reshape(shape),
+    place = ((index - windows.margin) / split_ratio).astype(np.float32)
+    shape = (2, persons, names)
+    return Decoded(
+        np.ascontiguousarray(place.reshape(shape).transpose(1, 2, 0)),
+        height.reshape(shape).min(axis=0),
+        np.minimum(mass, np.float32(1)).reshape(shape).min(axis=0),
     )
 
 
+class _Windows(NamedTuple):
+    """Where peaks' windows lie in an array (2R,width) of x rows above y rows, with margins.
+
+    Attributes:
+        width, margin: of a row, and of the empty cells on either side of it.
+        starts: (2R,) flat index of each row's first cell.
+        offsets: (O,) cells of the wider window, around the peak.
+        inside: (2R,O) 1 where a cell belongs to the window of that row's axis, else 0.
+    """
+
+    width: int
+    margin: int
+    starts: NDArray[np.intp]
+    offsets: NDArray[np.intp]
+    inside: Floats
+
+
 @functools.lru_cache(maxsize=64)
-def _windows(rows: int, bins: int) -> tuple[int, NDArray[np.intp], NDArray[np.intp]]:
-    """Half width of a peak's window, the window's offsets, and each row's start in padded rows."""
-    reach = math.ceil(CONFIDENCE_WINDOW_SIGMAS * math.sqrt(bins) / SIMCC_SIGMA_DIVISOR)
-    return reach, np.arange(2 * reach + 1), np.arange(rows) * (bins + 2 * reach)
+def _windows(count: int, bins_x: int, bins_y: int) -> _Windows:
+    """The windows of `count` rows of either axis: two sigma to either side of a peak."""
+    reach_x, reach_y = (
+        math.ceil(CONFIDENCE_WINDOW_SIGMAS * math.sqrt(bins) / SIMCC_SIGMA_DIVISOR)
+        for bins in (bins_x, bins_y)
+    )
+    margin = max(reach_x, reach_y)
+    width = max(bins_x, bins_y) + 2 * margin
+    offsets = np.arange(-margin, margin + 1)
+    reach = np.repeat([reach_x, reach_y], count)[:, None]
+    inside = (np.abs(offsets) <= reach).astype(np.float32)
+    return _Windows(width, margin, np.arange(2 * count) * width, offsets, inside)
 
 
 def decode_boxes(
