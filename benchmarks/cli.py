@@ -6,17 +6,19 @@ import json
 import platform
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import cv2
+import numpy as np
 import typer
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, measure
 from rtmpose_sdk.benchmarks.stages import detect_steps, pipeline_steps, pose_steps
-from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads
+from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Threads
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.geometry import check_boxes
 from rtmpose_sdk.images import read_image, write_bytes
@@ -32,7 +34,9 @@ app = typer.Typer(
 
 @app.command()
 def bench(
-    pose: Pose = DEFAULT_POSE,
+    pose: Annotated[
+        list[str], typer.Option(help="Pose model: a name, an ONNX file, an SDK folder; repeatable.")
+    ] = [DEFAULT_POSE],  # noqa: B006 - typer reads the default and copies it
     detector: DetectorOption = None,
     device: DeviceOption = "cpu",
     threads: Threads = None,
@@ -46,47 +50,68 @@ def bench(
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = MEASURED_RUNS,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
-    """Time a model by the paper's protocol (A.2): 50 warm-up and 200 measured runs, batch 1.
+    """Time models by the paper's protocol (A.2): 50 warm-up and 200 measured runs, batch 1.
 
-    Steps are interleaved run by run; `x bare` is the ratio of medians to the engine's own call.
+    Several pose models are timed one after the other. A model's steps are interleaved run by run; `x bare`
+    is the ratio of medians to the engine's own call.
     """
     photo = image or Path(str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg")))
     picture = read_image(photo)
     height, width = picture.shape[:2]
     boxes = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
-    with Pipeline(pose, detector, device, threads) as pipeline:
-        predictor = pipeline.predictor
-        cv2.setNumThreads(predictor.runtime.threads)
-        steps = pose_steps(predictor, picture, boxes)
-        if pipeline.detector is not None:
-            steps |= detect_steps(pipeline.detector, picture) | pipeline_steps(pipeline, picture)
-        found = measure(steps, warm_up, runs)
-        runtime = predictor.runtime
-        setting = {
-            "sdk": __version__,
-            "engine": runtime.engine,
-            "device": str(runtime.device),
-            "threads": runtime.threads,
-            "processor": _processor(),
-            "pose": f"{predictor.card.name} ({runtime.path.name})",
-            "detector": pipeline.detector.card.name if pipeline.detector else None,
-            "persons": 1,
-            "picture": f"{photo.name} {width}x{height}",
-            "warm_up": warm_up,
-            "runs": runs,
-        }
+    common = {"picture": f"{photo.name} {width}x{height}", "warm_up": warm_up, "runs": runs}
+    reports = []
+    for model in pose:
+        with Pipeline(model, detector, device, threads) as pipeline:
+            report = _report(pipeline, picture, boxes, warm_up, runs)
+        report["setting"] |= common
+        _print(report)
+        reports.append(report)
+    if json_file is not None:
+        write_bytes(json_file, json.dumps(reports, indent=1).encode())
+
+
+def _report(
+    pipeline: Pipeline,
+    picture: NDArray[np.uint8],
+    boxes: NDArray[np.float32],
+    warm_up: int,
+    runs: int,
+) -> dict[str, dict[str, Any]]:
+    """What was run, and milliseconds of its steps."""
+    predictor, detector = pipeline.predictor, pipeline.detector
+    runtime = predictor.runtime
+    cv2.setNumThreads(runtime.threads)
+    steps = pose_steps(predictor, picture, boxes)
+    if detector is not None:
+        steps |= detect_steps(detector, picture) | pipeline_steps(pipeline, picture)
+    found = measure(steps, warm_up, runs)
+    setting = {
+        "sdk": __version__,
+        "engine": runtime.engine,
+        "device": str(runtime.device),
+        "threads": runtime.threads,
+        "processor": _processor(),
+        "pose": f"{predictor.card.name} ({runtime.path.name})",
+        "detector": detector.card.name if detector else None,
+        "persons": 1,
+    }
+    return {"setting": setting, "ms": {name: took.as_dict() for name, took in found.items()}}
+
+
+def _print(report: dict[str, dict[str, Any]]) -> None:
+    """The table of one report, and the line that says what was run."""
+    found = report["ms"]
     table = Table("ms", "mean", "p50", "p90", "p99", "fps", "x bare")
     for name, took in found.items():
         bare = found["detector, bare engine" if name.startswith("detector") else "bare engine"]
-        ratio = "" if name == "pipeline" else f"{took.p50 / bare.p50:.3f}"
-        cells = (took.mean, took.p50, took.p90, took.p99)
-        table.add_row(name, *(f"{c:.3f}" for c in cells), f"{took.fps:.1f}", ratio)
+        ratio = "" if name == "pipeline" else f"{took['p50'] / bare['p50']:.3f}"
+        cells = (f"{took[key]:.3f}" for key in ("mean", "p50", "p90", "p99"))
+        table.add_row(name, *cells, f"{took['fps']:.1f}", ratio)
     console = Console()
     console.print(table)
-    console.print(", ".join(f"{k} {v}" for k, v in setting.items() if v is not None), soft_wrap=True)
-    if json_file is not None:
-        report = {"setting": setting, "ms": {n: t.as_dict() for n, t in found.items()}}
-        write_bytes(json_file, json.dumps(report, indent=1).encode())
+    setting = ", ".join(f"{k} {v}" for k, v in report["setting"].items() if v is not None)
+    console.print(setting, soft_wrap=True)
 
 
 def _processor() -> str:

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +39,7 @@ def new_card(
 ) -> ModelCard:
     """The card of a network of the RTMPose or RTMDet family before anything is measured."""
     detect = name.startswith("rtmdet")
-    common = {
+    common: dict[str, Any] = {
         "name": name,
         "input_size": input_size,
         "input_layout": "nhwc" if input_kind == "image" else "nchw",
@@ -47,7 +47,7 @@ def new_card(
     }
     if detect:
         return ModelCard(
-            **common,  # type: ignore[arg-type]
+            **common,
             task="detect",
             decoder="boxes_nms" if nms else "boxes",
             color_order="bgr",
@@ -55,7 +55,7 @@ def new_card(
             std=IMAGENET_STD_RGB[::-1],
         )
     return ModelCard(
-        **common,  # type: ignore[arg-type]
+        **common,
         task="pose",
         decoder="simcc",
         color_order="rgb",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_names
+from rtmpose_sdk.keypoint_sets import keypoint_set_of
 from rtmpose_sdk.models import (
     DetectModel,
     PoseModel,
@@ -35,24 +35,20 @@ def open_network(
 
     Raises:
         CheckpointError: unreadable, unsafe, or of another size than what was asked for.
-        InputError: the keypoint set cannot be told from the weights.
+        InputError: the keypoint set cannot be told from the weights, or is given for a detector.
     """
     state = read_checkpoint(weights)
     found = identify(state)
     name = name or found.name
     size = input_size or found.input_size
     if name.startswith("rtmdet"):
+        if keypoint_set is not None:
+            raise InputError(f"{name} is a detector; it takes no keypoint set ('{keypoint_set}')")
         detector = build_model(name, input_size=size)
         load_state_dict(detector, state, weights)
         return detector.eval(), ""
     if keypoint_set is None:
-        fitting = [s for s in keypoint_set_names() if len(get_keypoint_set(s)) == found.keypoints]
-        if not fitting:
-            raise InputError(
-                f"{weights}: has {found.keypoints} keypoints, which no known keypoint set has; known "
-                f"sets: {', '.join(keypoint_set_names())}"
-            )
-        keypoint_set = fitting[0]  # people before animals where two sets have as many keypoints
+        keypoint_set = keypoint_set_of(found.keypoints, str(weights))
     network = build_model(name, keypoint_set=keypoint_set, input_size=size)
     load_state_dict(network, state, weights)
     return network.eval(), keypoint_set

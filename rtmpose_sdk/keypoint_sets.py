@@ -66,3 +66,30 @@ def get_keypoint_set(name: str) -> KeypointSet:
     except KeyError:
         known = ", ".join(_table())
         raise InputError(f"unknown keypoint set '{name}'; known sets: {known}") from None
+
+
+def keypoint_set_of(count: int | None, origin: str) -> str:
+    """Name of the set that a network with `count` keypoints has.
+
+    Where several sets have as many, the weights' file name decides ("...simcc-ap10k..."); 17 keypoints
+    with no such hint are COCO's.
+
+    Args:
+        count: number of keypoints; None where it is not known.
+        origin: the weights' path or name.
+
+    Raises:
+        InputError: no set has as many, or several do and nothing tells which.
+    """
+    fitting = [name for name, known in _table().items() if len(known) == count]
+    name = origin.replace("\\", "/").rsplit("/", 1)[-1].lower()
+    hinted = [s for s in fitting if s != "coco17" and s.rstrip("0123456789") in name]
+    if len(fitting) == 1 or hinted:
+        return (hinted or fitting)[0]
+    if "coco17" in fitting:
+        return "coco17"
+    what = f"several sets have ({', '.join(fitting)})" if fitting else "no known set has"
+    raise InputError(
+        f"{origin}: has {count} keypoints, which {what}; say which one it is. Known sets: "
+        f"{', '.join(_table())}"
+    )

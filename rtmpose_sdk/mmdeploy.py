@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import CardError, ModelFileError
-from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_names
+from rtmpose_sdk.errors import CardError, InputError, ModelFileError
+from rtmpose_sdk.keypoint_sets import keypoint_set_of
 from rtmpose_sdk.runtimes import TensorSpec
 
 _DETECT_TASKS = ("Detector",)
@@ -125,14 +125,12 @@ def _pose_card(
 
 
 def _keypoint_set(outputs: tuple[TensorSpec, ...], folder: Path) -> str:
-    """By the number of keypoints; people before animals where two sets have as many."""
+    """By the number of keypoints that the network puts out, and its checkpoint's name."""
     count = outputs[0].shape[1] if len(outputs[0].shape) == 3 else None
-    fitting = [name for name in keypoint_set_names() if len(get_keypoint_set(name)) == count]
-    if "ap10k17" in fitting and "ap10k" in _checkpoint(folder):
-        return "ap10k17"
-    if not fitting:
-        raise CardError(f"{folder}: no keypoint set with {count} keypoints is known")
-    return fitting[0]
+    try:
+        return keypoint_set_of(count, _checkpoint(folder) or str(folder))
+    except InputError as error:
+        raise CardError(str(error)) from None
 
 
 def _checkpoint(folder: Path) -> str:

@@ -59,6 +59,7 @@ def test_one_command(weights: Path, tmp_path: Path) -> None:
         (["--keypoints", "halpe26"], "expected 26x"),
         (["--input-size", "256"], "expected WIDTHxHEIGHT"),
         (["--input-size", "100x100"], "multiples of 32"),
+        (["--model", "rtmdet-nano", "--keypoints", "coco17"], "takes no keypoint set"),
         (["--nms"], "--nms is for detectors"),
         (["--accuracy", "AP"], "expected NAME=VALUE"),
         (["--out", "t.engine"], r"ends in .onnx"),

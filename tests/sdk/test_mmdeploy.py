@@ -96,7 +96,7 @@ def test_a_pose_folder(pose_folder: Path) -> None:
 def test_broken_folders(pose_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(ModelFileError, match=r"deploy\.json is missing"):
         network_file(tmp_path_factory.mktemp("empty"))
-    with pytest.raises(CardError, match="no keypoint set with 5 keypoints"):
+    with pytest.raises(CardError, match="has 5 keypoints, which no known set has"):
         sdk_card(pose_folder, outputs(5))
     good = (pose_folder / "pipeline.json").read_text()
     (pose_folder / "pipeline.json").write_text(good.replace("SimCCLabelDecode", "UDPHeatmap"))
