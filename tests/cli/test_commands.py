@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rtmpose_sdk.zoo import find_model
+
 BIN = Path(sys.executable).parent
 
 
