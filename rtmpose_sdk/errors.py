@@ -34,6 +34,14 @@ class CheckpointError(ModelFileError):
     """A PyTorch checkpoint cannot be read, is unsafe, or does not fit the network."""
 
 
+class DataError(InputError):
+    """Training data that cannot be learned from."""
+
+
+class TrainingError(RTMPoseError):
+    """A training run that cannot go on."""
+
+
 class MissingExtraError(RTMPoseError, ImportError):
     """A part of the SDK needs a package that is not installed."""
 
