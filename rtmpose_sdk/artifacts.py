@@ -14,6 +14,7 @@ from rtmpose_sdk.zoo import find_model
 
 _OUTPUTS = {
     "simcc": {"simcc_x", "simcc_y"},
+    "heatmap": set(),
     "boxes": {"boxes", "scores"},
     "boxes_nms": {"boxes", "scores", "batch_index"},
     "mmdeploy_dets": {"dets", "labels"},
@@ -103,6 +104,11 @@ def _check_fits(runtime: Runtime, card: ModelCard) -> None:
         raise CardError(
             f"{runtime.path}: takes {spec}, but its card says {card.input_dtype} "
             f"(N,{','.join(map(str, size))})"
+        )
+    if card.decoder == "heatmap" and not any(len(output.shape) == 4 for output in runtime.outputs):
+        raise CardError(
+            f"{runtime.path}: gives {', '.join(map(str, runtime.outputs))}, but the card's decoder "
+            "'heatmap' reads an output (N,K,h,w)"
         )
     names = {output.name for output in runtime.outputs}
     if not _OUTPUTS[card.decoder] <= names:

@@ -9,19 +9,22 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
-from rtmpose_sdk.errors import CardError
+from rtmpose_sdk.errors import CardError, InputError
+from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_set_from
 
-CARD_VERSION = 1
+CARD_VERSION = 2
 CARD_KEY = "rtmpose_card"
 """Name of the metadata entry that holds the card's JSON (ONNX metadata, OpenVINO rt_info)."""
 
 Task = Literal["pose", "detect"]
 ColorOrder = Literal["rgb", "bgr"]
+POSE_DECODERS = ("simcc", "heatmap")
 Layout = Literal["nhwc", "nchw"]
-Decoder = Literal["simcc", "boxes", "boxes_nms", "mmdeploy_dets"]
+Decoder = Literal["simcc", "heatmap", "boxes", "boxes_nms", "mmdeploy_dets"]
 """How outputs are read.
 
-simcc: `simcc_x` (N,K,bins_x), `simcc_y` (N,K,bins_y). boxes: `boxes` (N,A,4) xyxy px of the network
+simcc: `simcc_x` (N,K,bins_x), `simcc_y` (N,K,bins_y). heatmap: one map per keypoint, the output
+of four dimensions (N,K,h,w). boxes: `boxes` (N,A,4) xyxy px of the network
 input and `scores` (N,A), NMS outside. boxes_nms: `boxes` (M,4), `scores` (M,), `batch_index` (M,),
 NMS done in the graph. mmdeploy_dets: MMDeploy's `dets` (N,M,5) and `labels` (N,M), NMS done.
 """
@@ -44,9 +47,13 @@ class ModelCard:
         precision: precision of the arithmetic in the graph.
         keypoint_set: name of the keypoint set (pose), else "".
         bbox_padding: factor by which a box grows before it is cropped (pose; MMPose 1.25).
+        keypoint_definition: the keypoint set itself, where the SDK's table does not have it
+            (`KeypointSet.definition`).
         simcc_split_ratio: SimCC bins per input pixel (paper section 3.1; released models 2).
         simcc_beta: 1/tau that the outputs were trained with (paper section 3.4, eq. 5): RTMPose 10,
             RTMW 1. The softmax of beta * output is a probability.
+        heatmap_udp: cells were numbered from the outermost pixel centers (UDP), so that cell i is input
+            px i * (W - 1) / (w - 1); else it is i * W / w.
         score_threshold, nms_iou_threshold, max_detections: detector defaults.
         strides: detector strides in px.
         pad_value: letterbox fill, grey level (detect).
@@ -68,9 +75,11 @@ class ModelCard:
     input_dtype: Literal["uint8", "float32"]
     precision: str = "fp32"
     keypoint_set: str = ""
+    keypoint_definition: Mapping[str, Any] = field(default_factory=dict)
     bbox_padding: float = 1.25
     simcc_split_ratio: float = 2.0
     simcc_beta: float = 10.0
+    heatmap_udp: bool = False
     score_threshold: float = 0.05
     nms_iou_threshold: float = 0.6
     max_detections: int = 100
@@ -93,7 +102,7 @@ class ModelCard:
                 f"card of '{self.name}': input {self.input_layout}/{self.input_dtype} is not known; "
                 "expected nhwc/uint8 (a BGR picture) or nchw/float32 (a normalised tensor)"
             )
-        if (self.task == "pose") != (self.decoder == "simcc"):
+        if (self.task == "pose") != (self.decoder in POSE_DECODERS):
             raise CardError(
                 f"card of '{self.name}': decoder '{self.decoder}' does not belong to task '{self.task}'"
             )
@@ -119,6 +128,19 @@ class ModelCard:
     def takes_image(self) -> bool:
         """True where the artifact takes uint8 BGR pictures, False where it takes a float tensor."""
         return self.input_dtype == "uint8"
+
+    def keypoints(self) -> KeypointSet:
+        """The keypoint set of a pose model.
+
+        Raises:
+            CardError: the SDK does not know it, and the card does not define it.
+        """
+        try:
+            if self.keypoint_definition:
+                return keypoint_set_from(self.keypoint_set, self.keypoint_definition)
+            return get_keypoint_set(self.keypoint_set)
+        except InputError as error:
+            raise CardError(f"card of '{self.name}': {error}") from None
 
     def to_json(self) -> str:
         """The card as one JSON object."""

@@ -9,13 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import open_model
+from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.decode import Decoded, decode_simcc
+from rtmpose_sdk.decode_heatmap import decode_heatmap
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import Floats, Image, check_boxes, crop_boxes, flip_horizontally
 from rtmpose_sdk.images import as_bgr
-from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.runtimes import TensorSpec
 
 DEFAULT_BATCH_LIMIT = 16
 
@@ -42,13 +44,12 @@ class Predictor:
         if batch_limit < 1:
             raise InputError(f"batch_limit is {batch_limit}; expected at least 1")
         self.runtime, self.card = open_model(model, "pose", device, threads, precision)
-        self.keypoint_set = get_keypoint_set(self.card.keypoint_set)
+        self.keypoint_set = self.card.keypoints()
         self.flip_test = flip_test
         self._fixed_batch = self.runtime.inputs[0].shape[0]
         self.batch_limit = self._fixed_batch or batch_limit
         self._normalize = Normalizer(self.card)
-        names = [spec.name for spec in self.runtime.outputs]
-        self._x, self._y = names.index("simcc_x"), names.index("simcc_y")
+        self._outputs = _decoded_outputs(self.runtime.outputs, self.card)
         self._flip_indices = np.array(self.keypoint_set.flip_indices)
 
     def __call__(self, image: object, boxes: Detections | object) -> PoseResult:
@@ -87,28 +88,39 @@ class Predictor:
     def _predict(self, picture: Image, boxes: Floats) -> Decoded:
         """One batch; keypoints in px of the picture."""
         crops = crop_boxes(picture, boxes, self.card.input_size, self.card.bbox_padding)
-        simcc_x, simcc_y = self._run(crops.images)
+        outputs = self._run(crops.images)
         if self.flip_test:
-            simcc_x, simcc_y = self._average_flipped(crops.images, simcc_x, simcc_y)
-        poses = decode_simcc(simcc_x, simcc_y, self.card.simcc_split_ratio, self.card.simcc_beta)
+            flipped = self._flip_back(self._run(flip_horizontally(crops.images)))
+            outputs = [_mean(a, b) for a, b in zip(outputs, flipped, strict=True)]
+        if self.card.decoder == "heatmap":
+            poses = decode_heatmap(outputs[0], self.card.input_size, self.card.heatmap_udp)
+        else:
+            poses = decode_simcc(*outputs, self.card.simcc_split_ratio, self.card.simcc_beta)
         return poses._replace(keypoints=crops.to_picture(poses.keypoints))
 
-    def _run(self, images: Image) -> tuple[Floats, Floats]:
+    def _run(self, images: Image) -> list[Floats]:
+        """The outputs that are decoded: SimCC x and y, or heatmaps."""
         count = len(images)
         if self._fixed_batch and count < self._fixed_batch:
             filler = np.zeros((self._fixed_batch - count, *images.shape[1:]), np.uint8)
             images = np.concatenate([images, filler])
         outputs = self.runtime.run(self._normalize(images))
-        return outputs[self._x][:count], outputs[self._y][:count]
+        return [outputs[i][:count] for i in self._outputs]
 
-    def _average_flipped(self, images: Image, simcc_x: Floats, simcc_y: Floats) -> tuple[Floats, Floats]:
-        """Mean of both outputs. Pixel x of a crop is w-1-x of its mirror, so bin b is bins-ratio-b."""
-        flipped_x, flipped_y = self._run(flip_horizontally(images))
-        bins = simcc_x.shape[-1]
-        source = bins - round(self.card.simcc_split_ratio) - np.arange(bins)
-        back_x = flipped_x[:, self._flip_indices][..., source.clip(0)]
-        back_y = flipped_y[:, self._flip_indices]
-        return _mean(simcc_x, back_x), _mean(simcc_y, back_y)
+    def _flip_back(self, outputs: list[Floats]) -> list[Floats]:
+        """Outputs of mirrored crops as those of the crops.
+
+        Px x of a crop is px w-1-x of its mirror. So bin b of an axis with `ratio` bins per px is bin
+        bins-ratio-b; a cell of a heatmap of w cells has w/W "bins" per px, or, with UDP, is w-1-c.
+        """
+        ratio = round(self.card.simcc_split_ratio)
+        if self.card.decoder == "heatmap":
+            # Without UDP the shift, a part of a cell, is rounded up to one: MMPose's shift_heatmap.
+            ratio = 1 if self.card.heatmap_udp else 0
+        bins = outputs[0].shape[-1]
+        source = (bins - ratio - np.arange(bins)).clip(0, bins - 1)
+        named = [values[:, self._flip_indices] for values in outputs]
+        return [named[0][..., source], *named[1:]]
 
     def close(self) -> None:
         """Free the engine."""
@@ -124,6 +136,14 @@ class Predictor:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def _decoded_outputs(specs: tuple[TensorSpec, ...], card: ModelCard) -> list[int]:
+    """Places of the outputs that the decoder reads."""
+    if card.decoder == "heatmap":
+        return [next(i for i, spec in enumerate(specs) if len(spec.shape) == 4)]
+    names = [spec.name for spec in specs]
+    return [names.index("simcc_x"), names.index("simcc_y")]
 
 
 def _mean(a: Floats, b: NDArray[np.float32]) -> Floats:

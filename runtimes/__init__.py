@@ -19,7 +19,7 @@ def open_runtime(
     """Load a model file with the engine that its kind asks for.
 
     Args:
-        path: the model file; `.onnx` goes to ONNX Runtime.
+        path: the model file; `.onnx` goes to ONNX Runtime, `.xml` to OpenVINO.
         device: "cpu", "cuda", "cuda:1", "coreml", "dml", ...
         threads: threads of one run; None means every core that the process may use.
         precision: None means what the artifact holds.
@@ -34,7 +34,11 @@ def open_runtime(
         from rtmpose_sdk.runtimes.onnxruntime import OnnxRuntime
 
         return OnnxRuntime(file, device, threads, precision)
+    if file.suffix.lower() == ".xml":
+        from rtmpose_sdk.runtimes.openvino import OpenVinoRuntime
+
+        return OpenVinoRuntime(file, device, threads, precision)
     raise ModelFileError(
-        f"{file}: no engine for files of kind '{file.suffix or 'without suffix'}'; expected .onnx. "
+        f"{file}: no engine for files of kind '{file.suffix or 'without suffix'}'; expected .onnx or .xml (OpenVINO). "
         "A checkpoint (.pth) is exported first: rtmpose-export --help"
     )

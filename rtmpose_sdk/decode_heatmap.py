@@ -1,0 +1,94 @@
+"""Where are the keypoints in heatmaps?"""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.decode import Decoded
+from rtmpose_sdk.errors import EngineError
+
+Floats = NDArray[np.float32]
+
+_BLUR = 5
+_LEAST = 1e-10
+_LARGEST_SHIFT = 1.0
+"""Cells by which a peak's place between the cells may differ from the highest cell."""
+_WINDOW = 2
+"""Half width, in cells, of the window around a peak whose mass is the confidence."""
+
+
+def decode_heatmap(maps: Floats, input_size: tuple[int, int], udp: bool) -> Decoded:
+    """Highest cell of each map, moved to the peak of the Gaussian through its neighbours.
+
+    The shift is a Newton step on the logarithm of the smoothed map (DARK, Zhang et al. 2020, section 3.2).
+
+    Args:
+        maps: (N,K,h,w), 0 where there is nothing.
+        input_size: (width, height) px of the network's input.
+        udp: how cells and px belong together, see `ModelCard.heatmap_udp`.
+
+    Returns:
+        Keypoints in px of the input. A score is the height of the peak. A confidence is the part of a
+        map's positive mass that lies within two cells of the peak, times the height up to 1: in 0...1.
+
+    Raises:
+        EngineError: a map holds NaN or infinity.
+    """
+    persons, names, height, width = maps.shape
+    if not np.isfinite(maps).all():
+        raise EngineError(
+            "the network's output holds NaN or infinity: the artifact or its precision is broken on "
+            "this device; export it in fp32"
+        )
+    flat = np.ascontiguousarray(maps, np.float32).reshape(-1, height, width)
+    index = flat.reshape(len(flat), -1).argmax(axis=1)
+    rows, columns = np.divmod(index, width)
+    peaks = flat[np.arange(len(flat)), rows, columns]
+    cells = np.stack([columns, rows], axis=1).astype(np.float32)
+    cells += _shifts(flat, rows, columns)
+    if udp:
+        factors = (np.array(input_size) - 1) / np.maximum(np.array([width, height]) - 1, 1)
+    else:
+        factors = np.array(input_size) / np.array([width, height])
+    mass = _mass(flat, rows, columns) * np.clip(peaks, 0, 1)
+    return Decoded(
+        (cells * factors).astype(np.float32).reshape(persons, names, 2),
+        peaks.reshape(persons, names),
+        mass.reshape(persons, names),
+    )
+
+
+def _shifts(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
+    """(R,2) cells from the highest cell to the peak; 0 at the border and where there is no peak."""
+    _, height, width = flat.shape
+    shifts = np.zeros((len(flat), 2), np.float32)
+    inner = (columns > 1) & (columns < width - 2) & (rows > 1) & (rows < height - 2)
+    for i in np.flatnonzero(inner):
+        smooth = cv2.GaussianBlur(flat[i], (_BLUR, _BLUR), 0)
+        r, c = rows[i], columns[i]
+        logs = np.log(np.maximum(smooth[r - 2 : r + 3, c - 2 : c + 3], _LEAST))
+        slope = np.array([logs[2, 3] - logs[2, 1], logs[3, 2] - logs[1, 2]]) / 2
+        xx = (logs[2, 4] - 2 * logs[2, 2] + logs[2, 0]) / 4
+        yy = (logs[4, 2] - 2 * logs[2, 2] + logs[0, 2]) / 4
+        xy = (logs[3, 3] - logs[1, 3] - logs[3, 1] + logs[1, 1]) / 4
+        determinant = xx * yy - xy * xy
+        if determinant <= 0 or xx >= 0:
+            continue
+        shift = np.array([xy * slope[1] - yy * slope[0], xy * slope[0] - xx * slope[1]]) / determinant
+        shifts[i] = np.clip(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT)
+    return shifts
+
+
+def _mass(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
+    """(R,) part of each map's positive mass that lies near its highest cell."""
+    positive = np.pad(np.clip(flat, 0, None), ((0, 0), (_WINDOW, _WINDOW), (_WINDOW, _WINDOW)))
+    offsets = np.arange(2 * _WINDOW + 1)
+    near = positive[
+        np.arange(len(flat))[:, None, None],
+        rows[:, None, None] + offsets[None, :, None],
+        columns[:, None, None] + offsets[None, None],
+    ].sum(axis=(1, 2))
+    part: Floats = (near / np.maximum(positive.sum(axis=(1, 2)), _LEAST)).astype(np.float32)
+    return part
