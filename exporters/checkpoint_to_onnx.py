@@ -16,6 +16,7 @@ from torch import nn
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
 from rtmpose_sdk.exporters.verify import Verification, verify
+from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_names
 from rtmpose_sdk.runtimes import open_runtime
 
 InputKind = Literal["image", "tensor"]
@@ -33,11 +34,21 @@ RTMW_BETA = 1.0
 def new_card(
     name: str,
     input_size: tuple[int, int],
-    keypoint_set: str = "",
+    keypoint_set: str | KeypointSet = "",
     input_kind: InputKind = "image",
     nms: bool = False,
+    heatmaps: bool = False,
 ) -> ModelCard:
-    """The card of a network of the RTMPose or RTMDet family before anything is measured."""
+    """The card of a network of the RTMPose or RTMDet family before anything is measured.
+
+    Args:
+        name: of the network.
+        input_size: (width, height) px.
+        keypoint_set: a known set's name, or a set of the user's own, which the card then defines.
+        input_kind: a BGR picture, or a normalised tensor.
+        nms: detector: NMS in the graph.
+        heatmaps: pose: the network gives (unbiased) heatmaps instead of SimCC.
+    """
     detect = name.startswith("rtmdet")
     common: dict[str, Any] = {
         "name": name,
@@ -54,14 +65,17 @@ def new_card(
             mean=IMAGENET_MEAN_RGB[::-1],
             std=IMAGENET_STD_RGB[::-1],
         )
+    own = keypoint_set if isinstance(keypoint_set, KeypointSet) else None
     return ModelCard(
         **common,
         task="pose",
-        decoder="simcc",
+        decoder="heatmap" if heatmaps else "simcc",
+        heatmap_udp=heatmaps,
         color_order="rgb",
         mean=IMAGENET_MEAN_RGB,
         std=IMAGENET_STD_RGB,
-        keypoint_set=keypoint_set,
+        keypoint_set=own.name if own else str(keypoint_set),
+        keypoint_definition=own.definition() if own and own.name not in keypoint_set_names() else {},
         simcc_beta=RTMW_BETA if name.startswith("rtmw") else RTMPOSE_BETA,
     )
 

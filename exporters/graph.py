@@ -10,6 +10,13 @@ from torch import Tensor, nn
 from rtmpose_sdk.card import ModelCard
 
 
+def output_names(card: ModelCard) -> tuple[str, ...]:
+    """Names of what a PyTorch network gives once it is wrapped for its card."""
+    if card.decoder == "heatmap":
+        return ("heatmaps",)
+    return ("simcc_x", "simcc_y") if card.task == "pose" else ("boxes", "scores")
+
+
 class ImageInput(nn.Module):
     """(N,h,w,3) uint8 BGR → network: layout, colour order and normalisation inside the graph."""
 

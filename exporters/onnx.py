@@ -20,7 +20,7 @@ from torch import nn
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import CARD_KEY, ModelCard
-from rtmpose_sdk.exporters.graph import in_graph
+from rtmpose_sdk.exporters.graph import in_graph, output_names
 from rtmpose_sdk.images import write_bytes
 
 OPSET = 18
@@ -43,7 +43,7 @@ def build_onnx(network: nn.Module, card: ModelCard, half_storage: bool = False) 
         name, example = "image", torch.zeros(2, height, width, 3, dtype=torch.uint8)
     else:
         name, example = "input", torch.zeros(2, 3, height, width)
-    outputs = ["simcc_x", "simcc_y"] if card.task == "pose" else ["boxes", "scores"]
+    outputs = list(output_names(card))
     with _quiet():
         program = torch.onnx.export(
             module,

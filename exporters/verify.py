@@ -12,8 +12,9 @@ from torch import nn
 
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.decode import decode_simcc, iou
+from rtmpose_sdk.decode_heatmap import decode_heatmap
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.graph import DecodedBoxes
+from rtmpose_sdk.exporters.graph import DecodedBoxes, output_names
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.runtimes import Runtime
 
@@ -117,12 +118,13 @@ def _reference(network: nn.Module, card: ModelCard, images: NDArray[np.uint8]) -
     plain = replace(card, input_layout="nchw", input_dtype="float32")
     normalize = Normalizer(plain)
     module = DecodedBoxes(network, plain) if card.task == "detect" else network
-    names = ("simcc_x", "simcc_y") if card.task == "pose" else ("boxes", "scores")
+    names = output_names(card)
     results = []
     with torch.inference_mode():
         for start in range(0, len(images), _BATCH):
             tensor = torch.from_numpy(normalize(images[start : start + _BATCH]))
             outputs = module.eval()(tensor)
+            outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
             results.append({n: v.numpy() for n, v in zip(names, outputs, strict=True)})
     return results
 
@@ -141,6 +143,8 @@ def _compare_keypoints(
     expected: dict[str, Array], found: dict[str, Array], card: ModelCard, tolerance: float
 ) -> tuple[float, int]:
     """Largest shift in px (ties aside) and the number of ties."""
+    if card.decoder == "heatmap":
+        return _compare_heatmaps(expected["heatmaps"], found["heatmaps"], card, tolerance)
     ratio, beta = card.simcc_split_ratio, card.simcc_beta
     want = decode_simcc(expected["simcc_x"], expected["simcc_y"], ratio, beta).keypoints
     have = decode_simcc(found["simcc_x"], found["simcc_y"], ratio, beta).keypoints
@@ -154,6 +158,22 @@ def _compare_keypoints(
         ties += int(tie.sum())
         worst = max(worst, float(np.where(tie, 0, moved).max()))
     return worst, ties
+
+
+def _compare_heatmaps(
+    expected: Array, found: Array, card: ModelCard, tolerance: float
+) -> tuple[float, int]:
+    """The same for heatmaps."""
+    want, have = (
+        decode_heatmap(maps, card.input_size, card.heatmap_udp).keypoints for maps in (expected, found)
+    )
+    rows, cells = expected.reshape(*expected.shape[:2], -1), found.reshape(*found.shape[:2], -1)
+    at_found = np.take_along_axis(rows, cells.argmax(axis=-1)[..., None], axis=-1)[..., 0]
+    tie = (rows.argmax(axis=-1) != cells.argmax(axis=-1)) & (
+        rows.max(axis=-1) - at_found <= 2 * tolerance * np.abs(rows).max()
+    )
+    moved = np.abs(want - have).max(axis=-1)
+    return float(np.where(tie, 0, moved).max()), int(tie.sum())
 
 
 def _compare_kept_boxes(

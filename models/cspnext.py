@@ -65,6 +65,26 @@ class CSPNeXt(nn.Module):
             self.add_module(f"stage{i + 1}", nn.Sequential(*stage))
             channels.append(out_channels)
         self.out_channels = (channels[1], channels[2], channels[3])
+        self._frozen: tuple[str, ...] = ()
+
+    def freeze(self, stages: int) -> None:
+        """Keep the stem and the first stages as they are: no gradients, no new running statistics.
+
+        They see the largest maps, so training becomes up to twice as fast.
+
+        Args:
+            stages: 0 is nothing, 1 the stem, 2 the stem and stage 1, ... 5 everything.
+        """
+        self._frozen = ("stem", "stage1", "stage2", "stage3", "stage4")[:stages]
+        for name in self._frozen:
+            self.get_submodule(name).requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> CSPNeXt:
+        """Training mode, but for what is frozen."""
+        super().train(mode)
+        for name in self._frozen:
+            self.get_submodule(name).eval()
+        return self
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(N,3,H,W), normalised → features at strides 8, 16 and 32."""

@@ -1,11 +1,26 @@
-"""A heatmap head: deconvolutions and one map per keypoint. For pre-training a backbone (section 3.4)."""
+"""A heatmap head: deconvolutions and one map per keypoint (paper, Table 1, and pre-training, 3.2)."""
 
 from __future__ import annotations
 
 from torch import Tensor, nn
 
+PAPER_DECONVS = (256, 256, 256)
+"""Channels of the deconvolutions of Table 1's heatmap and SimCC heads; they lead to stride 4."""
 PRETRAINING_DECONVS = (128, 128)
-"""Channels of the deconvolutions; two of them lead to stride 8, at a fifth of the backbone's cost."""
+"""To stride 8: a light head teaches a small backbone as well, at a fraction of the cost."""
+
+
+def deconvolutions(in_channels: int, channels: tuple[int, ...]) -> nn.Sequential:
+    """Each doubles width and height."""
+    layers: list[nn.Module] = []
+    for out_channels in channels:
+        layers += [
+            nn.ConvTranspose2d(in_channels, out_channels, 4, 2, 1, bias=False),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        ]
+        in_channels = out_channels
+    return nn.Sequential(*layers)
 
 
 class HeatmapHead(nn.Module):
@@ -14,25 +29,19 @@ class HeatmapHead(nn.Module):
     Args:
         in_channels: channels of the stride-32 feature.
         keypoints: K.
-        deconvs: output channels of each deconvolution, which doubles width and height.
+        deconvs: output channels of each deconvolution.
     """
 
     def __init__(
         self, in_channels: int, keypoints: int, deconvs: tuple[int, ...] = PRETRAINING_DECONVS
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = []
-        for channels in deconvs:
-            layers += [
-                nn.ConvTranspose2d(in_channels, channels, 4, 2, 1, bias=False),
-                nn.BatchNorm2d(channels),
-                nn.ReLU(inplace=True),
-            ]
-            in_channels = channels
-        self.deconv_layers = nn.Sequential(*layers)
-        self.final_layer = nn.Conv2d(in_channels, keypoints, 1)
+        self.deconv_layers = deconvolutions(in_channels, deconvs)
+        self.final_layer = nn.Conv2d(deconvs[-1] if deconvs else in_channels, keypoints, 1)
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Features at strides 8, 16, 32 → logits (N,K,h,w)."""
+        """Features at strides 8, 16, 32 → (N,K,h,w): logits in training, else probabilities over a map."""
         maps: Tensor = self.final_layer(self.deconv_layers(features[-1]))
-        return maps
+        if self.training:
+            return maps
+        return maps.flatten(2).softmax(-1).view(maps.shape)

@@ -31,6 +31,29 @@ def read_annotations(file: Path) -> dict[str, Any]:
     return content
 
 
+def person_category(content: dict[str, Any], file: Path) -> dict[str, Any]:
+    """The category that is posed: the one called "person", else the only one, or only one with keypoints.
+
+    Args:
+        content: what `read_annotations` gave.
+        file: the file it came from, for errors.
+
+    Raises:
+        InputError: no category, or several and none of these tells.
+    """
+    rows = [row for row in content["categories"] if isinstance(row, dict) and "id" in row]
+    named = [row for row in rows if row.get("name") == "person"]
+    for group in (named, rows, [row for row in rows if row.get("keypoints")]):
+        if len(group) == 1:
+            category: dict[str, Any] = group[0]
+            return category
+    names = ", ".join(str(row.get("name")) for row in rows) or "none"
+    raise InputError(
+        f"{file}: categories are {names}; expected one called 'person', or a single one (with the names of "
+        "its keypoints under 'keypoints')"
+    )
+
+
 def person_boxes(content: dict[str, Any], file: Path) -> dict[int, NDArray[np.float32]]:
     """Boxes (N,4) xyxy px of the persons that have keypoints and are no crowd, by picture id.
 

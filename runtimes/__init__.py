@@ -39,6 +39,6 @@ def open_runtime(
 
         return OpenVinoRuntime(file, device, threads, precision)
     raise ModelFileError(
-        f"{file}: no engine for files of kind '{file.suffix or 'without suffix'}'; expected .onnx or .xml (OpenVINO). "
-        "A checkpoint (.pth) is exported first: rtmpose-export --help"
+        f"{file}: no engine for files of kind '{file.suffix or 'without suffix'}'; expected .onnx or .xml "
+        "(OpenVINO). A checkpoint (.pth) is exported first: rtmpose-export --help"
     )

@@ -11,7 +11,7 @@ _PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 
 
 class OpenVinoRuntime(Runtime):
-    """An OpenVINO IR on OpenVINO; `precision` is that of the arithmetic, fp32 unless another is asked for."""
+    """An OpenVINO IR; `precision` is that of the arithmetic, fp32 unless another is asked for."""
 
     device_kinds = ("cpu", "gpu")
     precisions = tuple(_PRECISIONS)
@@ -26,9 +26,7 @@ class OpenVinoRuntime(Runtime):
         name = "CPU" if self.device.kind == "cpu" else f"GPU.{self.device.number}"
         have = core.available_devices
         if name not in have and not (name == "GPU.0" and "GPU" in have):
-            raise DeviceError(
-                f"device '{self.device}' is not there for OpenVINO; it has {', '.join(have)}"
-            )
+            raise DeviceError(f"device '{self.device}' is not there for OpenVINO; it has {', '.join(have)}")
         wanted = _PRECISIONS[self.precision or "fp32"]
         settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": wanted, "PERFORMANCE_HINT": "LATENCY"}
         if name == "CPU":
@@ -38,7 +36,7 @@ class OpenVinoRuntime(Runtime):
             compiled = core.compile_model(model, name, settings)
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             raise ModelFileError(
-                f"{self.path}: OpenVINO cannot open it on {self.device}: {' '.join(str(error).split())[:300]}"
+                f"{self.path}: OpenVINO cannot open it on {self.device}: {_one_line(error)}"
             ) from None
         used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
         if used != wanted:
@@ -56,13 +54,9 @@ class OpenVinoRuntime(Runtime):
         try:
             self._request.infer([array], share_inputs=True)
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
-            raise EngineError(
-                f"{self.path.name}: OpenVINO failed: {' '.join(str(error).split())[:300]}"
-            ) from None
+            raise EngineError(f"{self.path.name}: OpenVINO failed: {_one_line(error)}") from None
         # Copies: the engine writes the next run's outputs into the same memory.
-        return tuple(
-            self._request.get_output_tensor(i).data.copy() for i in range(len(self.outputs))
-        )
+        return tuple(self._request.get_output_tensor(i).data.copy() for i in range(len(self.outputs)))
 
     def _deactivate(self) -> None:
         self._request = None
@@ -71,3 +65,7 @@ class OpenVinoRuntime(Runtime):
 def _spec(port: Any) -> TensorSpec:
     shape = tuple(d.get_length() if d.is_static else None for d in port.get_partial_shape())
     return TensorSpec(port.get_any_name(), port.get_element_type().to_dtype().name, shape)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]

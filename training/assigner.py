@@ -32,9 +32,7 @@ def iou_matrix(a: Tensor, b: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def assign(
-    points: Tensor, strides: Tensor, logits: Tensor, boxes: Tensor, persons: Tensor
-) -> Assignment:
+def assign(points: Tensor, strides: Tensor, logits: Tensor, boxes: Tensor, persons: Tensor) -> Assignment:
     """Assign the persons of one picture.
 
     The cost of a point for a person is the sum of three: how far its score is from the overlap (cross
@@ -55,7 +53,9 @@ def assign(
     overlap = torch.zeros(count, device=points.device)
     if len(persons) == 0:
         return Assignment(person, overlap)
-    margins = torch.cat([points[:, None] - persons[None, :, :2], persons[None, :, 2:] - points[:, None]], -1)
+    margins = torch.cat(
+        [points[:, None] - persons[None, :, :2], persons[None, :, 2:] - points[:, None]], -1
+    )
     inside = (margins.min(-1).values > 0).any(1)
     valid = inside.nonzero().squeeze(1)
     if len(valid) == 0:

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image
@@ -49,6 +51,12 @@ def canvas_size(input_size: tuple[int, int]) -> tuple[int, int]:
     return round(input_size[0] * MARGIN), round(input_size[1] * MARGIN)
 
 
+def canvas_bytes(persons: int, input_size: tuple[int, int]) -> int:
+    """Size of all canvases."""
+    width, height = canvas_size(input_size)
+    return persons * width * height * 3
+
+
 def cut_canvases(
     persons: Persons,
     input_size: tuple[int, int],
@@ -62,7 +70,8 @@ def cut_canvases(
         persons: whom.
         input_size: (width, height) px of the network's input.
         padding: factor on the box's sides (the card's; MMPose 1.25).
-        file: where the canvases are kept, memory-mapped; None keeps them in memory.
+        file: where the canvases are kept, memory-mapped, and found again by a resumed run; None keeps
+            them in memory.
         track: shows progress over person numbers.
 
     Raises:
@@ -70,23 +79,49 @@ def cut_canvases(
     """
     width, height = canvas_size(input_size)
     shape = (len(persons), height, width, 3)
-    images: NDArray[np.uint8] = (
-        np.empty(shape, np.uint8) if file is None else np.memmap(file, np.uint8, "w+", shape=shape)
-    )
-    keypoints = np.empty_like(persons.keypoints)
+    scales, origins = _geometry(persons, (width, height), padding * MARGIN)
+    keypoints = (persons.keypoints - origins[:, None]) / scales[:, None, None]
+    if file is None:
+        images = np.empty(shape, np.uint8)
+        _cut(persons, images, padding * MARGIN, track)
+    else:
+        if not file.is_file():
+            part = file.with_name(file.name + ".part")
+            _cut(persons, np.memmap(part, np.uint8, "w+", shape=shape), padding * MARGIN, track)
+            part.replace(file)
+        images = np.memmap(file, np.uint8, "r", shape=shape)
+    return Canvases(images, keypoints.astype(np.float32), persons.weights, input_size, persons.ids)
+
+
+def _geometry(persons: Persons, size: tuple[int, int], padding: float) -> tuple[Floats, Floats]:
+    """Scales (P,) and origins (P,2) of crops, as `crop_boxes` has them."""
+    sides = persons.boxes[:, 2:] - persons.boxes[:, :2]
+    scales = padding * (sides / np.array(size, np.float32)).max(axis=1)
+    centers = (persons.boxes[:, :2] + persons.boxes[:, 2:]) / 2
+    return scales, centers - scales[:, None] * np.array(size, np.float32) / 2
+
+
+def _cut(
+    persons: Persons,
+    images: NDArray[np.uint8],
+    padding: float,
+    track: Callable[[Iterable[int]], Iterable[int]],
+) -> None:
+    size = (images.shape[2], images.shape[1])
     last: Path | None = None
     for i in track(range(len(persons))):
         if persons.files[i] != last:
             last, picture = persons.files[i], read_image(persons.files[i])
-        crops = crop_boxes(picture, persons.boxes[i : i + 1], (width, height), padding * MARGIN)
-        images[i] = crops.images[0]
-        keypoints[i] = (persons.keypoints[i] - crops.origins[0]) / crops.scales[0]
-    return Canvases(images, keypoints, persons.weights, input_size, persons.ids)
+        images[i] = crop_boxes(picture, persons.boxes[i : i + 1], size, padding).images[0]
 
 
-def warp_canvases(images: NDArray[np.uint8], index: NDArray[np.intp], matrices: Floats,
-                  input_size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Network inputs (N,h,w,3) uint8 of some canvases, by OpenCV.
+def warp_canvases(
+    images: NDArray[np.uint8],
+    index: NDArray[np.intp],
+    matrices: Floats,
+    input_size: tuple[int, int],
+) -> NDArray[np.uint8]:
+    """Network inputs (N,h,w,3) uint8 of some canvases, by OpenCV on the CPU.
 
     Args:
         images: (P,H,W,3) canvases.
@@ -98,3 +133,31 @@ def warp_canvases(images: NDArray[np.uint8], index: NDArray[np.intp], matrices: 
     for i, (which, matrix) in enumerate(zip(index, matrices, strict=True)):
         cv2.warpAffine(images[which], matrix, input_size, out[i], cv2.INTER_LINEAR)
     return out
+
+
+def warp_on_device(images: Tensor, matrices: Tensor, input_size: tuple[int, int]) -> Tensor:
+    """The same in one call of `grid_sample`, where the canvases lie: for a GPU.
+
+    Args:
+        images: (N,H,W,3) uint8, the canvases of a batch.
+        matrices: (N,2,3), canvas px → input px.
+        input_size: (width, height) px.
+
+    Returns:
+        (N,h,w,3) fp32 in 0...255.
+    """
+    width, height = input_size
+    inverse = torch.linalg.inv(matrices[..., :2])
+    y, x = torch.meshgrid(
+        torch.arange(height, device=images.device, dtype=torch.float32),
+        torch.arange(width, device=images.device, dtype=torch.float32),
+        indexing="ij",
+    )
+    points = torch.stack([x, y], -1).reshape(1, -1, 2) - matrices[:, None, :, 2]
+    places = points @ inverse.transpose(1, 2)
+    limits = torch.tensor([images.shape[2] - 1, images.shape[1] - 1], device=images.device)
+    grid = (places * 2 / limits - 1).view(-1, height, width, 2)
+    sampled = torch.nn.functional.grid_sample(
+        images.permute(0, 3, 1, 2).float(), grid, mode="bilinear", align_corners=True
+    )
+    return sampled.permute(0, 2, 3, 1)

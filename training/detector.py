@@ -20,10 +20,10 @@ from rtmpose_sdk.training.detector_augment import (
     vary,
 )
 from rtmpose_sdk.training.detector_loss import BOX_WEIGHT, giou_loss, quality_focal_loss
+from rtmpose_sdk.training.normalization import MEAN_BGR, STD_BGR
 from rtmpose_sdk.training.order import sample_at, sample_order
 from rtmpose_sdk.training.persons import Floats
 from rtmpose_sdk.training.pictures import PictureCache, Pictures
-from rtmpose_sdk.training.pose import MEAN_BGR, STD_BGR
 
 RECENT = 40
 """Partners of mosaic and mix-up are among as many pictures that were used before (cached mosaic)."""
@@ -70,7 +70,7 @@ class DetectorTask:
         weak: DetectorAugmentation = WEAK,
         score: Callable[[nn.Module], dict[str, float]] = lambda network: {},
     ) -> None:
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
         self.pictures, self.input_size = pictures, input_size
         self._cache = PictureCache(pictures.files, round(max(input_size) * _LONGEST))
         self._size, self._steps, self._weak_steps, self._seed = batch, steps, weak_steps, seed
@@ -87,7 +87,7 @@ class DetectorTask:
         position = step * self._size
 
         def partner() -> int:
-            behind = max(position - int(rng.integers(1, RECENT + 1)), 0) if position else rng.integers(count)
+            behind = abs(position - int(rng.integers(1, RECENT + 1)))
             return int(sample_at(count, np.array([behind]), self._seed)[0])
 
         made = [vary(rng, int(i), partner, self._load, self.input_size, how) for i in share]

@@ -113,9 +113,7 @@ def _mosaic(
         low = np.where([right, below], meet, 0)
         high = np.where([right, below], 2 * np.array(side), meet)
         low, high = np.maximum(low, corner), np.minimum(high, corner + np.array([w, h]) * fit)
-        _place(
-            out, part, fit * scale, corner * scale - origin, low * scale - origin, high * scale - origin
-        )
+        _place(out, part, fit * scale, corner * scale - origin, low * scale - origin, high * scale - origin)
         for kept, source in ((boxes, part.boxes), (ignored, part.ignored)):
             moved = source * np.float32(fit * scale) + np.tile(corner * scale - origin, 2)
             limits = np.concatenate([low, low]), np.concatenate([high, high])
@@ -199,9 +197,7 @@ def _flipped(rng: np.random.Generator, made: Labelled, how: DetectorAugmentation
     def mirrored(boxes: Floats) -> Floats:
         return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
-    return Labelled(
-        np.ascontiguousarray(made.image[:, ::-1]), mirrored(made.boxes), mirrored(made.ignored)
-    )
+    return Labelled(np.ascontiguousarray(made.image[:, ::-1]), mirrored(made.boxes), mirrored(made.ignored))
 
 
 def _colored(rng: np.random.Generator, made: Labelled, how: DetectorAugmentation) -> Labelled:

@@ -254,8 +254,9 @@ class _Batches:
 def _interruptible() -> Iterator[Callable[[], bool]]:
     """A signal to stop is obeyed after the step that runs, when everything can be saved."""
     asked: list[int] = []
-    kept = {s: signal.signal(s, lambda number, _: asked.append(number)) for s in
-            (signal.SIGINT, signal.SIGTERM)}
+    kept = {
+        s: signal.signal(s, lambda number, _: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield lambda: bool(asked)
     finally:

@@ -52,6 +52,8 @@ def build_optimizer(network: nn.Module, rate: float, weight_decay: float) -> tor
     norms = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):
+            if not parameter.requires_grad:
+                continue
             plain = isinstance(module, norms) or name == "bias" or parameter.ndim < 2
             (free if plain else decayed).append(parameter)
     unique = list(dict.fromkeys(decayed))

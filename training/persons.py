@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.coco import read_annotations
+from rtmpose_sdk.coco import person_category, read_annotations
 from rtmpose_sdk.errors import DataError
+from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named
 
 Floats = NDArray[np.float32]
 LEAST_SIDE = 8.0
@@ -62,6 +63,71 @@ class Persons:
     def __len__(self) -> int:
         return len(self.files)
 
+    def chosen(self, index: NDArray[np.intp]) -> Persons:
+        """Some of them."""
+        return Persons(
+            tuple(self.files[i] for i in index),
+            tuple(self.ids[i] for i in index),
+            self.boxes[index],
+            self.keypoints[index],
+            self.weights[index],
+        )
+
+    def save(self, file: Path) -> None:
+        """Keep them, so that a resumed run need not ask its teacher again."""
+        part = file.with_name(f"{file.stem}.part.npz")
+        np.savez(
+            part,
+            files=np.array([str(path) for path in self.files]),
+            ids=np.array(self.ids, np.int64),
+            boxes=self.boxes,
+            keypoints=self.keypoints,
+            weights=self.weights,
+        )
+        part.replace(file)
+
+    @classmethod
+    def load(cls, file: Path) -> Persons:
+        """What `save` kept."""
+        with np.load(file) as kept:
+            return cls(
+                tuple(Path(path) for path in kept["files"].tolist()),
+                tuple(kept["ids"].tolist()),
+                kept["boxes"],
+                kept["keypoints"],
+                kept["weights"],
+            )
+
+
+def read_keypoint_set(sources: Sequence[Source]) -> KeypointSet:
+    """The keypoint set of the sources: the names under `keypoints` of their category.
+
+    Raises:
+        InputError: not COCO annotations, or no category that is posed.
+        DataError: no names, or other ones in the next file.
+    """
+    found: KeypointSet | None = None
+    for source in sources:
+        category = person_category(read_annotations(source.annotations), source.annotations)
+        names = category.get("keypoints")
+        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+            raise DataError(
+                f"{source.annotations}: category '{category.get('name')}' has no keypoints; expected their "
+                'names, in order, as COCO has them ("keypoints": ["nose", "left_eye", ...])'
+            )
+        bones = [(int(a) - 1, int(b) - 1) for a, b in category.get("skeleton") or []]
+        bones = [(a, b) for a, b in bones if 0 <= a < len(names) and 0 <= b < len(names)]
+        made = keypoint_set_named(str(category.get("name", "custom")), names, bones)
+        if found is not None and made.names != found.names:
+            raise DataError(
+                f"{source.annotations}: its keypoints are {', '.join(made.names)}; those of the first file "
+                f"are {', '.join(found.names)}"
+            )
+        found = made
+    if found is None:
+        raise DataError("there is no training data; give --data ANNOTATIONS.json")
+    return found
+
 
 def read_persons(sources: Sequence[Source], keypoints: int, labelled_only: bool = True) -> Persons:
     """All persons of the sources that are no crowd.
@@ -78,9 +144,10 @@ def read_persons(sources: Sequence[Source], keypoints: int, labelled_only: bool 
     rows: list[tuple[Path, int, list[float], list[float]]] = []
     for source in sources:
         content = read_annotations(source.annotations)
+        category = person_category(content, source.annotations)["id"]
         files = {row["id"]: source.images / row["file_name"] for row in content["images"]}
         for row in content["annotations"]:
-            if not row.get("iscrowd"):
+            if not row.get("iscrowd") and row.get("category_id", category) == category:
                 rows.extend(_row(row, files, source.annotations, keypoints))
     flat = np.array([r[3] for r in rows], np.float32).reshape(-1, keypoints, 3)
     labelled = flat[..., 2] > 0
@@ -88,20 +155,20 @@ def read_persons(sources: Sequence[Source], keypoints: int, labelled_only: bool 
     keep = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) >= LEAST_SIDE
     if labelled_only:
         keep &= labelled.any(axis=1)
-    chosen = np.flatnonzero(keep)
-    if len(chosen) == 0:
+    if not keep.any():
         names = ", ".join(str(source.annotations) for source in sources)
         raise DataError(
             f"{names}: nobody to learn from among {len(rows)} annotations; expected persons with at "
             f"least one labelled keypoint (visibility above 0) and a box of {LEAST_SIDE:g} px or more"
         )
-    return Persons(
-        tuple(rows[i][0] for i in chosen),
-        tuple(rows[i][1] for i in chosen),
-        boxes[chosen],
-        flat[chosen, :, :2],
-        labelled[chosen].astype(np.float32),
+    everybody = Persons(
+        tuple(row[0] for row in rows),
+        tuple(row[1] for row in rows),
+        boxes,
+        flat[..., :2],
+        labelled.astype(np.float32),
     )
+    return everybody.chosen(np.flatnonzero(keep))
 
 
 def _row(

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.coco import read_annotations
+from rtmpose_sdk.coco import person_category, read_annotations
 from rtmpose_sdk.errors import DataError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.training.persons import Floats, Source
@@ -50,8 +50,11 @@ def read_pictures(sources: Sequence[Source]) -> Pictures:
     crowds: list[Floats] = []
     for source in sources:
         content = read_annotations(source.annotations)
+        category = person_category(content, source.annotations)["id"]
         found: dict[int, tuple[list[list[float]], list[list[float]]]] = {}
         for row in content["annotations"]:
+            if row.get("category_id", category) != category:
+                continue
             try:
                 x, y, w, h = map(float, row["bbox"])
                 kind = found.setdefault(row["image_id"], ([], []))[bool(row.get("iscrowd"))]

@@ -1,4 +1,4 @@
-"""Training of a pose network: crops, augmentation, SimCC or heatmap loss, evaluation."""
+"""Training of a pose network: crops, augmentation, SimCC or heatmap loss, distillation."""
 
 from __future__ import annotations
 
@@ -12,22 +12,43 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.training.canvases import Canvases, canvas_size, warp_canvases
+from rtmpose_sdk.training.canvases import Canvases, canvas_size, warp_canvases, warp_on_device
 from rtmpose_sdk.training.heatmap_loss import heatmap_loss
+from rtmpose_sdk.training.normalization import MEAN_BGR, STD_BGR
 from rtmpose_sdk.training.order import sample_order
 from rtmpose_sdk.training.pose_augment import STRONG, WEAK, PoseAugmentation, PoseSample, sample_crops
-from rtmpose_sdk.training.simcc_loss import Reduction, simcc_loss
+from rtmpose_sdk.training.simcc_loss import Reduction, distillation_loss, simcc_loss
+from rtmpose_sdk.training.teacher import LogitsTeacher
 
-MEAN_BGR = (103.53, 116.28, 123.675)
-STD_BGR = (57.375, 57.12, 58.395)
+
+@dataclass(frozen=True)
+class PoseLoss:
+    """What is minimised.
+
+    Attributes:
+        head: what the network gives.
+        beta: 1/tau of SimCC's softmax.
+        split_ratio: SimCC bins per px.
+        reduction: over SimCC's bins, see `soft_cross`.
+        teacher: whose bins are imitated as well, with the same weight; None is nobody.
+    """
+
+    head: Literal["simcc", "heatmap"] = "simcc"
+    beta: float = 10.0
+    split_ratio: float = 2.0
+    reduction: Reduction = "sum"
+    teacher: LogitsTeacher | None = None
 
 
 @dataclass(frozen=True)
 class PoseBatch:
-    """N crops: numbers of their persons, uint8 pictures (N,h,w,3) BGR, and what belongs to them."""
+    """N crops: numbers of their persons, pictures (N,h,w,3) uint8 BGR, and what belongs to them.
+
+    `images` is None where canvases lie on the device and are warped there.
+    """
 
     index: NDArray[np.intp]
-    images: NDArray[np.uint8]
+    images: NDArray[np.uint8] | None
     sample: PoseSample
 
 
@@ -40,12 +61,10 @@ class PoseTask:
         keypoint_set: theirs.
         batch: crops of a step, of all processes together.
         steps, weak_steps: of the run, and of its end with weak augmentation.
-        head: what the network gives.
-        beta: 1/tau of the SimCC loss.
-        reduction: of the SimCC loss over bins.
-        split_ratio: SimCC bins per px.
+        loss: what is minimised.
         seed: of everything that is drawn.
         strong, weak: the two stages.
+        on_device: canvases are copied there once, and warped there; None warps on the CPU.
         score: gives a network's figures.
     """
 
@@ -59,61 +78,80 @@ class PoseTask:
         batch: int,
         steps: int,
         weak_steps: int,
-        head: Literal["simcc", "heatmap"] = "simcc",
-        beta: float = 10.0,
-        reduction: Reduction = "sum",
-        split_ratio: float = 2.0,
+        loss: PoseLoss = PoseLoss(),
         seed: int = 0,
         strong: PoseAugmentation = STRONG,
         weak: PoseAugmentation = WEAK,
+        on_device: torch.device | None = None,
         score: Callable[[nn.Module], dict[str, float]] = lambda network: {},
     ) -> None:
-        self.network = network.to(memory_format=torch.channels_last)
+        self.network = network
         self.canvases, self.keypoint_set = canvases, keypoint_set
         self._size, self._steps, self._weak_steps, self._seed = batch, steps, weak_steps, seed
-        self._head, self._beta, self._reduction, self._ratio = head, beta, reduction, split_ratio
-        self._strong, self._weak = strong, weak
+        self._loss, self._strong, self._weak = loss, strong, weak
+        self._on_device = None if on_device is None else torch.from_numpy(canvases.images).to(on_device)
         self.evaluate = score
 
     def batch(self, step: int, rank: int, ranks: int) -> PoseBatch:
         """Crops of one process at one step."""
-        share = sample_order(len(self.canvases), self._size, step, self._seed)[rank::ranks]
-        rng = np.random.default_rng((self._seed, step, rank))
+        canvases = self.canvases
+        share = sample_order(len(canvases), self._size, step, self._seed)[rank::ranks]
         sample = sample_crops(
-            rng,
-            self.canvases.keypoints[share],
-            self.canvases.weights[share],
-            canvas_size(self.canvases.input_size),
-            self.canvases.input_size,
+            np.random.default_rng((self._seed, step, rank)),
+            canvases.keypoints[share],
+            canvases.weights[share],
+            canvas_size(canvases.input_size),
+            canvases.input_size,
             self.keypoint_set,
             self._weak if step >= self._steps - self._weak_steps else self._strong,
         )
-        images = warp_canvases(self.canvases.images, share, sample.matrices, self.canvases.input_size)
-        return PoseBatch(share, images, sample)
+        if self._on_device is not None:
+            return PoseBatch(share, None, sample)
+        return PoseBatch(
+            share, warp_canvases(canvases.images, share, sample.matrices, canvases.input_size), sample
+        )
 
     def losses(self, network: nn.Module, batch: PoseBatch, device: torch.device) -> dict[str, Tensor]:
         """The loss of one batch."""
-        sample = batch.sample
-        inputs = to_network(torch.from_numpy(batch.images).to(device), sample, device)
+        sample, how = batch.sample, self._loss
+        images = self._images(batch, device)
         keypoints = torch.from_numpy(sample.keypoints).to(device)
         weights = torch.from_numpy(sample.weights).to(device)
-        outputs: Any = network(inputs)
-        if self._head == "heatmap":
+        outputs: Any = network(network_input(images, sample))
+        if how.head == "heatmap":
             return {"heatmap": heatmap_loss(outputs, keypoints, weights, self.canvases.input_size)}
-        return {
-            "simcc": simcc_loss(outputs, keypoints, weights, self._ratio, self._beta, self._reduction)
+        losses = {
+            "simcc": simcc_loss(outputs, keypoints, weights, how.split_ratio, how.beta, how.reduction)
         }
+        if how.teacher is not None:
+            x, y = how.teacher(images.round().byte().cpu().numpy())
+            everywhere = torch.ones_like(weights)
+            losses["teacher"] = distillation_loss(
+                outputs, (x.to(device), y.to(device)), everywhere, how.beta, how.teacher.beta, how.reduction
+            )
+        return losses
+
+    def _images(self, batch: PoseBatch, device: torch.device) -> Tensor:
+        """(N,h,w,3), uint8 or fp32 in 0...255."""
+        if self._on_device is None:
+            assert batch.images is not None
+            return torch.from_numpy(batch.images).to(device)
+        matrices = torch.from_numpy(batch.sample.matrices).to(device)
+        chosen = self._on_device[torch.from_numpy(batch.index).to(device)]
+        return warp_on_device(chosen, matrices, self.canvases.input_size)
 
     def describe(self, batch: PoseBatch) -> str:
         """Annotation ids of a batch."""
         return "annotations " + ", ".join(str(self.canvases.ids[i]) for i in batch.index)
 
 
-def to_network(images: Tensor, sample: PoseSample, device: torch.device) -> Tensor:
-    """Crops (N,h,w,3) uint8 BGR → (N,3,h,w) fp32, normalised RGB, colours changed, holes cut.
+def network_input(images: Tensor, sample: PoseSample) -> Tensor:
+    """Crops (N,h,w,3) BGR in 0...255 → (N,3,h,w) fp32, normalised RGB, colours changed, holes cut.
 
-    Colour change, normalisation and the swap to RGB are one 3x3 matrix for each crop.
+    Colour change, normalisation and the swap to RGB are one 3x3 matrix for each crop. Memory stays in
+    the order of the crops (channels last), which is what convolutions like best.
     """
+    device = images.device
     mean, std = (torch.tensor(v, device=device) for v in (MEAN_BGR, STD_BGR))
     colors = torch.from_numpy(sample.colors).to(device)
     matrix = (colors / std[:, None]).flip(1)

@@ -1,4 +1,4 @@
-"""`rtmpose`: predict, models, eval."""
+"""`rtmpose`: predict, models, eval, train, data."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk._version import __version__
+from rtmpose_sdk.cli.data import app as data
 from rtmpose_sdk.cli.evaluate import evaluate
 from rtmpose_sdk.cli.predict import predict
 from rtmpose_sdk.cli.run import run
+from rtmpose_sdk.cli.train import train
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,6 +22,8 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command("eval")(evaluate)
+app.command()(train)
+app.add_typer(data, name="data")
 
 
 @app.command()

@@ -1,0 +1,68 @@
+"""`rtmpose data check`: is this data fit to learn from?"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from rtmpose_sdk.errors import MissingExtraError
+from rtmpose_sdk.images import write_image
+
+app = typer.Typer(no_args_is_help=True, help="Look at training data.")
+
+
+@app.callback()
+def data() -> None:
+    """Look at training data."""
+
+
+@app.command()
+def check(
+    annotations: Annotated[Path, typer.Argument(help="COCO-format annotations (json).")],
+    images: Annotated[
+        Path | None, typer.Option(help="Folder of the pictures; default: images/ beside the file.")
+    ] = None,
+    sheet_file: Annotated[
+        Path | None, typer.Option("--sheet", help="Write a contact sheet of labelled persons here.")
+    ] = None,
+    shown: Annotated[int, typer.Option(min=0, help="Findings of each kind that are listed.")] = 3,
+) -> None:
+    """Look for what spoils training; exit 1 where something is found."""
+    try:
+        import torch  # noqa: F401
+    except ImportError:
+        raise MissingExtraError("torch", "train", "rtmpose data check") from None
+    from rtmpose_sdk.training.check import check as look
+    from rtmpose_sdk.training.check import sheet
+    from rtmpose_sdk.training.persons import Source, read_keypoint_set
+
+    source = Source.of(annotations, images)
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        report = look(source, lambda rows: progress.track(list(rows)))
+    console = Console()
+    console.print(
+        f"{report.pictures} pictures, {report.persons} persons, {report.labelled} with keypoints",
+        soft_wrap=True,
+    )
+    if report.keypoints:
+        counts = ", ".join(f"{name} {count}" for name, count in report.keypoints.items())
+        console.print(f"labelled: {counts}", soft_wrap=True, highlight=False)
+    if sheet_file is not None:
+        write_image(sheet_file, sheet(source, read_keypoint_set([source])))
+        console.print(f"contact sheet: {sheet_file}", soft_wrap=True)
+    if not report.findings:
+        console.print("nothing wrong was found")
+        return
+    kinds = Counter(finding.kind for finding in report.findings)
+    table = Table("finding", "how many", "for example")
+    for kind, count in kinds.most_common():
+        examples = [f for f in report.findings if f.kind == kind][:shown]
+        table.add_row(kind, str(count), "\n".join(f"{f.where}: {f.what}" for f in examples))
+    console.print(table)
+    raise typer.Exit(1)

@@ -1,0 +1,412 @@
+"""`rtmpose train`: the paper's recipe, from annotations to an exported artifact."""
+
+from __future__ import annotations
+
+import enum
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from rtmpose_sdk.cli.options import parse_size
+from rtmpose_sdk.errors import InputError, MissingExtraError
+
+WEIGHT_DECAY = 0.05
+"""Of RTMDet and of RTMPose m, l, x; RTMPose t and s have none (paper, section 4.1)."""
+POSE, DETECTOR, RUN = "Pose", "Detector", "Where and how it runs"
+
+
+class Task(str, enum.Enum):
+    """What is trained."""
+
+    POSE = "pose"
+    DETECTOR = "detector"
+
+
+class Head(str, enum.Enum):
+    """Heads of the paper: RTMPose's, and those of Table 1."""
+
+    RTMPOSE = "rtmpose"
+    SIMCC_STAR = "simcc-star"
+    SIMCC = "simcc"
+    HEATMAP = "heatmap"
+
+
+class Precision(str, enum.Enum):
+    """Arithmetic of training."""
+
+    FP32 = "fp32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class Storage(str, enum.Enum):
+    """How the artifact stores weights."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
+
+class Reduction(str, enum.Enum):
+    """Of the SimCC loss over bins."""
+
+    SUM = "sum"
+    MEAN = "mean"
+
+
+class Device(str, enum.Enum):
+    """What trains."""
+
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
+_DEFAULTS: dict[Task, dict[str, Any]] = {
+    Task.POSE: {"model": "rtmpose-t", "epochs": 210.0, "weak_epochs": 30.0, "batch": 64},
+    Task.DETECTOR: {"model": "rtmdet-nano", "epochs": 300.0, "weak_epochs": 20.0, "batch": 16},
+}
+_POSE_ONLY = (
+    *("pretrain_epochs", "pretrain_size", "teacher", "teacher_confidence", "rotation", "shift"),
+    *("half_body", "cutout", "head", "kernel_size", "temperature", "no_gau", "reduction"),
+)
+_DETECTOR_ONLY = ("mosaic", "mixup")
+
+
+def train(
+    context: typer.Context,
+    task: Annotated[Task | None, typer.Argument(help="What is trained.")] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="COCO-format annotations (json) to learn from; repeatable."),
+    ] = None,
+    images: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of each file's pictures, in order; default: images/ beside the file."),
+    ] = None,
+    val_data: Annotated[
+        Path | None, typer.Option(help="Annotations that the best checkpoint is chosen on.")
+    ] = None,
+    val_images: Annotated[
+        Path | None, typer.Option(help="Their pictures; default: images/ beside the file.")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="The network; default: rtmpose-t, rtmdet-nano.")] = None,
+    init: Annotated[
+        Path | None,
+        typer.Option(help="Checkpoint (.pth) to begin with; what does not fit is listed."),
+    ] = None,
+    freeze: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=5,
+            help="Parts of the backbone that stay as in --init: 1 the stem, 2 also stage 1.",
+        ),
+    ] = 0,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the run; default: runs/<model>-<time>.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Go on with an interrupted run: its folder, and nothing else.")
+    ] = None,
+    input_size: Annotated[
+        str | None, typer.Option(help="WIDTHxHEIGHT px, multiples of 32; default: the model's.")
+    ] = None,
+    epochs: Annotated[
+        float | None, typer.Option(min=0, help="Of the whole run; default: pose 210, detector 300.")
+    ] = None,
+    weak_epochs: Annotated[
+        float | None,
+        typer.Option(min=0, help="The last ones, with weak augmentation; default: pose 30, detector 20."),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Samples of a step, of all devices; default: pose 64, detector 16."),
+    ] = None,
+    rate: Annotated[
+        float | None, typer.Option(help="Learning rate; default: 4e-3 per batch of 1024 (the paper's).")
+    ] = None,
+    warmup: Annotated[
+        int, typer.Option(min=0, help="Steps of the warm-up; at most a tenth of the run.")
+    ] = 1000,
+    weight_decay: Annotated[
+        float | None, typer.Option(help="Default: 0 for RTMPose t and s, else 0.05 (the paper's).")
+    ] = None,
+    ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the averaged weights.")] = 0.9998,
+    clip_norm: Annotated[float, typer.Option(help="Gradients are shortened to this norm.")] = 35.0,
+    scale: Annotated[
+        tuple[float, float] | None,
+        typer.Option(help="Augmentation: range of the scale; default: pose 0.6 1.4, detector 0.5 2."),
+    ] = None,
+    pretrain_epochs: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Heatmap pre-training before; default: as many as --epochs, none with --init.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    pretrain_size: Annotated[
+        str, typer.Option(help="Input of the pre-training.", rich_help_panel=POSE)
+    ] = "96x128",
+    teacher: Annotated[
+        str | None,
+        typer.Option(
+            help="A stronger pose model of the same keypoints: labels what is not labelled; is imitated "
+            "bin by bin where it is SimCC of the same input size.",
+            rich_help_panel=POSE,
+        ),
+    ] = None,
+    teacher_confidence: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Least of a teacher's keypoint.", rich_help_panel=POSE),
+    ] = 0.3,
+    rotation: Annotated[
+        float,
+        typer.Option(help="Augmentation: degrees; half in the weak stage.", rich_help_panel=POSE),
+    ] = 80.0,
+    shift: Annotated[
+        float, typer.Option(help="Augmentation: parts of the box.", rich_help_panel=POSE)
+    ] = 0.16,
+    half_body: Annotated[
+        float, typer.Option(min=0, max=1, help="Augmentation: probability.", rich_help_panel=POSE)
+    ] = 0.3,
+    cutout: Annotated[
+        float, typer.Option(min=0, max=1, help="Augmentation: probability.", rich_help_panel=POSE)
+    ] = 1.0,
+    head: Annotated[
+        Head, typer.Option(help="Ablation: heads of Table 1.", rich_help_panel=POSE)
+    ] = Head.RTMPOSE,
+    kernel_size: Annotated[
+        int, typer.Option(help="Ablation: of the last convolution (Table 2).", rich_help_panel=POSE)
+    ] = 7,
+    temperature: Annotated[
+        float, typer.Option(help="Ablation: tau (Table 3).", rich_help_panel=POSE)
+    ] = 0.1,
+    no_gau: Annotated[
+        bool, typer.Option("--no-gau", help="Ablation: no attention.", rich_help_panel=POSE)
+    ] = False,
+    reduction: Annotated[
+        Reduction,
+        typer.Option(
+            help="SimCC loss over bins; mean is the published one, slow in short runs.",
+            rich_help_panel=POSE,
+        ),
+    ] = Reduction.SUM,
+    mosaic: Annotated[
+        float, typer.Option(min=0, max=1, help="Augmentation: probability.", rich_help_panel=DETECTOR)
+    ] = 1.0,
+    mixup: Annotated[
+        float, typer.Option(min=0, max=1, help="Augmentation: probability.", rich_help_panel=DETECTOR)
+    ] = 0.5,
+    device: Annotated[Device, typer.Option(help="What trains.", rich_help_panel=RUN)] = Device.CPU,
+    devices: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="GPUs; on a CPU processes that share its cores, faster than one with all of them.",
+            rich_help_panel=RUN,
+        ),
+    ] = 1,
+    precision: Annotated[
+        Precision, typer.Option(help="Arithmetic of training.", rich_help_panel=RUN)
+    ] = Precision.FP32,
+    evaluate_epochs: Annotated[
+        float, typer.Option(help="Epochs between evaluations.", rich_help_panel=RUN)
+    ] = 10.0,
+    save_steps: Annotated[
+        int,
+        typer.Option(min=1, help="Steps between saves; a killed run resumes there.", rich_help_panel=RUN),
+    ] = 200,
+    seed: Annotated[int, typer.Option(help="Of everything drawn.", rich_help_panel=RUN)] = 0,
+    storage: Annotated[
+        Storage, typer.Option(help="How the artifact stores its weights.", rich_help_panel=RUN)
+    ] = Storage.FP32,
+    license_name: Annotated[
+        str, typer.Option("--license", help="Of the weights, SPDX.", rich_help_panel=RUN)
+    ] = "unknown",
+    notes: Annotated[
+        str, typer.Option(help="A sentence for the artifact's card.", rich_help_panel=RUN)
+    ] = "",
+) -> None:
+    """Train RTMPose or RTMDet on COCO-format annotations, and export what comes out.
+
+    A new run needs `pose` or `detector` and --data; an interrupted one only --resume.
+    """
+    given = {name for name in context.params if _from_user(context, name)}
+    if resume is not None:
+        if given != {"resume"}:
+            others = ", ".join(sorted(_option(name) for name in given - {"resume"}))
+            raise InputError(f"--resume takes everything from the run's folder; leave out {others}")
+        _finish(lambda run, shown: run.resume(resume, shown), resume)
+        return
+    if task is None or not data:
+        raise InputError(
+            "expected: rtmpose train pose --data ANNOTATIONS.json, or rtmpose train detector --data ..., "
+            "or rtmpose train --resume RUN; see rtmpose train --help"
+        )
+    strange = given & set(_DETECTOR_ONLY if task is Task.POSE else _POSE_ONLY)
+    if strange:
+        names = ", ".join(sorted(map(_option, strange)))
+        raise InputError(f"{names}: not for training a {task.value} model")
+    if temperature <= 0:
+        raise InputError(f"--temperature is {temperature:g}; expected a positive number (paper: 0.1)")
+    if freeze and not init:
+        raise InputError("--freeze keeps what --init brings; random weights are not worth keeping")
+    training = _training()
+    defaults = _DEFAULTS[task]
+    name = model or defaults["model"]
+    if name.startswith("rtmdet") != (task is Task.DETECTOR):
+        raise InputError(f"--model {name} cannot be trained as a {task.value} model")
+    length = defaults["epochs"] if epochs is None else epochs
+    if pretrain_epochs is None:
+        pretrain_epochs = 0.0 if init or head is Head.HEATMAP else length
+    config = training.RunConfig(
+        task=task.value,
+        model=name,
+        **_sources(training, data, images or [], val_data, val_images),
+        init=str(init.resolve()) if init else "",
+        freeze=freeze,
+        input_size=parse_size(input_size) if input_size else training.default_input_size(name),
+        epochs=length,
+        weak_epochs=min(defaults["weak_epochs"] if weak_epochs is None else weak_epochs, length),
+        batch=batch or defaults["batch"],
+        rate=rate,
+        warmup=warmup,
+        weight_decay=_weight_decay(name) if weight_decay is None else weight_decay,
+        ema_decay=ema,
+        clip_norm=clip_norm,
+        scale=scale or ((0.6, 1.4) if task is Task.POSE else (0.5, 2.0)),
+        pretrain_epochs=pretrain_epochs if task is Task.POSE else 0.0,
+        pretrain_size=parse_size(pretrain_size),
+        teacher=teacher or "",
+        teacher_confidence=teacher_confidence,
+        rotation=rotation,
+        shift=shift,
+        half_body=half_body,
+        cutout=cutout,
+        head=head.value,
+        kernel_size=kernel_size,
+        temperature=temperature,
+        gau=not no_gau,
+        reduction=reduction.value,
+        mosaic=mosaic,
+        mixup=mixup,
+        device=device.value,
+        devices=devices,
+        precision=_PRECISIONS[precision.value],
+        evaluate_epochs=evaluate_epochs,
+        save_steps=save_steps,
+        seed=seed,
+        storage=storage.value,
+        license=license_name,
+        notes=notes,
+    )
+    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    _finish(lambda run, shown: run.start(config, folder, shown), folder)
+
+
+def _from_user(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def _option(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _weight_decay(model: str) -> float:
+    return 0.0 if model in ("rtmpose-t", "rtmpose-s") else WEIGHT_DECAY
+
+
+def _training() -> Any:
+    """The training room; torch and its companions are imported here, not before."""
+    try:
+        import lightning_fabric  # noqa: F401
+        import matplotlib  # noqa: F401
+        import onnx  # noqa: F401
+        import onnxslim  # noqa: F401
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError(error.name or "torch", "train", "rtmpose train") from None
+    from rtmpose_sdk.training import run
+
+    return run
+
+
+def _sources(
+    training: Any,
+    data: list[Path],
+    images: list[Path],
+    val_data: Path | None,
+    val_images: Path | None,
+) -> dict[str, Any]:
+    """Files and folders as a configuration has them."""
+    if images and len(images) != len(data):
+        raise InputError(
+            f"{len(data)} times --data and {len(images)} times --images; expected a folder for each file, "
+            "or none where the pictures are in images/ beside it"
+        )
+    if val_images and not val_data:
+        raise InputError("--val-images needs --val-data, the annotations of those pictures")
+    folders = images or [None] * len(data)
+    sources = [training.Source.of(a.resolve(), i) for a, i in zip(data, folders, strict=True)]
+    val = training.Source.of(val_data.resolve(), val_images) if val_data else None
+    return {
+        "annotations": tuple(str(s.annotations) for s in sources),
+        "images": tuple(str(s.images.resolve()) for s in sources),
+        "val_annotations": str(val.annotations) if val else "",
+        "val_images": str(val.images.resolve()) if val else "",
+    }
+
+
+class _Shown:
+    """Lines and a bar on standard error."""
+
+    def __init__(self, console: Console) -> None:
+        self.console = console
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[figures]}"),
+        )
+        self.bars = Progress(*columns, console=console, transient=True)
+        self._steps: Any = None
+
+    def say(self, text: str) -> None:
+        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
+
+    def track(self, what: str, items: Iterable[Any]) -> Iterable[Any]:
+        known = list(items)
+        bar = self.bars.add_task(what, total=len(known), figures="")
+        for item in known:
+            yield item
+            self.bars.advance(bar)
+        self.bars.remove_task(bar)
+
+    def step(self, done: int, total: int, figures: dict[str, float]) -> None:
+        if self._steps is None or self.bars.tasks[-1].total != total:
+            self._steps = self.bars.add_task("steps", total=total, figures="")
+        text = f"loss {figures['loss']:.3f}"
+        self.bars.update(self._steps, completed=done, figures=text)
+        if not self.console.is_terminal:
+            self.say(f"step {done} of {total}: {text}, {figures['steps_per_second']:.2f} steps/s")
+
+
+def _finish(work: Callable[[Any, _Shown], Path], folder: Path) -> None:
+    """Run with a bar; an interruption says how to go on."""
+    run = _training()
+    shown = _Shown(Console(stderr=True))
+    try:
+        with shown.bars:
+            artifact = work(run, shown)
+    except KeyboardInterrupt:
+        shown.say(f"stopped, everything is saved; go on with: rtmpose train --resume {folder}")
+        raise typer.Exit(130) from None
+    typer.echo(f"artifact: {artifact}")

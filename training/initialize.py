@@ -1,0 +1,100 @@
+"""What are a network's weights before training: random ones, and what fits from a checkpoint."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from rtmpose_sdk.errors import CheckpointError
+from rtmpose_sdk.models import read_checkpoint
+from rtmpose_sdk.models.rtmdet_head import RTMDetSepBNHead
+
+PRIOR = 0.01
+"""Score of every grid point before training: most of them show nobody (focal loss, Lin et al. 2017)."""
+FIRST_DISTANCE = 2.0
+"""Distance to each side of a box before training, in strides: boxes that overlap something."""
+_SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came out of a checkpoint: names of tensors."""
+
+    loaded: tuple[str, ...]
+    other_shape: tuple[str, ...]
+    missing: tuple[str, ...]
+    surplus: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"{len(self.loaded)} tensors loaded"]
+        for what, names in (
+            ("of another shape, left random", self.other_shape),
+            ("not in the file, left random", self.missing),
+            ("not in the network, left out", self.surplus),
+        ):
+            if names:
+                more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+                lines.append(f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{more}")
+        return "; ".join(lines)
+
+
+def initialize(network: nn.Module, seed: int) -> None:
+    """Random weights: He's for convolutions; a detector begins with low scores and small boxes."""
+    generator = torch.Generator().manual_seed(seed)
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+            fan = module.out_channels * math.prod(module.kernel_size) // module.groups
+            nn.init.normal_(module.weight, std=math.sqrt(2 / fan), generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.Linear):
+            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5, generator=generator)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
+    for module in network.modules():
+        if isinstance(module, RTMDetSepBNHead):
+            for logits, distances in zip(module.rtm_cls, module.rtm_reg, strict=True):
+                for layer, bias in (
+                    (logits, -math.log((1 - PRIOR) / PRIOR)),
+                    (distances, math.log(FIRST_DISTANCE) if module.exp_on_reg else FIRST_DISTANCE),
+                ):
+                    assert isinstance(layer, nn.Conv2d)
+                    assert layer.bias is not None
+                    nn.init.normal_(layer.weight, std=0.01, generator=generator)
+                    nn.init.constant_(layer.bias, bias)
+
+
+def load_what_fits(network: nn.Module, file: Path, backbone_only: bool = False) -> Loaded:
+    """Load the tensors of a checkpoint that have a namesake of the same shape in the network.
+
+    Args:
+        network: what is loaded into.
+        file: a checkpoint, see `read_checkpoint`.
+        backbone_only: leave the head as it is (after heatmap pre-training).
+
+    Raises:
+        CheckpointError: unreadable, unsafe, or nothing of its backbone fits.
+    """
+    own: Mapping[str, Tensor] = network.state_dict()
+    state = read_checkpoint(file)
+    if backbone_only:
+        state = {name: value for name, value in state.items() if name.startswith("backbone.")}
+    fitting = {n: v for n, v in state.items() if n in own and v.shape == own[n].shape}
+    result = Loaded(
+        tuple(fitting),
+        tuple(n for n in state if n in own and n not in fitting),
+        tuple(n for n in own if n not in state and not n.endswith("num_batches_tracked")),
+        tuple(n for n in state if n not in own),
+    )
+    if not any(name.startswith("backbone.") for name in fitting):
+        raise CheckpointError(
+            f"{file}: does not fit {getattr(network, 'name', 'the network')}: nothing of its backbone has "
+            f"the right name and shape ({result}). Give --model as it was trained, or leave out --init"
+        )
+    network.load_state_dict(fitting, strict=False)
+    return result

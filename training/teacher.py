@@ -1,0 +1,120 @@
+"""A stronger model's keypoints for persons that nobody labelled, and its bins where it is SimCC."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.images import read_image
+from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.training.persons import Persons
+
+DEFAULT_CONFIDENCE = 0.3
+"""Least confidence of a teacher's keypoint that is learned from."""
+LEAST_KEYPOINTS = 6
+"""A person without labels needs as many from the teacher."""
+LEAST_AREA = 24.0**2
+"""Px; smaller persons without labels are left out, because a teacher guesses there."""
+
+
+def label(
+    persons: Persons,
+    teacher: str | Path,
+    keypoint_set: KeypointSet,
+    confidence: float = DEFAULT_CONFIDENCE,
+    threads: int | None = None,
+    track: Callable[[Iterable[int]], Iterable[int]] = iter,
+) -> Persons:
+    """Fill in what is not labelled; what is labelled stays as it is.
+
+    A teacher's keypoint weighs as much as its confidence. Persons who end up with no keypoint at all
+    are left out.
+
+    Args:
+        persons: also those without any keypoint (`read_persons(labelled_only=False)`).
+        teacher: a pose model, see `Predictor`; of the same keypoint set.
+        keypoint_set: the persons'.
+        confidence: least confidence, 0...1.
+        threads: of the teacher's engine.
+        track: shows progress over person numbers.
+
+    Raises:
+        InputError: the teacher has other keypoints.
+    """
+    keypoints, weights = persons.keypoints.copy(), persons.weights.copy()
+    with Predictor(teacher, threads=threads, flip_test=True) as predictor:
+        if predictor.keypoint_set.names != keypoint_set.names:
+            raise InputError(
+                f"{teacher}: its keypoints are {predictor.keypoint_set.name}, those of the data "
+                f"{keypoint_set.name}; a teacher needs the same ones in the same order"
+            )
+        last: Path | None = None
+        for i in track(range(len(persons))):
+            if persons.files[i] != last:
+                last, picture = persons.files[i], read_image(persons.files[i])
+            pose = predictor(picture, persons.boxes[i : i + 1])
+            use = (weights[i] == 0) & (pose.confidences[0] >= confidence)
+            keypoints[i, use] = pose.keypoints[0, use]
+            weights[i, use] = pose.confidences[0, use]
+    area = (persons.boxes[:, 2:] - persons.boxes[:, :2]).prod(axis=1)
+    labelled = (persons.weights > 0).any(axis=1)
+    enough = ((weights > 0).sum(axis=1) >= min(LEAST_KEYPOINTS, len(keypoint_set))) & (area >= LEAST_AREA)
+    return replace(persons, keypoints=keypoints, weights=weights).chosen(np.flatnonzero(labelled | enough))
+
+
+class LogitsTeacher:
+    """A SimCC model whose bins a student imitates, on the very crops that the student sees.
+
+    Args:
+        teacher: a pose model, see `Predictor`.
+        keypoint_set, input_size: the student's; the teacher's must be the same.
+        threads: of the engine.
+
+    Raises:
+        InputError: other keypoints, another input size, or not SimCC.
+    """
+
+    def __init__(
+        self,
+        teacher: str | Path,
+        keypoint_set: KeypointSet,
+        input_size: tuple[int, int],
+        threads: int | None = None,
+    ) -> None:
+        self._predictor = Predictor(teacher, threads=threads)
+        card = self._predictor.card
+        if (
+            card.decoder != "simcc"
+            or card.input_size != input_size
+            or self._predictor.keypoint_set.names != keypoint_set.names
+        ):
+            self._predictor.close()
+            raise InputError(
+                f"{teacher}: gives {card.decoder} of {card.keypoint_set} at {card.input_size}; to learn "
+                f"from its bins it must give simcc of {keypoint_set.name} at {input_size}"
+            )
+        self.beta = card.simcc_beta
+        self._normalize = Normalizer(card)
+        names = [spec.name for spec in self._predictor.runtime.outputs]
+        self._outputs = [names.index("simcc_x"), names.index("simcc_y")]
+
+    def __call__(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
+        """SimCC x and y (N,K,bins) of crops (N,h,w,3) uint8 BGR."""
+        outputs = self._predictor.runtime.run(self._normalize(images))
+        x, y = (torch.from_numpy(np.asarray(outputs[i], np.float32)) for i in self._outputs)
+        return x, y
+
+
+def has_bins(teacher: str | Path, input_size: tuple[int, int]) -> bool:
+    """True where a teacher's bins can be imitated at this input size, False where only its labels can."""
+    with Predictor(teacher) as predictor:
+        return predictor.card.decoder == "simcc" and predictor.card.input_size == input_size
