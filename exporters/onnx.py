@@ -84,6 +84,15 @@ def save_onnx(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     write_bytes(path, stamped.SerializeToString())
 
 
+def replace_card(path: Path, card: ModelCard) -> None:
+    """Give an artifact another card; what was verified about it stays in force.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    save_onnx(onnx.load(str(path)), card, path)
+
+
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Torch's exporter prints progress and warns about its own internals."""

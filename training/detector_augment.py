@@ -156,7 +156,9 @@ def _place(
     x2, y2 = np.clip(np.round(high), 0, limit).astype(int)
     if x2 <= x1 or y2 <= y1:
         return
-    matrix = np.array([[scale, 0, corner[0] - x1], [0, scale, corner[1] - y1]])
+    # Edges of px scale as boxes do, so their centers move by half a px more: what cv2.resize does, too.
+    offset = corner - (x1, y1) + (scale - 1) / 2
+    matrix = np.array([[scale, 0, offset[0]], [0, scale, offset[1]]])
     out[y1:y2, x1:x2] = cv2.warpAffine(
         part.image, matrix, (int(x2 - x1), int(y2 - y1)), flags=cv2.INTER_LINEAR,
         borderMode=cv2.BORDER_REPLICATE,

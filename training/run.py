@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import tempfile
 from collections.abc import Callable, Iterable
@@ -15,18 +14,19 @@ import torch
 from lightning_fabric import Fabric
 from torch import nn
 
+from rtmpose_sdk.artifacts import read_card
 from rtmpose_sdk.benchmarks.accuracy import evaluate_detector, evaluate_pipeline
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import DeviceError, TrainingError
 from rtmpose_sdk.exporters.checkpoint_to_onnx import describe_weights, export, new_card, with_accuracy
 from rtmpose_sdk.exporters.crops import verification_images
-from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
+from rtmpose_sdk.exporters.onnx import build_onnx, replace_card, save_onnx
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.models import DetectModel, PoseModel, build_model
 from rtmpose_sdk.models.build import SPLIT_RATIO, default_input_size
 from rtmpose_sdk.pipeline import Pipeline
-from rtmpose_sdk.runtimes import allowed_cores
+from rtmpose_sdk.runtimes import allowed_cores, open_runtime
 from rtmpose_sdk.training.canvases import Canvases, canvas_bytes, cut_canvases
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.detector import DetectorTask
@@ -369,15 +369,17 @@ def _export(
     found = export(network, card, artifact, images, config.storage)
     if not found.verified:
         raise TrainingError(
-            f"{artifact}: does not give what the PyTorch network gives: {dataclasses.asdict(found)}; the "
-            f"weights are in {folder / WEIGHTS}"
+            f"{artifact}: does not give what the PyTorch network gives: {found.as_dict()}; the weights are "
+            f"in {folder / WEIGHTS}"
         )
     if config.val_annotations:
         figures = measure(config, artifact)
         kind = "ground-truth boxes" if config.task == "pose" else "person boxes"
         name = Path(config.val_annotations).stem
         accuracy = {f"{name} {figure} ({kind})": round(v, 4) for figure, v in figures.items()}
-        export(network, with_accuracy(card, accuracy), artifact, images, config.storage)
+        with open_runtime(artifact) as runtime:
+            written = read_card(runtime)
+        replace_card(artifact, with_accuracy(written, accuracy))
 
 
 class _Silent:

@@ -46,9 +46,7 @@ def draw_kites(folder: Path, count: int, seed: int = 0, size: tuple[int, int] = 
                 "keypoints": np.column_stack([points, np.full(5, 2)]).reshape(-1).tolist(),
             }
         )
-    categories = [
-        {"id": 7, "name": "kite", "keypoints": list(KITE), "skeleton": [[1, 2], [1, 3], [1, 5]]}
-    ]
+    categories = [{"id": 7, "name": "kite", "keypoints": list(KITE), "skeleton": [[1, 2], [1, 3], [1, 5]]}]
     file = folder / "kites.json"
     content = {"images": images, "annotations": annotations, "categories": categories}
     file.write_text(json.dumps(content))

@@ -28,9 +28,7 @@ def _by_hand(
 ) -> tuple[list[int], list[float]]:
     """RTMDet's text, one point and one person at a time."""
     valid = [
-        i
-        for i, (x, y) in enumerate(points)
-        if any(p[0] < x < p[2] and p[1] < y < p[3] for p in persons)
+        i for i, (x, y) in enumerate(points) if any(p[0] < x < p[2] and p[1] < y < p[3] for p in persons)
     ]
     cost, overlaps = {}, {}
     for i in valid:

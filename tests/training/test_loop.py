@@ -20,21 +20,29 @@ from rtmpose_sdk.training.optimizer import rate_at
 SCHEDULE = Schedule(60, 0.05, 5, 0.1, 0.9, 1.0, 20, 10)
 
 
+def _network() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4), nn.Linear(4, 1))
+
+
 class _Line:
     """Fits a line; the batch is drawn from the step's number alone."""
 
     figure = "AP"
 
     def __init__(self, broken_at: int = -1, kill_at: int = -1) -> None:
-        torch.manual_seed(0)
-        self.network: nn.Module = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+        self.network: nn.Module = nn.Sequential(
+            nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4), nn.Linear(4, 1)
+        )
         self._broken_at, self._kill_at = broken_at, kill_at
 
     def batch(self, step: int, rank: int, ranks: int) -> tuple[int, Tensor]:
         values = np.random.default_rng((7, step, rank)).normal(size=(8, 3)).astype(np.float32)
         return step, torch.from_numpy(values)
 
-    def losses(self, network: nn.Module, batch: tuple[int, Tensor], device: torch.device) -> dict[str, Tensor]:
+    def losses(
+        self, network: nn.Module, batch: tuple[int, Tensor], device: torch.device
+    ) -> dict[str, Tensor]:
         step, x = batch
         if step == self._kill_at:
             os.kill(os.getpid(), signal.SIGTERM)
@@ -56,10 +64,9 @@ def _fabric() -> Fabric:
 
 def test_steps_are_pytorch_written_out(tmp_path: Path) -> None:
     task = _Line()
-    torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(3, 4), nn.BatchNorm1d(4), nn.Linear(4, 1))
+    network = _network()
     weights = [network[0].weight, network[2].weight]
-    others = [network[0].bias, network[1].weight, network[1].bias, network[2].bias]
+    others = [network[1].weight, network[1].bias, network[2].bias]
     optimizer = torch.optim.AdamW(
         [{"params": weights, "weight_decay": 0.1}, {"params": others, "weight_decay": 0.0}], lr=0.05
     )

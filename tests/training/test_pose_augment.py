@@ -34,9 +34,7 @@ def _person(seed: int, count: int = 4) -> Canvases:
 
 def _sample(canvases: Canvases, seed: int, how: PoseAugmentation):
     rng = np.random.default_rng(seed)
-    return sample_crops(
-        rng, canvases.keypoints, canvases.weights, canvas_size(SIZE), SIZE, COCO, how
-    )
+    return sample_crops(rng, canvases.keypoints, canvases.weights, canvas_size(SIZE), SIZE, COCO, how)
 
 
 @settings(max_examples=30, deadline=None)

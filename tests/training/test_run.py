@@ -1,0 +1,243 @@
+"""From annotations to an artifact that Pipeline runs, by the command alone; and what stops it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from rtmpose_sdk import Pipeline
+from rtmpose_sdk.artifacts import open_model
+from rtmpose_sdk.cli.main import app
+from rtmpose_sdk.errors import RTMPoseError
+from rtmpose_sdk.models import build_model
+from rtmpose_sdk.training.logs import read_log
+
+KITE = ("top", "left_wing", "right_wing", "middle", "tail")
+COMMAND = [sys.executable, "-c", "from rtmpose_sdk.cli.main import main; main()"]
+SMALL = ["--input-size", "64x64", "--batch", "8", "--evaluate-epochs", "9", "--save-steps", "3"]
+
+
+@dataclass
+class Done:
+    stderr: str
+
+
+def _rtmpose(*arguments: object, ok: bool = True) -> Done:
+    """The command, in this process: importing torch anew would take longer than the run."""
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    expected = RTMPoseError if not ok else type(None)
+    assert isinstance(result.exception, expected), (result.exception, result.output)
+    return Done(result.stderr + str(result.exception or ""))
+
+
+@pytest.fixture(scope="module")
+def trained(kites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A short run: pre-training, SimCC, export."""
+    run = tmp_path_factory.mktemp("runs") / "kites"
+    _rtmpose(
+        *("train", "pose", "--data", kites, "--val-data", kites, "--out", run, "--epochs", 8),
+        *("--weak-epochs", 2, "--rate", 2e-3, "--pretrain-epochs", 4, "--pretrain-size", "64x64"),
+        *("--storage", "fp16", "--license", "CC0-1.0", *SMALL),
+    )
+    return run
+
+
+def test_five_made_up_keypoints_become_an_artifact_that_pipeline_runs(trained: Path, kites: Path) -> None:
+    picture = cv2.imread(str(kites.parent / "images" / "0.png"))
+    with Pipeline(trained / "rtmpose-t.onnx", None, threads=1) as pipeline:
+        result = pipeline(picture, "full")
+        card = pipeline.predictor.card
+    assert result.keypoints.shape == (1, 5, 2)
+    assert result.keypoint_set.names == KITE
+    assert result.keypoint_set.flip_indices == (0, 2, 1, 3, 4)
+    assert result.keypoint_set.skeleton == ((0, 1), (0, 2), (0, 4))
+    assert list(result.to_dict()["persons"][0]["keypoints"]) == list(KITE)
+    assert result.draw(picture).shape == picture.shape
+    assert card.license == "CC0-1.0"
+    assert card.verification["verified"]
+    assert "kites AP (ground-truth boxes)" in card.accuracy
+
+
+def test_the_run_leaves_a_report_logs_and_weights(trained: Path) -> None:
+    report = (trained / "report.md").read_text()
+    assert "| step | AP |" in report
+    assert "(shipped)" in report
+    for name in ("curves.png", "worst.jpg"):
+        picture = cv2.imread(str(trained / name))
+        assert picture is not None
+        assert picture.std() > 5
+    log = read_log(trained / "log.csv")
+    assert log["step"][-1] == 24
+    assert read_log(trained / "figures.csv")["step"] == [24]
+    assert read_log(trained / "pretraining" / "log.csv")["heatmap"][-1] > 0
+    network = build_model("rtmpose-t", keypoint_set=5, input_size=(64, 64))
+    network.load_state_dict(torch.load(trained / "weights.pth", weights_only=True))
+    assert not list(trained.rglob("*.part"))
+    assert not list(trained.rglob("*.u8"))
+
+
+def test_a_run_that_is_killed_hard_resumes_to_the_same_weights(kites: Path, tmp_path: Path) -> None:
+    options = ["--data", kites, "--epochs", 12, "--pretrain-epochs", 0, "--rate", 1e-3, *SMALL]
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    _rtmpose("train", "pose", *options, "--out", whole)
+    process = subprocess.Popen(
+        [*COMMAND, "train", "pose", *map(str, options), "--out", str(cut)],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 120
+    while not (cut / "last.pt").is_file() and time.monotonic() < deadline:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    done_before = torch.load(cut / "last.pt", weights_only=True)["step"]
+    assert done_before < 36
+    _rtmpose("train", "--resume", cut)
+    first, second = (torch.load(f / "weights.pth", weights_only=True) for f in (whole, cut))
+    for name, value in first.items():
+        assert torch.equal(value, second[name]), name
+
+
+def test_fine_tuning_lists_what_did_not_fit(trained: Path, kites: Path, tmp_path: Path) -> None:
+    """The head of five keypoints into one of three: only what depends on their number stays random."""
+    content = json.loads(kites.read_text())
+    content["categories"][0] |= {"keypoints": list(KITE[:3]), "skeleton": []}
+    for row in content["annotations"]:
+        row["keypoints"], row["num_keypoints"] = row["keypoints"][:9], 3
+    three = tmp_path / "three.json"
+    three.write_text(json.dumps(content))
+    done = _rtmpose(
+        *("train", "pose", "--data", three, "--images", kites.parent / "images", "--epochs", 1),
+        *("--init", trained / "weights.pth", "--freeze", 2, "--out", tmp_path / "run", *SMALL),
+    )
+    assert "of another shape, left random: head.final_layer.weight, head.final_layer.bias" in done.stderr
+    assert (tmp_path / "run" / "rtmpose-t.onnx").is_file()
+    stem = "backbone.stem.0.conv.weight"
+    before = torch.load(trained / "weights.pth", weights_only=True)[stem]
+    assert torch.equal(before, torch.load(tmp_path / "run" / "weights.pth", weights_only=True)[stem])
+
+
+def test_a_simcc_teacher_labels_and_is_imitated(trained: Path, kites: Path, tmp_path: Path) -> None:
+    """Nobody's `tail` is labelled; the teacher knows it."""
+    content = json.loads(kites.read_text())
+    for row in content["annotations"]:
+        row["keypoints"][12:] = [0, 0, 0]
+        row["num_keypoints"] = 4
+    (tmp_path / "images").symlink_to(kites.parent / "images")
+    (tmp_path / "no_tail.json").write_text(json.dumps(content))
+    _rtmpose(
+        *("train", "pose", "--data", tmp_path / "no_tail.json", "--out", tmp_path / "run", "--epochs", 2),
+        *("--teacher", trained / "rtmpose-t.onnx", "--teacher-confidence", 0, "--pretrain-epochs", 0),
+        *SMALL,
+    )
+    labels = np.load(tmp_path / "run" / "labels.npz")
+    assert (labels["weights"][:, 4] > 0).any()
+    assert (labels["weights"][:, :4] == 1).all()
+    assert read_log(tmp_path / "run" / "log.csv")["teacher"][0] > 0
+
+
+@pytest.mark.parametrize("head", ["heatmap", "simcc", "simcc-star"])
+def test_ablation_heads_train_export_and_run(head: str, kites: Path, tmp_path: Path) -> None:
+    _rtmpose(
+        *("train", "pose", "--data", kites, "--out", tmp_path / "run", "--epochs", 1, "--head", head),
+        *("--pretrain-epochs", 0, *SMALL),
+    )
+    with Pipeline(tmp_path / "run" / "rtmpose-t.onnx", None, threads=1, flip_test=True) as pipeline:
+        result = pipeline(cv2.imread(str(kites.parent / "images" / "1.png")), "full")
+        assert pipeline.predictor.card.decoder == ("heatmap" if head == "heatmap" else "simcc")
+    assert np.isfinite(result.keypoints).all()
+
+
+def test_a_detector_is_trained_and_exported(kites: Path, tmp_path: Path) -> None:
+    _rtmpose(
+        *("train", "detector", "--data", kites, "--val-data", kites, "--out", tmp_path / "run"),
+        *("--epochs", 4, "--weak-epochs", 1, *SMALL),
+    )
+    model = open_model(tmp_path / "run" / "rtmdet-nano.onnx", "detect", threads=1)
+    assert model.card.input_size == (64, 64)
+    assert "kites AP50 (person boxes)" in model.card.accuracy
+    model.runtime.close()
+
+
+def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None:
+    arguments = ["train", "pose", "--data", kites, "--out", tmp_path / "run", "--epochs", 2, *SMALL]
+    done = subprocess.run(
+        [*COMMAND, *map(str, arguments), "--devices", "2", "--pretrain-epochs", "0"],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=True,
+        cwd=tmp_path,
+    )
+    assert (tmp_path / "run" / "rtmpose-t.onnx").is_file()
+    assert done.stderr.count("cutting 24 persons") == 1
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["pose"], "expected: rtmpose train pose --data"),
+        (["--resume", "nowhere"], "not a training run"),
+        (["--resume", "nowhere", "--epochs", 3], "leave out --epochs"),
+        (["detector", "--data", "KITES", "--teacher", "x"], "--teacher: not for training a detector"),
+        (["pose", "--data", "KITES", "--mosaic", "0.5"], "--mosaic: not for training a pose model"),
+        (["pose", "--data", "KITES", "--model", "rtmdet-nano"], "cannot be trained as a pose model"),
+        (["pose", "--data", "KITES", "--model", "rtmpose-q"], "unknown network 'rtmpose-q'"),
+        (["pose", "--data", "KITES", "--freeze", 2], "--freeze keeps what --init brings"),
+        (["pose", "--data", "KITES", "--temperature", 0], "expected a positive number"),
+        (["pose", "--data", "KITES", "--device", "cuda"], "torch sees no GPU"),
+        (["pose", "--data", "KITES", "--images", "a", "--images", "b"], "2 times --images"),
+        (["pose", "--data", "KITES", "--out", "."], "there is something in it already"),
+        (["pose", "--data", "absent.json"], "no such folder"),
+    ],
+)
+def test_what_cannot_be_trained_says_why(
+    arguments: list[object],
+    expected: str,
+    kites: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "something").touch()
+    given = [kites if a == "KITES" else a for a in arguments]
+    if "cuda" in arguments and torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    done = _rtmpose("train", *given, ok=False)
+    assert expected in " ".join(done.stderr.split())
+
+
+def test_a_checkpoint_of_another_model_is_refused(kites: Path, tmp_path: Path) -> None:
+    torch.save(build_model("rtmdet-nano").state_dict(), tmp_path / "nano.pth")
+    done = _rtmpose(
+        *("train", "pose", "--data", kites, "--init", tmp_path / "nano.pth", "--out", tmp_path / "run"),
+        *SMALL,
+        ok=False,
+    )
+    assert "nothing of its backbone has the right name and shape" in " ".join(done.stderr.split())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_an_interrupted_run_says_how_to_go_on(kites: Path, tmp_path: Path) -> None:
+    arguments = ["train", "pose", "--data", kites, "--out", "run", "--pretrain-epochs", 0, *SMALL]
+    process = subprocess.Popen(
+        [*COMMAND, *map(str, arguments)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    )
+    while not (tmp_path / "run" / "last.pt").is_file():
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.terminate()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "go on with: rtmpose train --resume run" in errors
