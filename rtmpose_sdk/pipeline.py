@@ -13,7 +13,7 @@ from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
 from rtmpose_sdk.results import Detections, PoseResult
-from rtmpose_sdk.zoo import DEFAULT_POSE
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 DEFAULT_DETECTION_THRESHOLD = 0.3
 """Boxes below it are no persons: what MMPose's demos use with RTMDet."""
@@ -24,7 +24,7 @@ class Pipeline:
 
     Args:
         pose: pose model: a name, an ONNX file with a card, or an MMDeploy SDK folder.
-        detector: the same for the detector; None where every call brings its boxes.
+        detector: the same for the detector; None is no detector: every call brings its boxes.
         device, threads, precision: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
         detection_threshold: least score of a box, 0...1.
         batch_limit: most persons of one call of the pose network.
@@ -34,7 +34,7 @@ class Pipeline:
     def __init__(
         self,
         pose: str | Path = DEFAULT_POSE,
-        detector: str | Path | None = None,
+        detector: str | Path | None = DEFAULT_DETECTOR,
         device: str = "cpu",
         threads: int | None = None,
         precision: str | None = None,

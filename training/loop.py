@@ -102,52 +102,75 @@ def run_training(
     ema = Ema(task.network, schedule.ema_decay)
     state = _State(task.network, optimizer.optimizer, ema, folder / LAST)
     done = state.load(fabric.device) if (folder / LAST).is_file() else 0
-    log = Log(folder, done)
-    window: dict[str, float] = {}
-    started, since = time.perf_counter(), 0
+    log, means = Log(folder, done), _Means()
     network.train()
-    # Memory is laid out as the CPU's and the GPU's convolutions like it.
-    with _interruptible() as stop, _Batches(task, fabric, done, schedule.steps) as batches:
+    with _interruptible(fabric) as stop, _Batches(task, fabric, done, schedule.steps) as batches:
         for step, batch in batches:
             rate = rate_at(step, schedule.steps, schedule.rate, schedule.warmup)
             for group in optimizer.param_groups:
                 group["lr"] = rate
             parts = task.losses(network, batch, fabric.device)
-            loss = torch.stack(list(parts.values())).sum()
+            parts["loss"] = torch.stack(list(parts.values())).sum()
             optimizer.zero_grad(set_to_none=True)
-            fabric.backward(loss)
-            norm = fabric.clip_gradients(
-                network, optimizer, max_norm=schedule.clip_norm, error_if_nonfinite=False
-            )
-            if not (math.isfinite(loss.item()) and norm is not None and math.isfinite(norm.item())):
-                if fabric.is_global_zero:
-                    state.save(step)
-                raise TrainingError(_not_finite(step, loss, parts, task.describe(batch), folder))
+            fabric.backward(parts["loss"])
+            parts["gradient"] = _clip(fabric, network, optimizer, schedule.clip_norm)
+            values = {name: value.item() for name, value in parts.items()}
+            if not all(map(math.isfinite, values.values())):
+                raise TrainingError(_not_finite(step, values, task.describe(batch), folder / LAST))
             optimizer.step()
             ema.update(task.network)
-            for name, value in (*parts.items(), ("loss", loss), ("gradient", norm)):
-                window[name] = window.get(name, 0.0) + float(value.detach())
-            since += 1
+            means.add(values)
             done = step + 1
-            if done % LOG_EVERY == 0 or done == schedule.steps:
-                now = time.perf_counter()
-                figures = {name: value / since for name, value in window.items()}
-                figures |= {"rate": rate, "steps_per_second": since / (now - started)}
-                log.step(done, figures)
+            last = done == schedule.steps
+            if done % LOG_EVERY == 0 or last:
+                figures = means.take() | {"rate": rate}
+                if fabric.is_global_zero:
+                    log.step(done, figures)
                 on_step(done, figures)
-                window, started, since = {}, now, 0
-            evaluating = done % schedule.evaluate_every == 0 or done == schedule.steps
-            if fabric.is_global_zero and evaluating:
+            evaluating = done % schedule.evaluate_every == 0 or last
+            if evaluating and fabric.is_global_zero:
                 _evaluate(task, ema.network, state, log, folder, done)
-                started = time.perf_counter()
+                means.restart()
+            stopped = stop()
+            if (stopped or evaluating or done % schedule.save_every == 0) and fabric.is_global_zero:
+                state.save(done)
             if evaluating:
                 fabric.barrier()
-            if stop() or done % schedule.save_every == 0 or evaluating:
-                if fabric.is_global_zero:
-                    state.save(done)
-                if stop():
-                    raise KeyboardInterrupt
+            if stopped:
+                raise KeyboardInterrupt
     return _shipped(folder, ema.network)
+
+
+def _clip(fabric: Fabric, network: Any, optimizer: Any, norm: float) -> Tensor:
+    """The gradient's norm before it was shortened."""
+    found = fabric.clip_gradients(network, optimizer, max_norm=norm, error_if_nonfinite=False)
+    assert found is not None
+    return found
+
+
+class _Means:
+    """Means of the steps since they were last asked for, and how fast those steps were."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._since = time.perf_counter()
+
+    def add(self, values: Mapping[str, float]) -> None:
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+
+    def restart(self) -> None:
+        """Time that was spent on something else does not count."""
+        self._since = time.perf_counter()
+
+    def take(self) -> dict[str, float]:
+        now = time.perf_counter()
+        figures = {name: value / self._count for name, value in self._sums.items()}
+        figures["steps_per_second"] = self._count / (now - self._since)
+        self._sums, self._count, self._since = {}, 0, now
+        return figures
 
 
 def _evaluate(task: Task, network: nn.Module, state: _State, log: Log, folder: Path, done: int) -> None:
@@ -177,13 +200,13 @@ def _write(content: Mapping[str, Any], file: Path) -> None:
     os.replace(part, file)
 
 
-def _not_finite(step: int, loss: Tensor, parts: Mapping[str, Tensor], batch: str, folder: Path) -> str:
-    found = ", ".join(f"{name} {value.item():g}" for name, value in parts.items())
-    what = "the loss" if not math.isfinite(loss.item()) else "a gradient"
+def _not_finite(step: int, values: Mapping[str, float], batch: str, last: Path) -> str:
+    found = ", ".join(f"{name} {value:g}" for name, value in values.items())
+    what = "a gradient" if math.isfinite(values["loss"]) else "the loss"
+    kept = f"{last} holds the last good state" if last.is_file() else "nothing was saved before it"
     return (
-        f"step {step}: {what} is not a finite number ({found}); the batch was {batch}. {folder / LAST} "
-        "holds the weights before it. Look at those samples (rtmpose data check), or start again with a "
-        "lower --rate or in fp32"
+        f"step {step}: {what} is not a finite number ({found}); the batch was {batch}; {kept}. Look at "
+        "those samples (rtmpose data check), or start again with a lower --rate or in fp32"
     )
 
 
@@ -251,14 +274,20 @@ class _Batches:
 
 
 @contextmanager
-def _interruptible() -> Iterator[Callable[[], bool]]:
-    """A signal to stop is obeyed after the step that runs, when everything can be saved."""
+def _interruptible(fabric: Fabric) -> Iterator[Callable[[], bool]]:
+    """A signal to stop is obeyed after the step that runs, by all processes after the same one."""
     asked: list[int] = []
-    kept = {
-        s: signal.signal(s, lambda number, _: asked.append(number)) for s in (signal.SIGINT, signal.SIGTERM)
-    }
+    signals = (signal.SIGINT, signal.SIGTERM)
+    kept = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in signals}
+
+    def stop() -> bool:
+        if fabric.world_size == 1:
+            return bool(asked)
+        flag = torch.tensor(float(bool(asked)), device=fabric.device)
+        return bool(fabric.all_reduce(flag, reduce_op="sum") > 0)
+
     try:
-        yield lambda: bool(asked)
+        yield stop
     finally:
         for number, handler in kept.items():
             signal.signal(number, handler)

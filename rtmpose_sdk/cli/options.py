@@ -14,7 +14,7 @@ Pose = Annotated[
     typer.Option(help="Pose model: a name (see `rtmpose models`), an ONNX file, an SDK folder."),
 ]
 DetectorOption = Annotated[
-    str | None, typer.Option("--detector", help="Detector: an ONNX file or an SDK folder.")
+    str | None, typer.Option("--detector", help="Detector: a name, an ONNX file, an SDK folder.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, coreml, dml.")]
 Threads = Annotated[

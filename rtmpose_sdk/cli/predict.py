@@ -18,7 +18,7 @@ from rtmpose_sdk.cli.run import print_error
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image, write_bytes, write_image
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
-from rtmpose_sdk.zoo import DEFAULT_POSE
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 RESULTS_FILE = "results.json"
 
@@ -105,12 +105,10 @@ def predict(
     ] = 0.3,
 ) -> None:
     """Find the keypoints of the people in pictures."""
-    if boxes is Boxes.DETECT and detector is None:
-        raise InputError(
-            "no detector: give --detector FILE, or --boxes full where each picture shows one person"
-        )
     if boxes is Boxes.FULL and detector is not None:
         raise InputError("--boxes full needs no detector; leave out --detector or --boxes full")
+    if boxes is Boxes.DETECT and detector is None:
+        detector = DEFAULT_DETECTOR
     limit_opencv(threads)
     pictures = find_pictures(source)
     targets = _targets(pictures, out)

@@ -19,7 +19,7 @@ def test_ap_of_the_shipped_model_is_the_stated_one(coco: dict) -> None:
     from pycocotools.coco import COCO
     from pycocotools.cocoeval import COCOeval
 
-    with Pipeline() as pipeline:
+    with Pipeline(detector=None) as pipeline:
         report = evaluate_pipeline(pipeline, coco["file"], coco["folder"])
         card = pipeline.predictor.card
     assert report.persons == 594
@@ -46,7 +46,7 @@ def test_through_a_detector(coco: dict, detector_folder: Path) -> None:
 
 
 def test_annotations_of_another_kind(tmp_path: Path) -> None:
-    pipeline = Pipeline()
+    pipeline = Pipeline(detector=None)
     empty = {"images": [], "annotations": [], "categories": []}
     for name, content, message in (
         ("text.json", "{", "not JSON"),

@@ -96,7 +96,6 @@ def test_with_a_detector(detector_folder: Path, photo_path: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["photo.jpg"], "no detector: give --detector FILE, or --boxes full"),
         (["none.jpg", "--boxes", "full"], "none.jpg: no such file or folder"),
         (["empty", "--boxes", "full"], "no pictures in this folder"),
         (["*.tiff", "--boxes", "full"], "no file fits this pattern"),

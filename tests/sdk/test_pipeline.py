@@ -114,7 +114,7 @@ def test_pipeline_is_detector_then_predictor(
 
 
 def test_boxes_are_asked_for_when_there_is_no_detector(photo: np.ndarray) -> None:
-    pipeline = Pipeline(threads=1)
+    pipeline = Pipeline(detector=None, threads=1)
     with pytest.raises(InputError, match="no detector and no boxes"):
         pipeline(photo)
     with pytest.raises(InputError, match="'whole'"):

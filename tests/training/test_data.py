@@ -1,0 +1,231 @@
+"""Data that is wrong in the ways that data is wrong."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rtmpose_sdk.cli.main import app
+from rtmpose_sdk.errors import DataError, ImageError, InputError
+from rtmpose_sdk.training.canvases import cut_canvases
+from rtmpose_sdk.training.check import check
+from rtmpose_sdk.training.order import sample_at, sample_order
+from rtmpose_sdk.training.persons import Persons, Source, read_keypoint_set, read_persons
+from rtmpose_sdk.training.pictures import PictureCache, read_pictures
+
+
+def _changed(kites: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Source:
+    content = json.loads(kites.read_text())
+    change(content)
+    file = folder / "changed.json"
+    file.write_text(json.dumps(content))
+    return Source(file, kites.parent / "images")
+
+
+def test_persons_are_read_as_they_are_written(kites: Path) -> None:
+    source = Source.of(kites)
+    persons = read_persons([source, source], 5)
+    row = json.loads(kites.read_text())["annotations"][3]
+    assert len(persons) == 48
+    x, y, w, h = row["bbox"]
+    assert persons.boxes[27].tolist() == pytest.approx([x, y, x + w, y + h])
+    assert persons.keypoints[27].reshape(-1).tolist() == pytest.approx(
+        np.delete(row["keypoints"], slice(2, None, 3)).tolist()
+    )
+    assert persons.ids[27] == 4
+
+
+def test_crowds_tiny_and_unlabelled_persons_are_left_out(kites: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        rows = content["annotations"]
+        rows[0]["iscrowd"] = 1
+        rows[1]["bbox"][2] = 5
+        rows[2]["keypoints"] = [0] * 15
+        rows[3].pop("keypoints")
+        rows[4]["category_id"] = 99
+
+    source = _changed(kites, tmp_path, change)
+    assert read_persons([source], 5).ids == tuple(range(6, 25))
+    assert read_persons([source], 5, labelled_only=False).ids == (3, 4, *range(6, 25))
+
+
+def test_saved_persons_come_back(kites: Path, tmp_path: Path) -> None:
+    persons = read_persons([Source.of(kites)], 5)
+    persons.save(tmp_path / "labels.npz")
+    again = Persons.load(tmp_path / "labels.npz")
+    assert again.files == persons.files
+    assert again.ids == persons.ids
+    for name in ("boxes", "keypoints", "weights"):
+        assert np.array_equal(getattr(again, name), getattr(persons, name))
+
+
+def _drop_categories(content: dict[str, Any]) -> None:
+    content["categories"] = []
+
+
+def _two_categories(content: dict[str, Any]) -> None:
+    content["categories"] = [{"id": 7, "name": "kite"}, {"id": 8, "name": "bird"}]
+
+
+def _no_names(content: dict[str, Any]) -> None:
+    content["categories"][0].pop("keypoints")
+
+
+def _short(content: dict[str, Any]) -> None:
+    content["annotations"][5]["keypoints"] = [1, 2, 2]
+
+
+def _no_box(content: dict[str, Any]) -> None:
+    content["annotations"][5].pop("bbox")
+
+
+def _no_image(content: dict[str, Any]) -> None:
+    content["annotations"][5]["image_id"] = 500
+
+
+def _nobody(content: dict[str, Any]) -> None:
+    content["annotations"] = []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (_drop_categories, "categories are none"),
+        (_two_categories, "categories are kite, bird"),
+        (_no_names, "category 'kite' has no keypoints"),
+        (_short, "annotation 6 has 3 keypoint numbers; expected 15"),
+        (_no_box, "lacks 'bbox'"),
+        (_no_image, "names no picture"),
+        (_nobody, "nobody to learn from"),
+        (lambda content: content.pop("images"), "not COCO annotations"),
+    ],
+)
+def test_annotations_that_do_not_fit(
+    change: Callable[[dict[str, Any]], object], message: str, kites: Path, tmp_path: Path
+) -> None:
+    source = _changed(kites, tmp_path, change)
+    with pytest.raises(InputError, match=message):
+        read_persons([source], len(read_keypoint_set([source])))
+
+
+def test_files_with_other_keypoints_are_not_mixed(kites: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["categories"][0]["keypoints"][4] = "string"
+
+    with pytest.raises(DataError, match=r"those of the first file are top, left_wing"):
+        read_keypoint_set([Source.of(kites), _changed(kites, tmp_path, change)])
+
+
+def test_a_missing_picture_is_named(kites: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["images"][2]["file_name"] = "gone.png"
+
+    with pytest.raises(ImageError, match=r"gone\.png"):
+        cut_canvases(read_persons([_changed(kites, tmp_path, change)], 5), (64, 64), 1.25)
+
+
+def test_canvases_show_the_person_in_the_middle(kites: Path, tmp_path: Path) -> None:
+    persons = read_persons([Source.of(kites)], 5)
+    kept = cut_canvases(persons, (64, 96), 1.25, tmp_path / "canvases.u8")
+    again = cut_canvases(persons, (64, 96), 1.25, tmp_path / "canvases.u8")
+    assert kept.images.shape == (24, 144, 96, 3)
+    assert np.array_equal(kept.images, again.images)
+    top = np.rint(kept.keypoints[:, 0]).astype(int)
+    colors = kept.images[np.arange(24), top[:, 1], top[:, 0]]
+    assert (np.abs(colors.astype(int) - (40, 40, 230)).max(axis=1) < 60).all()
+
+
+def test_pictures_without_persons_are_kept_for_the_detector(kites: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["annotations"][0]["iscrowd"] = 1
+        del content["annotations"][1]
+
+    pictures = read_pictures([_changed(kites, tmp_path, change)])
+    assert [len(b) for b in pictures.boxes[:3]] == [0, 0, 1]
+    assert [len(c) for c in pictures.crowds[:3]] == [1, 0, 0]
+    image, factor = PictureCache(pictures.files, 60)(0)
+    assert max(image.shape) == 60
+    assert factor == 0.5
+
+
+def test_every_sample_is_seen_once_in_an_epoch() -> None:
+    seen = np.concatenate([sample_order(10, 4, step, seed=3) for step in range(5)])
+    assert sorted(seen[:10]) == sorted(seen[10:]) == list(range(10))
+    assert not np.array_equal(seen[:10], seen[10:])
+    assert np.array_equal(sample_at(10, np.arange(20), 3), seen)
+
+
+def _spoil(content: dict[str, Any]) -> None:
+    rows = content["annotations"]
+    rows[0]["bbox"] = [300, 10, 20, 20]
+    rows[1]["bbox"] = [10, 10, -5, 20]
+    rows[2]["keypoints"][0:2] = [500, 20]
+    rows[3]["keypoints"][3:5] = [1.0, 108.0]
+    rows[4]["image_id"] = 77
+    rows[5]["id"] = rows[6]["id"]
+    rows[7]["keypoints"] = rows[7]["keypoints"][:12]
+    content["images"][8]["file_name"] = "gone.png"
+    content["images"][9]["width"] = 999
+    for row in rows:
+        row["keypoints"][12:] = [0, 0, 0]
+
+
+def test_data_check_finds_what_was_spoilt(kites: Path, tmp_path: Path) -> None:
+    report = check(_changed(kites, tmp_path, _spoil))
+    found = {(f.kind, f.where) for f in report.findings}
+    for expected in (
+        ("box outside", "annotation 1"),
+        ("empty box", "annotation 2"),
+        ("keypoint outside picture", "annotation 3"),
+        ("no picture", "annotation 5"),
+        ("id used twice", "annotation 7"),
+        ("missing picture", "gone.png"),
+        ("other size", "9.png"),
+        ("never labelled", "tail"),
+    ):
+        assert expected in found, expected
+    assert report.keypoints["tail"] == 0
+
+
+def test_data_check_suspects_a_swapped_person_and_no_other(shared: Path, tmp_path: Path) -> None:
+    """Half of a real person's pairs exchanged; all of them is a person seen from behind."""
+    file = shared / "data" / "coco_val_dev" / "person_keypoints_val_dev.json"
+    content = json.loads(file.read_text())
+    rows = [r for r in content["annotations"] if r["num_keypoints"] == 17 and not r["iscrowd"]]
+    swapped = copy.deepcopy(rows)
+    for row in swapped:
+        points = np.array(row["keypoints"]).reshape(17, 3)
+        for left in (5, 11, 13):  # shoulders, hips, knees
+            points[[left, left + 1]] = points[[left + 1, left]]
+        row["keypoints"] = points.reshape(-1).tolist()
+    found = []
+    for chosen in (rows, swapped):
+        changed = tmp_path / f"{len(found)}.json"
+        changed.write_text(json.dumps({**content, "annotations": chosen}))
+        report = check(Source(changed, file.parent / "images"))
+        found.append(sum(f.kind == "left and right swapped?" for f in report.findings))
+    assert found[0] < 0.15 * len(rows)
+    assert found[1] > 0.5 * len(rows)
+
+
+def test_data_check_command(kites: Path, tmp_path: Path) -> None:
+    sheet = tmp_path / "sheet.png"
+    good = CliRunner().invoke(app, ["data", "check", str(kites), "--sheet", str(sheet)])
+    assert good.exit_code == 0, good.output
+    assert "24 pictures, 24 persons, 24 with keypoints" in good.output
+    assert "nothing wrong was found" in good.output
+    assert cv2.imread(str(sheet)).std() > 10
+    source = _changed(kites, tmp_path, _spoil)
+    bad = CliRunner().invoke(
+        app, ["data", "check", str(source.annotations), "--images", str(source.images)]
+    )
+    assert bad.exit_code == 1
+    assert "box outside" in bad.output
