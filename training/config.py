@@ -39,7 +39,8 @@ class RunConfig:
         temperature: tau of the SimCC loss (paper, eq. 5).
         reduction: of the SimCC loss over bins, see `soft_cross`.
         pretrain_epochs, pretrain_size: heatmap pre-training of the backbone before; 0 is none.
-        teacher, teacher_confidence: a stronger pose model, see `teacher.label`; "" is none.
+        teacher, teacher_confidence, teacher_everything: a stronger pose model, see `teacher.label`; ""
+            is none.
         scale: range of the augmentation.
         rotation, shift, half_body, cutout: pose augmentation of the strong stage.
         mosaic, mixup: detector augmentation of the strong stage, probabilities.
@@ -78,6 +79,7 @@ class RunConfig:
     pretrain_size: tuple[int, int] = (96, 128)
     teacher: str = ""
     teacher_confidence: float = 0.3
+    teacher_everything: bool = False
     scale: tuple[float, float] = (0.6, 1.4)
     rotation: float = 80.0
     shift: float = 0.16

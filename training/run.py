@@ -113,6 +113,7 @@ def _pretrained(config: RunConfig, folder: Path, fabric: Fabric, progress: Progr
         light=True,
         epochs=config.pretrain_epochs,
         weak_epochs=0,
+        val_annotations="",
         input_size=config.pretrain_size,
         pretrain_epochs=0,
     )
@@ -280,6 +281,7 @@ def _canvases(
             config.teacher,
             keypoint_set,
             config.teacher_confidence,
+            config.teacher_everything,
             track=lambda items: progress.track("teacher", items),
         ).save(folder / _LABELS)
     fabric.barrier()

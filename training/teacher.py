@@ -31,19 +31,22 @@ def label(
     teacher: str | Path,
     keypoint_set: KeypointSet,
     confidence: float = DEFAULT_CONFIDENCE,
+    everything: bool = False,
     threads: int | None = None,
     track: Callable[[Iterable[int]], Iterable[int]] = iter,
 ) -> Persons:
-    """Fill in what is not labelled; what is labelled stays as it is.
+    """Fill in what is not labelled, or replace every label that the teacher is sure about.
 
-    A teacher's keypoint weighs as much as its confidence. Persons who end up with no keypoint at all
-    are left out.
+    A filled-in keypoint weighs as much as the teacher's confidence, a replaced one is a label like any
+    other. Persons who end up with no keypoint at all are left out.
 
     Args:
         persons: also those without any keypoint (`read_persons(labelled_only=False)`).
         teacher: a pose model, see `Predictor`; of the same keypoint set.
         keypoint_set: the persons'.
         confidence: least confidence, 0...1.
+        everything: replace labels, too. People's labels scatter by several px, a teacher's answers do not;
+            a small network in a short training learns more from those.
         threads: of the teacher's engine.
         track: shows progress over person numbers.
 
@@ -62,9 +65,12 @@ def label(
             if persons.files[i] != last:
                 last, picture = persons.files[i], read_image(persons.files[i])
             pose = predictor(picture, persons.boxes[i : i + 1])
-            use = (weights[i] == 0) & (pose.confidences[0] >= confidence)
+            sure = pose.confidences[0] >= confidence
+            missing = weights[i] == 0
+            use = sure if everything else sure & missing
             keypoints[i, use] = pose.keypoints[0, use]
-            weights[i, use] = pose.confidences[0, use]
+            filled = use & missing
+            weights[i, filled] = pose.confidences[0, filled]
     area = (persons.boxes[:, 2:] - persons.boxes[:, :2]).prod(axis=1)
     labelled = (persons.weights > 0).any(axis=1)
     enough = ((weights > 0).sum(axis=1) >= min(LEAST_KEYPOINTS, len(keypoint_set))) & (area >= LEAST_AREA)

@@ -71,7 +71,15 @@ _DEFAULTS: dict[Task, dict[str, Any]] = {
     Task.DETECTOR: {"model": "rtmdet-nano", "epochs": 300.0, "weak_epochs": 20.0, "batch": 16},
 }
 _POSE_ONLY = (
-    *("pretrain_epochs", "pretrain_size", "teacher", "teacher_confidence", "rotation", "shift"),
+    *(
+        "pretrain_epochs",
+        "pretrain_size",
+        "teacher",
+        "teacher_confidence",
+        "teacher_everything",
+        "rotation",
+        "shift",
+    ),
     *("half_body", "cutout", "head", "kernel_size", "temperature", "no_gau", "reduction"),
 )
 _DETECTOR_ONLY = ("mosaic", "mixup")
@@ -165,6 +173,14 @@ def train(
         float,
         typer.Option(min=0, max=1, help="Least of a teacher's keypoint.", rich_help_panel=POSE),
     ] = 0.3,
+    teacher_everything: Annotated[
+        bool,
+        typer.Option(
+            "--teacher-everything",
+            help="It also replaces the labels that there are, where it is sure.",
+            rich_help_panel=POSE,
+        ),
+    ] = False,
     rotation: Annotated[
         float,
         typer.Option(help="Augmentation: degrees; half in the weak stage.", rich_help_panel=POSE),
@@ -285,6 +301,7 @@ def train(
         pretrain_size=parse_size(pretrain_size),
         teacher=teacher or "",
         teacher_confidence=teacher_confidence,
+        teacher_everything=teacher_everything,
         rotation=rotation,
         shift=shift,
         half_body=half_body,
