@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters benchmarks -type f \
+SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters training benchmarks -type f \
 	-not -path '*/__pycache__/*')
 
 .PHONY: demo test lint types tests clean
@@ -35,7 +35,7 @@ $(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo constraints.txt
-	$(PIP) -c constraints.txt '.[cpu,export,eval,dev]'
+	$(PIP) -c constraints.txt '.[cpu,export,eval,train,openvino,dev]'
 	$(PIP) --no-deps --force-reinstall .
 	touch $@
 

@@ -105,9 +105,13 @@ class PoseModel(nn.Module):
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(N,3,H,W), normalised RGB → SimCC (N,K,bins_x) and (N,K,bins_y), or heatmaps (N,K,h,w)."""
-        features = self.backbone(x)
-        simcc: tuple[Tensor, Tensor] = self.head(self.neck(features) if self.has_neck else features)
-        return simcc
+        outputs: tuple[Tensor, Tensor] = self.head(self.features(x))
+        return outputs
+
+    def features(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """What the head sees: features at strides 8, 16 and 32."""
+        found: tuple[Tensor, Tensor, Tensor] = self.backbone(x)
+        return self.neck(found) if self.has_neck else found
 
 
 def _rtmpose_head(

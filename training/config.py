@@ -38,6 +38,7 @@ class RunConfig:
         head, kernel_size, gau, light: see `HeadOptions`.
         temperature: tau of the SimCC loss (paper, eq. 5).
         reduction: of the SimCC loss over bins, see `soft_cross`.
+        heatmap_weight: of a heatmap loss beside SimCC's, see `WithHeatmaps`; 0 is none.
         pretrain_epochs, pretrain_size: heatmap pre-training of the backbone before; 0 is none.
         teacher, teacher_confidence, teacher_everything: a stronger pose model, see `teacher.label`; ""
             is none.
@@ -75,6 +76,7 @@ class RunConfig:
     light: bool = False
     temperature: float = 0.1
     reduction: Reduction = "sum"
+    heatmap_weight: float = 0.0
     pretrain_epochs: float = 0
     pretrain_size: tuple[int, int] = (96, 128)
     teacher: str = ""

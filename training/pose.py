@@ -30,6 +30,7 @@ class PoseLoss:
         beta: 1/tau of SimCC's softmax.
         split_ratio: SimCC bins per px.
         reduction: over SimCC's bins, see `soft_cross`.
+        heatmap_weight: of the heatmap loss, where the network is `WithHeatmaps`; 0 where it is not.
         teacher: whose bins are imitated as well, with the same weight; None is nobody.
     """
 
@@ -37,6 +38,7 @@ class PoseLoss:
     beta: float = 10.0
     split_ratio: float = 2.0
     reduction: Reduction = "sum"
+    heatmap_weight: float = 0.0
     teacher: LogitsTeacher | None = None
 
 
@@ -120,9 +122,12 @@ class PoseTask:
         outputs: Any = network(network_input(images, sample))
         if how.head == "heatmap":
             return {"heatmap": heatmap_loss(outputs, keypoints, weights, self.canvases.input_size)}
-        losses = {
-            "simcc": simcc_loss(outputs, keypoints, weights, how.split_ratio, how.beta, how.reduction)
-        }
+        losses: dict[str, Tensor] = {}
+        if how.heatmap_weight:
+            outputs, maps = outputs
+            found = heatmap_loss(maps, keypoints, weights, self.canvases.input_size)
+            losses["heatmap"] = found * how.heatmap_weight
+        losses["simcc"] = simcc_loss(outputs, keypoints, weights, how.split_ratio, how.beta, how.reduction)
         if how.teacher is not None:
             x, y = how.teacher(images.round().byte().cpu().numpy())
             everywhere = torch.ones_like(weights)

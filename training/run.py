@@ -27,6 +27,7 @@ from rtmpose_sdk.models import DetectModel, PoseModel, build_model
 from rtmpose_sdk.models.build import SPLIT_RATIO, default_input_size
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.runtimes import allowed_cores, open_runtime
+from rtmpose_sdk.training.auxiliary import WithHeatmaps
 from rtmpose_sdk.training.canvases import Canvases, canvas_bytes, cut_canvases
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.detector import DetectorTask
@@ -153,6 +154,7 @@ def _train(
     fabric.barrier()
     artifact = folder / f"{config.model}.onnx"
     if fabric.is_global_zero:
+        trained = trained.pose if isinstance(trained, WithHeatmaps) else trained
         save_weights(trained, folder / WEIGHTS)
         if exported:
             progress.say("exporting")
@@ -245,7 +247,7 @@ def _pose_task(
             + ("kept and warped on the GPU" if fits else "too many for the GPU; warped on the CPU")
         )
     task = PoseTask(
-        network,
+        WithHeatmaps(network) if config.heatmap_weight else network,
         canvases,
         keypoint_set,
         config.batch,
@@ -256,6 +258,7 @@ def _pose_task(
             1 / config.temperature,
             SPLIT_RATIO,
             config.reduction,
+            config.heatmap_weight,
             teacher,
         ),
         config.seed,
@@ -335,6 +338,7 @@ def _scorer(config: RunConfig, keypoint_set: KeypointSet | None) -> Callable[[nn
     card = _card(config, keypoint_set)
 
     def score(network: nn.Module) -> dict[str, float]:
+        network = network.pose if isinstance(network, WithHeatmaps) else network
         with tempfile.TemporaryDirectory() as folder:
             artifact = Path(folder) / f"{config.model}.onnx"
             # The exporter takes a network on the CPU; the average is not in use while it is measured.

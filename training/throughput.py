@@ -19,7 +19,6 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.table import Table
 
-from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.training.canvases import cut_canvases
 from rtmpose_sdk.training.detector import DetectorTask
@@ -123,4 +122,4 @@ def _timed(work: Callable[[], None], count: int, device: str) -> float:
 
 
 if __name__ == "__main__":
-    run(app)
+    app()

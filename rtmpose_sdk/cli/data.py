@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtmpose_sdk.errors import MissingExtraError
 from rtmpose_sdk.images import write_image
 
 app = typer.Typer(no_args_is_help=True, help="Look at training data.")
@@ -34,10 +33,6 @@ def check(
     shown: Annotated[int, typer.Option(min=0, help="Findings of each kind that are listed.")] = 3,
 ) -> None:
     """Look for what spoils training; exit 1 where something is found."""
-    try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingExtraError("torch", "train", "rtmpose data check") from None
     from rtmpose_sdk.training.check import check as look
     from rtmpose_sdk.training.check import sheet
     from rtmpose_sdk.training.persons import Source, read_keypoint_set

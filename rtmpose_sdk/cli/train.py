@@ -80,7 +80,7 @@ _POSE_ONLY = (
         "rotation",
         "shift",
     ),
-    *("half_body", "cutout", "head", "kernel_size", "temperature", "no_gau", "reduction"),
+    *("half_body", "cutout", "head", "kernel_size", "temperature", "no_gau", "reduction", "heatmap_weight"),
 )
 _DETECTOR_ONLY = ("mosaic", "mixup")
 
@@ -213,6 +213,15 @@ def train(
             rich_help_panel=POSE,
         ),
     ] = Reduction.SUM,
+    heatmap_weight: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Of a heatmap loss beside SimCC's, from a head that is dropped at the end: short runs "
+            "come much further. 2 is a good value; the paper has none.",
+            rich_help_panel=POSE,
+        ),
+    ] = 0.0,
     mosaic: Annotated[
         float, typer.Option(min=0, max=1, help="Augmentation: probability.", rich_help_panel=DETECTOR)
     ] = 1.0,
@@ -271,6 +280,8 @@ def train(
         raise InputError(f"{names}: not for training a {task.value} model")
     if temperature <= 0:
         raise InputError(f"--temperature is {temperature:g}; expected a positive number (paper: 0.1)")
+    if heatmap_weight and head is Head.HEATMAP:
+        raise InputError("--heatmap-weight is for SimCC heads; --head heatmap learns from nothing else")
     if freeze and not init:
         raise InputError("--freeze keeps what --init brings; random weights are not worth keeping")
     training = _training()
@@ -311,6 +322,7 @@ def train(
         temperature=temperature,
         gau=not no_gau,
         reduction=reduction.value,
+        heatmap_weight=heatmap_weight,
         mosaic=mosaic,
         mixup=mixup,
         device=device.value,

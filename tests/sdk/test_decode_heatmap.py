@@ -1,0 +1,111 @@
+"""Peaks between cells, both numberings of cells, and a real heatmap network."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rtmpose_sdk import ModelCard, Pipeline
+from rtmpose_sdk.decode_heatmap import decode_heatmap
+from rtmpose_sdk.errors import CardError, EngineError
+
+SIZE = (192, 256)
+
+
+def _maps(cells: np.ndarray, size: tuple[int, int], sigma: float = 2.0) -> np.ndarray:
+    """Gaussians of height 0.9 around cells (K,2)."""
+    x, y = np.arange(size[0]), np.arange(size[1])
+    squares = (x - cells[:, :1, None]) ** 2 + (y[:, None] - cells[:, 1:, None]) ** 2
+    return (0.9 * np.exp(-squares / (2 * sigma**2)))[None].astype(np.float32)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.floats(5, 42), st.floats(5, 58))
+def test_a_peak_between_cells_is_found(x: float, y: float) -> None:
+    maps = _maps(np.array([[x, y]]), (48, 64))
+    plain = decode_heatmap(maps, SIZE, udp=False)
+    assert plain.keypoints[0, 0].tolist() == pytest.approx([x * 4, y * 4], abs=0.25)
+    udp = decode_heatmap(maps, SIZE, udp=True)
+    assert udp.keypoints[0, 0].tolist() == pytest.approx([x * 191 / 47, y * 255 / 63], abs=0.25)
+    assert plain.scores[0, 0] == pytest.approx(maps.max())
+    assert 0.3 < plain.confidences[0, 0] <= 0.9
+
+
+def test_empty_maps_border_peaks_and_ambiguity() -> None:
+    maps = np.zeros((1, 3, 64, 48), np.float32)
+    maps[0, 1, 0, 47] = 1.0
+    maps[0, 2, 10, 10] = maps[0, 2, 50, 40] = 0.8
+    found = decode_heatmap(maps, SIZE, udp=False)
+    assert np.isfinite(found.keypoints).all()
+    assert found.confidences[0].tolist() == pytest.approx([0.0, 1.0, 0.4])
+    assert found.keypoints[0, 1].tolist() == [188, 0]
+    assert decode_heatmap(maps[:0], SIZE, udp=False).keypoints.shape == (0, 3, 2)
+
+
+def test_nan_is_an_error() -> None:
+    maps = np.zeros((1, 1, 8, 8), np.float32)
+    maps[0, 0, 3, 3] = np.nan
+    with pytest.raises(EngineError, match="NaN"):
+        decode_heatmap(maps, (32, 32), udp=False)
+
+
+@pytest.fixture(scope="module")
+def tinypose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PP-TinyPose, an OpenVINO file of another project, with a card of ours beside it."""
+    pytest.importorskip("openvino")
+    folder = tmp_path_factory.mktemp("tinypose")
+    for name in ("model.xml", "model.bin"):
+        shutil.copyfile(shared / "weights" / "tinypose" / "256_192" / name, folder / name)
+    card = ModelCard(
+        "tinypose",
+        "pose",
+        SIZE,
+        "heatmap",
+        "rgb",
+        (123.675, 116.28, 103.53),
+        (58.395, 57.12, 57.375),
+        "nchw",
+        "float32",
+        keypoint_set="coco17",
+    )
+    (folder / "model.xml.card.json").write_text(card.to_json())
+    return folder / "model.xml"
+
+
+def test_a_foreign_heatmap_network_has_its_accuracy(tinypose: Path, coco: dict) -> None:
+    """0.654 with plain arg-max by other code; a wrong colour order or shift would cost far more."""
+    pytest.importorskip("faster_coco_eval")
+    from rtmpose_sdk.benchmarks.accuracy import evaluate_pipeline
+
+    with Pipeline(tinypose, None, threads=2) as pipeline:
+        figures = evaluate_pipeline(pipeline, coco["file"], coco["folder"]).figures
+        assert pipeline.predictor.runtime.engine.startswith("openvino")
+    assert figures["AP"] == pytest.approx(0.662, abs=0.01)
+
+
+def test_a_mirrored_crop_gives_the_mirrored_pose(tinypose: Path, photo: np.ndarray) -> None:
+    box = [[0, 0, 512, 512]]
+    with Pipeline(tinypose, None, threads=2, flip_test=True) as pipeline:
+        one, two = pipeline(photo, box), pipeline(np.ascontiguousarray(photo[:, ::-1]), box)
+        order = list(pipeline.predictor.keypoint_set.flip_indices)
+    sure = one.confidences[0] > 0.3
+    mirrored = two.keypoints[0][order]
+    mirrored[:, 0] = 511 - mirrored[:, 0]
+    assert sure.sum() >= 6
+    # A cell is 13 px of this picture; a flip that is off by one cell would show as that much.
+    assert np.abs(mirrored - one.keypoints[0])[sure].mean() < 8
+
+
+def test_a_card_that_does_not_fit_is_refused(tinypose: Path, tmp_path: Path, photo: np.ndarray) -> None:
+    for name in ("model.xml", "model.bin"):
+        shutil.copyfile(tinypose.parent / name, tmp_path / name)
+    card = ModelCard.from_json((tinypose.parent / "model.xml.card.json").read_text(), "test")
+    text = card.to_json().replace('"decoder": "heatmap"', '"decoder": "simcc"')
+    (tmp_path / "model.xml.card.json").write_text(text)
+    with pytest.raises(CardError, match="decoder 'simcc' reads"):
+        Pipeline(tmp_path / "model.xml", None)
