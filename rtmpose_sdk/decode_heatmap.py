@@ -43,7 +43,7 @@ def decode_heatmap(maps: Floats, input_size: tuple[int, int], udp: bool) -> Deco
             "this device; export it in fp32"
         )
     flat = np.ascontiguousarray(maps, np.float32).reshape(-1, height, width)
-    index = flat.reshape(len(flat), -1).argmax(axis=1)
+    index = flat.reshape(len(flat), height * width).argmax(axis=1)
     rows, columns = np.divmod(index, width)
     peaks = flat[np.arange(len(flat)), rows, columns]
     cells = np.stack([columns, rows], axis=1).astype(np.float32)

@@ -48,6 +48,7 @@ class RunConfig:
         device, devices, precision: where and how it runs.
         seed: of everything that is drawn.
         evaluate_epochs, save_steps: how often.
+        tensorboard: write its events beside the CSV files.
         storage: weights of the artifact, fp32 or fp16.
         license, notes: for the artifact's card.
     """
@@ -95,6 +96,7 @@ class RunConfig:
     seed: int = 0
     evaluate_epochs: float = 10
     save_steps: int = 200
+    tensorboard: bool = False
     storage: Literal["fp32", "fp16"] = "fp32"
     license: str = "unknown"
     notes: str = ""

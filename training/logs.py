@@ -1,9 +1,13 @@
-"""What happened in a run, as CSV that any tool reads."""
+"""What happened in a run, as CSV that any tool reads, and for TensorBoard where that is asked for."""
 
 from __future__ import annotations
 
 import csv
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 STEPS, FIGURES = "log.csv", "figures.csv"
 
@@ -14,20 +18,35 @@ class Log:
     Args:
         folder: the run.
         done: steps that were done; later rows, of a run that was killed after its last save, go.
+        tensorboard: also write events, into `tensorboard/`.
     """
 
-    def __init__(self, folder: Path, done: int) -> None:
+    def __init__(self, folder: Path, done: int, tensorboard: bool = False) -> None:
         self._folder = folder
+        self._events: SummaryWriter | None = None
+        if tensorboard:
+            from torch.utils.tensorboard import SummaryWriter
+
+            # Events after `done` are those of a run that was killed; TensorBoard hides them.
+            self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
         for name in (STEPS, FIGURES):
             _truncate(folder / name, done)
 
     def step(self, step: int, figures: dict[str, float]) -> None:
         """Means of the steps since the last row."""
         _append(self._folder / STEPS, step, figures)
+        self._show("train", step, figures)
 
     def evaluation(self, step: int, figures: dict[str, float]) -> None:
         """Figures of the averaged network."""
         _append(self._folder / FIGURES, step, figures)
+        self._show("evaluation", step, figures)
+
+    def _show(self, group: str, step: int, figures: dict[str, float]) -> None:
+        if self._events is not None:
+            for name, value in figures.items():
+                self._events.add_scalar(f"{group}/{name}", value, step)
+            self._events.flush()
 
 
 def read_log(file: Path) -> dict[str, list[float]]:

@@ -62,6 +62,7 @@ class Schedule:
         ema_decay: 0 is no average.
         clip_norm: gradients are shortened to this norm.
         evaluate_every, save_every: steps.
+        tensorboard: write its events beside the CSV files.
     """
 
     steps: int
@@ -72,6 +73,7 @@ class Schedule:
     clip_norm: float
     evaluate_every: int
     save_every: int
+    tensorboard: bool = False
 
 
 def run_training(
@@ -102,7 +104,7 @@ def run_training(
     ema = Ema(task.network, schedule.ema_decay)
     state = _State(task.network, optimizer.optimizer, ema, folder / LAST)
     done = state.load(fabric.device) if (folder / LAST).is_file() else 0
-    log, means = Log(folder, done), _Means()
+    log, means = Log(folder, done, schedule.tensorboard and fabric.is_global_zero), _Means()
     network.train()
     with _interruptible(fabric) as stop, _Batches(task, fabric, done, schedule.steps) as batches:
         for step, batch in batches:
@@ -189,9 +191,18 @@ def _shipped(folder: Path, network: nn.Module) -> nn.Module:
     return network
 
 
-def save_weights(network: nn.Module, file: Path) -> None:
-    """A bare state dict, in the published layout, under its final name only when it is whole."""
-    _write({name: value.cpu() for name, value in network.state_dict().items()}, file)
+def save_weights(network: nn.Module, file: Path, leave_out: str | None = None) -> None:
+    """A bare state dict, in the published layout, under its final name only when it is whole.
+
+    Args:
+        network: whose.
+        file: where.
+        leave_out: beginning of the names that are left out.
+    """
+    state = {name: value.cpu() for name, value in network.state_dict().items()}
+    if leave_out is not None:
+        state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
+    _write(state, file)
 
 
 def _write(content: Mapping[str, Any], file: Path) -> None:

@@ -27,7 +27,7 @@ from rtmpose_sdk.models import DetectModel, PoseModel, build_model
 from rtmpose_sdk.models.build import SPLIT_RATIO, default_input_size
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.runtimes import allowed_cores, open_runtime
-from rtmpose_sdk.training.auxiliary import WithHeatmaps
+from rtmpose_sdk.training.auxiliary import AUXILIARY, WithHeatmaps
 from rtmpose_sdk.training.canvases import Canvases, canvas_bytes, cut_canvases
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.detector import DetectorTask
@@ -112,6 +112,7 @@ def _pretrained(config: RunConfig, folder: Path, fabric: Fabric, progress: Progr
         config,
         head="heatmap",
         light=True,
+        heatmap_weight=0.0,
         epochs=config.pretrain_epochs,
         weak_epochs=0,
         val_annotations="",
@@ -131,11 +132,10 @@ def _train(
 ) -> Path:
     keypoint_set = read_keypoint_set(config.sources) if config.task == "pose" else None
     network = _network(config, keypoint_set)
+    initialize(network, config.seed)
     if config.init and not (folder / LAST).is_file():
         loaded = load_what_fits(network, Path(config.init), config.backbone_only)
         progress.say(f"{config.init}: {loaded}")
-    elif not config.init:
-        initialize(network, config.seed)
     network.to(memory_format=torch.channels_last)
     network.backbone.freeze(config.freeze)
     if isinstance(network, PoseModel):
@@ -154,8 +154,7 @@ def _train(
     fabric.barrier()
     artifact = folder / f"{config.model}.onnx"
     if fabric.is_global_zero:
-        trained = trained.pose if isinstance(trained, WithHeatmaps) else trained
-        save_weights(trained, folder / WEIGHTS)
+        save_weights(trained, folder / WEIGHTS, leave_out=AUXILIARY)
         if exported:
             progress.say("exporting")
             _export(config, folder, trained.cpu(), keypoint_set, artifact)
@@ -191,6 +190,8 @@ def _is_worker() -> bool:
 def _network(config: RunConfig, keypoint_set: KeypointSet | None) -> PoseModel | DetectModel:
     if keypoint_set is None:
         return build_model(config.model, input_size=config.input_size)
+    if config.heatmap_weight:
+        return WithHeatmaps(config.model, len(keypoint_set), config.input_size, config.head_options)
     plain = config.head_options == type(config.head_options)()
     return build_model(
         config.model,
@@ -211,6 +212,7 @@ def _schedule(config: RunConfig, count: int) -> Schedule:
         clip_norm=config.clip_norm,
         evaluate_every=max(round(config.evaluate_epochs * count / config.batch), 1),
         save_every=config.save_steps,
+        tensorboard=config.tensorboard,
     )
 
 
@@ -247,7 +249,7 @@ def _pose_task(
             + ("kept and warped on the GPU" if fits else "too many for the GPU; warped on the CPU")
         )
     task = PoseTask(
-        WithHeatmaps(network) if config.heatmap_weight else network,
+        network,
         canvases,
         keypoint_set,
         config.batch,
@@ -338,7 +340,6 @@ def _scorer(config: RunConfig, keypoint_set: KeypointSet | None) -> Callable[[nn
     card = _card(config, keypoint_set)
 
     def score(network: nn.Module) -> dict[str, float]:
-        network = network.pose if isinstance(network, WithHeatmaps) else network
         with tempfile.TemporaryDirectory() as folder:
             artifact = Path(folder) / f"{config.model}.onnx"
             # The exporter takes a network on the CPU; the average is not in use while it is measured.

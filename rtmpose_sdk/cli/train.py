@@ -247,6 +247,10 @@ def train(
         int,
         typer.Option(min=1, help="Steps between saves; a killed run resumes there.", rich_help_panel=RUN),
     ] = 200,
+    tensorboard: Annotated[
+        bool,
+        typer.Option("--tensorboard", help="Events for TensorBoard beside log.csv.", rich_help_panel=RUN),
+    ] = False,
     seed: Annotated[int, typer.Option(help="Of everything drawn.", rich_help_panel=RUN)] = 0,
     storage: Annotated[
         Storage, typer.Option(help="How the artifact stores its weights.", rich_help_panel=RUN)
@@ -330,6 +334,7 @@ def train(
         precision=_PRECISIONS[precision.value],
         evaluate_epochs=evaluate_epochs,
         save_steps=save_steps,
+        tensorboard=tensorboard,
         seed=seed,
         storage=storage.value,
         license=license_name,

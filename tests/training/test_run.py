@@ -47,7 +47,7 @@ def trained(kites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     _rtmpose(
         *("train", "pose", "--data", kites, "--val-data", kites, "--out", run, "--epochs", 8),
         *("--weak-epochs", 2, "--rate", 2e-3, "--pretrain-epochs", 4, "--pretrain-size", "64x64"),
-        *("--storage", "fp16", "--license", "CC0-1.0", *SMALL),
+        *("--tensorboard", "--storage", "fp16", "--license", "CC0-1.0", *SMALL),
     )
     return run
 
@@ -82,6 +82,7 @@ def test_the_run_leaves_a_report_logs_and_weights(trained: Path) -> None:
     assert read_log(trained / "pretraining" / "log.csv")["heatmap"][-1] > 0
     network = build_model("rtmpose-t", keypoint_set=5, input_size=(64, 64))
     network.load_state_dict(torch.load(trained / "weights.pth", weights_only=True))
+    assert list((trained / "tensorboard").glob("events.*"))
     assert not list(trained.rglob("*.part"))
     assert not list(trained.rglob("*.u8"))
 
