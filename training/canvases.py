@@ -89,7 +89,7 @@ def cut_canvases(
             part = file.with_name(file.name + ".part")
             _cut(persons, np.memmap(part, np.uint8, "w+", shape=shape), padding * MARGIN, track)
             part.replace(file)
-        images = np.memmap(file, np.uint8, "r", shape=shape)
+        images = np.memmap(file, np.uint8, "c", shape=shape)
     return Canvases(images, keypoints.astype(np.float32), persons.weights, input_size, persons.ids)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import os
 import time
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -340,8 +341,14 @@ def train(
         license=license_name,
         notes=notes,
     )
-    folder = out or Path("runs") / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    folder = out or Path("runs") / f"{name}-{_stamp(devices)}"
     _finish(lambda run, shown: run.start(config, folder, shown), folder)
+
+
+def _stamp(devices: int) -> str:
+    """The time; the processes that this one starts must come to the same folder."""
+    now = time.strftime("%Y%m%d-%H%M%S")
+    return now if devices == 1 else os.environ.setdefault("RTMPOSE_RUN", now)
 
 
 def _from_user(context: typer.Context, name: str) -> bool:

@@ -1,0 +1,95 @@
+"""From a trained network to a verified artifact, and to its figures."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from rtmpose_sdk.artifacts import read_card
+from rtmpose_sdk.benchmarks.accuracy import evaluate_detector, evaluate_pipeline
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.exporters.checkpoint_to_onnx import describe_weights, export, new_card, with_accuracy
+from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.onnx import build_onnx, replace_card, save_onnx
+from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.pipeline import Pipeline
+from rtmpose_sdk.runtimes import open_runtime
+from rtmpose_sdk.training.config import RunConfig
+
+PADDING = 1.25
+"""Factor on a box's sides, MMPose's."""
+WEIGHTS = "weights.pth"
+_LEAST_SCORE = 0.01
+"""Of a box that counts for a detector's AP."""
+
+
+def _card(config: RunConfig, keypoint_set: KeypointSet | None) -> ModelCard:
+    card = new_card(
+        config.model, config.input_size, keypoint_set or "", heatmaps=config.head_options.gives_heatmaps
+    )
+    if config.task == "pose":
+        card = replace(card, simcc_beta=1 / config.temperature, bbox_padding=PADDING)
+    return card
+
+
+def scorer(config: RunConfig, keypoint_set: KeypointSet | None) -> Callable[[nn.Module], dict[str, float]]:
+    """Exports a network and measures the artifact as `rtmpose eval` does; nothing without data."""
+    if not config.val_annotations:
+        return lambda network: {}
+    card = _card(config, keypoint_set)
+
+    def score(network: nn.Module) -> dict[str, float]:
+        with tempfile.TemporaryDirectory() as folder:
+            artifact = Path(folder) / f"{config.model}.onnx"
+            # The exporter takes a network on the CPU; the average is not in use while it is measured.
+            device = next(network.parameters()).device
+            save_onnx(build_onnx(network.cpu(), card), card, artifact)
+            network.to(device)
+            return measure(config, artifact)
+
+    return score
+
+
+def measure(config: RunConfig, artifact: Path) -> dict[str, float]:
+    """COCO's figures of an artifact on the validation data; keypoints with ground-truth boxes."""
+    annotations, images = Path(config.val_annotations), Path(config.val_images)
+    threads = torch.get_num_threads()
+    if config.task == "pose":
+        with Pipeline(artifact, None, threads=threads) as pipeline:
+            return evaluate_pipeline(pipeline, annotations, images).figures
+    detector = Detector(artifact, threads=threads, score_threshold=_LEAST_SCORE)
+    try:
+        return evaluate_detector(detector, annotations, images).figures
+    finally:
+        detector.close()
+
+
+def export_artifact(
+    config: RunConfig, folder: Path, network: nn.Module, keypoint_set: KeypointSet | None, artifact: Path
+) -> None:
+    """The verified artifact with its card."""
+    card = describe_weights(_card(config, keypoint_set), folder / WEIGHTS, config.license, config.notes)
+    source = Path(config.val_images) if config.val_images else config.sources[0].images
+    annotations = Path(config.val_annotations or config.annotations[0])
+    images = verification_images(card, source, annotations if config.task == "pose" else None, 64)
+    found = export(network, card, artifact, images, config.storage)
+    if not found.verified:
+        raise TrainingError(
+            f"{artifact}: does not give what the PyTorch network gives: {found.as_dict()}; the weights are "
+            f"in {folder / WEIGHTS}"
+        )
+    if config.val_annotations:
+        figures = measure(config, artifact)
+        kind = "ground-truth boxes" if config.task == "pose" else "person boxes"
+        name = Path(config.val_annotations).stem
+        accuracy = {f"{name} {figure} ({kind})": round(v, 4) for figure, v in figures.items()}
+        with open_runtime(artifact) as runtime:
+            written = read_card(runtime)
+        replace_card(artifact, with_accuracy(written, accuracy))
