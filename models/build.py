@@ -126,8 +126,8 @@ def _rtmpose_head(
     if options.kind == "heatmap":
         deconvs = PRETRAINING_DECONVS if options.light else PAPER_DECONVS
         return HeatmapHead(channels, keypoints, deconvs)
-    deconvs = () if options.kind == "simcc-star" else PAPER_DECONVS
-    return BaselineSimCCHead(channels, keypoints, input_size, split_ratio, deconvs)
+    upsampling = () if options.kind == "simcc-star" else PAPER_DECONVS
+    return BaselineSimCCHead(channels, keypoints, input_size, split_ratio, upsampling)
 
 
 class DetectModel(nn.Module):

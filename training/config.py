@@ -6,7 +6,7 @@ import dataclasses
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.models.build import HeadKind, HeadOptions
@@ -126,8 +126,9 @@ class RunConfig:
         if not file.is_file():
             raise TrainingError(f"{folder}: not a training run; there is no {CONFIG} in it")
         try:
-            raw = json.loads(file.read_text("utf-8"))
-            return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()})
+            raw: dict[str, Any] = json.loads(file.read_text("utf-8"))
+            values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
+            return cls(**values)
         except (TypeError, ValueError, AttributeError) as error:
             raise TrainingError(
                 f"{file}: cannot be read ({error}); it was written by another version, or by hand"

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -41,6 +42,12 @@ class Loaded:
                 more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
                 lines.append(f"{len(names)} {what}: {', '.join(names[:_SHOWN])}{more}")
         return "; ".join(lines)
+
+
+def channels_last(network: nn.Module) -> None:
+    """Lay weights out as convolutions like them best: channels side by side."""
+    untyped: Any = network  # torch's annotations leave this argument out
+    untyped.to(memory_format=torch.channels_last)
 
 
 def initialize(network: nn.Module, seed: int) -> None:

@@ -295,7 +295,9 @@ def _interruptible(fabric: Fabric) -> Iterator[Callable[[], bool]]:
         if fabric.world_size == 1:
             return bool(asked)
         flag = torch.tensor(float(bool(asked)), device=fabric.device)
-        return bool(fabric.all_reduce(flag, reduce_op="sum") > 0)
+        total = fabric.all_reduce(flag, reduce_op="sum")
+        assert isinstance(total, Tensor)
+        return total.item() > 0
 
     try:
         yield stop

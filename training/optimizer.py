@@ -48,7 +48,8 @@ def rate_at(step: int, steps: int, rate: float, warmup: int = WARMUP_STEPS) -> f
 
 def build_optimizer(network: nn.Module, rate: float, weight_decay: float) -> torch.optim.AdamW:
     """AdamW without decay on normalisation layers and biases."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     norms = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
     for module in network.modules():
         for name, parameter in module.named_parameters(recurse=False):

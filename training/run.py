@@ -20,7 +20,7 @@ from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact
 from rtmpose_sdk.training.auxiliary import AUXILIARY
 from rtmpose_sdk.training.config import RunConfig
-from rtmpose_sdk.training.initialize import initialize, load_what_fits
+from rtmpose_sdk.training.initialize import channels_last, initialize, load_what_fits
 from rtmpose_sdk.training.loop import LAST, run_training, save_weights
 from rtmpose_sdk.training.persons import Source, read_keypoint_set
 from rtmpose_sdk.training.progress import Progress
@@ -112,7 +112,7 @@ def _train(
     if config.init and not (folder / LAST).is_file():
         loaded = load_what_fits(network, Path(config.init), config.backbone_only)
         progress.say(f"{config.init}: {loaded}")
-    network.to(memory_format=torch.channels_last)
+    channels_last(network)
     network.backbone.freeze(config.freeze)
     if isinstance(network, PoseModel):
         assert keypoint_set is not None

@@ -22,6 +22,7 @@ from rich.table import Table
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.training.canvases import cut_canvases
 from rtmpose_sdk.training.detector import DetectorTask
+from rtmpose_sdk.training.initialize import channels_last
 from rtmpose_sdk.training.loop import Task
 from rtmpose_sdk.training.optimizer import Ema, build_optimizer
 from rtmpose_sdk.training.persons import Source, read_keypoint_set, read_persons
@@ -73,12 +74,14 @@ def throughput(
 
 def _task(model: str, source: Source, batch: int, steps: int, device: str) -> Task:
     if model.startswith("rtmdet"):
-        network = build_model(model).to(memory_format=torch.channels_last)
+        network = build_model(model)
+        channels_last(network)
         return DetectorTask(network, read_pictures([source]), network.input_size, batch, steps, 0)
     keypoint_set = read_keypoint_set([source])
     persons = read_persons([source], len(keypoint_set))
     persons = persons.chosen(torch.arange(min(_PERSONS, len(persons))).numpy())
-    pose = build_model(model, keypoint_set=len(keypoint_set)).to(memory_format=torch.channels_last)
+    pose = build_model(model, keypoint_set=len(keypoint_set))
+    channels_last(pose)
     canvases = cut_canvases(persons, pose.input_size, PADDING)
     on_device = torch.device(device) if device != "cpu" else None
     return PoseTask(pose, canvases, keypoint_set, batch, steps, 0, on_device=on_device)

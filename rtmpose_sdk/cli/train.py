@@ -394,7 +394,7 @@ def _sources(
         )
     if val_images and not val_data:
         raise InputError("--val-images needs --val-data, the annotations of those pictures")
-    folders = images or [None] * len(data)
+    folders: list[Path | None] = [*images] or [None] * len(data)
     sources = [training.Source.of(a.resolve(), i) for a, i in zip(data, folders, strict=True)]
     val = training.Source.of(val_data.resolve(), val_images) if val_data else None
     return {
