@@ -39,7 +39,7 @@ def draw_poses(
     """
     canvas = np.ascontiguousarray(as_bgr(image)).copy()
     width = max(1, round(min(canvas.shape[:2]) / _SHORT_SIDE_PER_WIDTH))
-    colors = _keypoint_colors(result.keypoint_set)
+    colors = keypoint_colors(result.keypoint_set)
     for person in range(len(result)):
         x1, y1, x2, y2 = (int(v) for v in result.boxes[person].round())
         cv2.rectangle(canvas, (x1, y1), (x2, y2), BOX, max(1, width // 2), cv2.LINE_AA)
@@ -72,6 +72,7 @@ def draw_poses(
     return canvas
 
 
-def _keypoint_colors(keypoint_set: KeypointSet) -> list[Color]:
+def keypoint_colors(keypoint_set: KeypointSet) -> list[Color]:
+    """A colour, BGR, for each keypoint: by side, told by its name."""
     sides = {"left": LEFT, "right": RIGHT}
     return [sides.get(name.split("_")[0], MIDDLE) for name in keypoint_set.names]

@@ -95,7 +95,8 @@ class Predictor:
         if self.card.decoder == "heatmap":
             poses = decode_heatmap(outputs[0], self.card.input_size, self.card.heatmap_udp)
         else:
-            poses = decode_simcc(*outputs, self.card.simcc_split_ratio, self.card.simcc_beta)
+            x, y = outputs
+            poses = decode_simcc(x, y, self.card.simcc_split_ratio, self.card.simcc_beta)
         return poses._replace(keypoints=crops.to_picture(poses.keypoints))
 
     def _run(self, images: Image) -> list[Floats]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.coco import person_category, read_annotations
+from rtmpose_sdk.drawing import keypoint_colors
 from rtmpose_sdk.errors import DataError, ImageError
 from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image
@@ -245,13 +246,10 @@ def _drawn(row: dict[str, Any], file: Path, keypoint_set: KeypointSet) -> NDArra
     x, y, w, h = row["bbox"]
     box = np.array([[x, y, x + max(w, 1), y + max(h, 1)]], np.float32)
     crops = crop_boxes(read_image(file), box, (_TILE, _TILE), 1.25)
-    tile = crops.images[0]
+    tile: NDArray[np.uint8] = crops.images[0]
     points = np.array(row["keypoints"], np.float32).reshape(-1, 3)
     places = (points[:, :2] - crops.origins[0]) / crops.scales[0]
-    colors = [
-        (60, 180, 255) if "left" in name else (230, 130, 30) if "right" in name else (120, 210, 90)
-        for name in keypoint_set.names
-    ]
+    colors = keypoint_colors(keypoint_set)
     for a, b in keypoint_set.skeleton:
         if points[a, 2] > 0 and points[b, 2] > 0:
             start, end = (tuple(int(v) for v in places[k]) for k in (a, b))

@@ -104,7 +104,8 @@ def _mosaic(
     room = np.maximum(2 * np.array(side) * scale - side, 0)
     origin = rng.uniform(0, 1, 2) * room
     out = np.full((height, width, 3), PAD, np.uint8)
-    boxes, ignored = [], []
+    boxes: list[tuple[NDArray[np.float64], ...]] = []
+    ignored: list[tuple[NDArray[np.float64], ...]] = []
     for i, part in enumerate(parts):
         right, below = i % 2, i // 2
         h, w = part.image.shape[:2]
