@@ -19,7 +19,12 @@ PRIOR = 0.01
 """Score of every grid point before training: most of them show nobody (focal loss, Lin et al. 2017)."""
 FIRST_DISTANCE = 2.0
 """Distance to each side of a box before training, in strides: boxes that overlap something."""
+_CLASSIFIERS = ("cls_x", "cls_y")
+_CLASSIFIER_STD = 0.01
+"""Bins begin nearly equal; the loss multiplies them by 10."""
 _SHOWN = 6
+_LEAST_PART = 0.5
+"""Of a backbone; two sizes of one family share some shapes by chance."""
 
 
 @dataclass(frozen=True)
@@ -51,16 +56,18 @@ def channels_last(network: nn.Module) -> None:
 
 
 def initialize(network: nn.Module, seed: int) -> None:
-    """Random weights: He's for convolutions; a detector begins with low scores and small boxes."""
+    """Random weights: bins begin nearly equal, a detector with low scores and small boxes."""
     generator = torch.Generator().manual_seed(seed)
-    for module in network.modules():
+    for name, module in network.named_modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
             fan = module.out_channels * math.prod(module.kernel_size) // module.groups
             nn.init.normal_(module.weight, std=math.sqrt(2 / fan), generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
         elif isinstance(module, nn.Linear):
-            nn.init.trunc_normal_(module.weight, std=module.in_features**-0.5, generator=generator)
+            classifies = name.rsplit(".", 1)[-1] in _CLASSIFIERS
+            std = _CLASSIFIER_STD if classifies else (3 * module.in_features) ** -0.5
+            nn.init.normal_(module.weight, std=std, generator=generator)
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in network.modules():
@@ -85,7 +92,7 @@ def load_what_fits(network: nn.Module, file: Path, backbone_only: bool = False) 
         backbone_only: leave the head as it is (after heatmap pre-training).
 
     Raises:
-        CheckpointError: unreadable, unsafe, or nothing of its backbone fits.
+        CheckpointError: unreadable, unsafe, or most of the backbone is not in it.
     """
     own: Mapping[str, Tensor] = network.state_dict()
     state = read_checkpoint(file)
@@ -98,10 +105,13 @@ def load_what_fits(network: nn.Module, file: Path, backbone_only: bool = False) 
         tuple(n for n in own if n not in state and not n.endswith("num_batches_tracked")),
         tuple(n for n in state if n not in own),
     )
-    if not any(name.startswith("backbone.") for name in fitting):
+    backbone = [name for name in own if name.startswith("backbone.")]
+    found = sum(name in fitting for name in backbone)
+    if found < _LEAST_PART * len(backbone):
         raise CheckpointError(
-            f"{file}: does not fit {getattr(network, 'name', 'the network')}: nothing of its backbone has "
-            f"the right name and shape ({result}). Give --model as it was trained, or leave out --init"
+            f"{file}: does not fit {getattr(network, 'name', 'the network')}: {found} of {len(backbone)} "
+            f"tensors of its backbone have the right name and shape ({result}). Give --model as it was "
+            "trained, or leave out --init"
         )
     network.load_state_dict(fitting, strict=False)
     return result

@@ -450,4 +450,5 @@ def _finish(work: Callable[[Any, _Shown], Path], folder: Path) -> None:
     except KeyboardInterrupt:
         shown.say(f"stopped, everything is saved; go on with: rtmpose train --resume {folder}")
         raise typer.Exit(130) from None
-    typer.echo(f"artifact: {artifact}")
+    if os.environ.get("LOCAL_RANK", "0") == "0":  # not in the processes that this one started
+        typer.echo(f"artifact: {artifact}")
