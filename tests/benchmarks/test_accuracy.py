@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtmpose_sdk import Pipeline
-from rtmpose_sdk.benchmarks.accuracy import FIGURES, evaluate_pipeline
+from rtmpose_sdk import Detector, Pipeline
+from rtmpose_sdk.benchmarks.accuracy import evaluate_detector, evaluate_pipeline
 from rtmpose_sdk.errors import InputError
 
 
@@ -23,7 +23,7 @@ def test_ap_of_the_shipped_model_is_the_stated_one(coco: dict) -> None:
         report = evaluate_pipeline(pipeline, coco["file"], coco["folder"])
         card = pipeline.predictor.card
     assert report.persons == 594
-    assert report.figures["AP"] == pytest.approx(0.252, abs=0.003)
+    assert report.figures["AP"] == pytest.approx(0.276, abs=0.003)
     assert report.figures["AR"] == pytest.approx(0.292, abs=0.003)
     assert card.accuracy["coco_val_dev AP, ground-truth boxes"] == pytest.approx(
         report.figures["AP"], abs=0.003
@@ -63,3 +63,12 @@ def test_annotations_of_another_kind(tmp_path: Path) -> None:
             evaluate_pipeline(pipeline, tmp_path / name, tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
         evaluate_pipeline(pipeline, tmp_path / "none.json", tmp_path)
+
+
+def test_box_accuracy_of_the_bundled_detector(coco: dict) -> None:
+    detector = Detector("rtmdet-nano-own", threads=2, score_threshold=0.01)
+    report = evaluate_detector(detector, coco["file"], coco["folder"])
+    detector.close()
+    assert report.figures["AP50"] == pytest.approx(0.359, abs=0.005)
+    assert report.figures["AR100"] > report.figures["AP"]
+    assert report.pictures == 240

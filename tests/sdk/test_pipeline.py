@@ -183,3 +183,13 @@ def test_a_card_beside_the_file_is_read(tmp_path: Path, detector_folder: Path, p
     (tmp_path / "net.onnx.card.json").write_text(card.to_json().replace("mmdeploy_dets", "boxes"))
     with pytest.raises(CardError, match=r"gives \['dets', 'labels'\]"):
         Detector(tmp_path / "net.onnx")
+
+
+def test_without_any_argument_the_astronaut_is_found(photo: np.ndarray) -> None:
+    """What ships is enough: bundled detector, bundled pose network, no other file."""
+    with Pipeline(detection_threshold=0.5, threads=1) as pipeline:
+        result = pipeline(photo)
+    assert len(result) == 1
+    assert float(iou(result.boxes, np.array([[0, 10, 390, 512]], np.float32))[0, 0]) > 0.8
+    names = result.keypoint_set.names
+    np.testing.assert_allclose(result.keypoints[0, names.index("nose")], [222, 112], atol=25)
