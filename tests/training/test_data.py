@@ -212,8 +212,8 @@ def test_data_check_suspects_a_swapped_person_and_no_other(shared: Path, tmp_pat
         changed.write_text(json.dumps({**content, "annotations": chosen}))
         report = check(Source(changed, file.parent / "images"))
         found.append(sum(f.kind == "left and right swapped?" for f in report.findings))
-    assert found[0] < 0.15 * len(rows)
-    assert found[1] > 0.5 * len(rows)
+    assert found[0] < 0.05 * len(rows)
+    assert found[1] > 0.9 * len(rows)
 
 
 def test_data_check_command(kites: Path, tmp_path: Path) -> None:

@@ -31,9 +31,7 @@ class _Line:
     figure = "AP"
 
     def __init__(self, broken_at: int = -1, kill_at: int = -1) -> None:
-        self.network: nn.Module = nn.Sequential(
-            nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4), nn.Linear(4, 1)
-        )
+        self.network: nn.Module = _network()
         self._broken_at, self._kill_at = broken_at, kill_at
 
     def batch(self, step: int, rank: int, ranks: int) -> tuple[int, Tensor]:
