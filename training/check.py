@@ -25,8 +25,8 @@ BOX_SLACK = 0.25
 SWAPPED_PART = 0.3
 """Of a person's pairs that cross the others, from which on a swap is suspected."""
 NARROW = 0.15
-"""Of the widest pair; narrower ones (a person from the side) say nothing. With these two, of 47 fully labelled
-persons of COCO val2017 none is suspected, and each is after shoulders, hips and knees are exchanged."""
+"""Of the widest pair; narrower ones (a person from the side) say nothing. With these two, none of 47 fully
+labelled persons of COCO val2017 is suspected, and each is once shoulders, hips and knees are exchanged."""
 LEAST_PAIRS = 3
 _TILE = 160
 _TILES = 48
