@@ -73,6 +73,8 @@ def draw_poses(
 
 
 def keypoint_colors(keypoint_set: KeypointSet) -> list[Color]:
-    """A colour, BGR, for each keypoint: by side, told by its name."""
+    """A colour, BGR, for each keypoint: the set's own, else by side, told by its name."""
+    if keypoint_set.colors:
+        return list(keypoint_set.colors)
     sides = {"left": LEFT, "right": RIGHT}
     return [sides.get(name.split("_")[0], MIDDLE) for name in keypoint_set.names]

@@ -68,3 +68,15 @@ class VerificationError(RTMPoseError):
 
 class OutputError(RTMPoseError, OSError):
     """A result cannot be written."""
+
+
+class DownloadError(RTMPoseError, OSError):
+    """A file could not be fetched, or is not what it should be."""
+
+
+class OfflineError(DownloadError):
+    """A file is not in the cache, and no connection may be opened."""
+
+
+class ArchiveError(ModelFileError):
+    """An archive is damaged, holds no model, or would write where it must not."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 import functools
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import resources
+from pathlib import Path
 from typing import Any
 
 from rtmpose_sdk.errors import InputError
@@ -25,6 +26,10 @@ class KeypointSet:
         flip_indices: K indices; keypoint i of a mirrored picture is keypoint flip_indices[i].
         skeleton: pairs of keypoint indices to join when drawing; may be empty.
         oks_sigmas: K falloffs of the object keypoint similarity (COCO); empty where none exist.
+        outlines: pairs to join with thin lines: contours of a face; not bones.
+        colors: K colours (blue, green, red), 0-255; empty leaves them to the drawing.
+        parts: ranges (first, behind the last) of the keypoints of named parts: body, feet, face, ...
+        target: what a box holds: "person", "hand", "face", "animal".
     """
 
     name: str
@@ -32,18 +37,33 @@ class KeypointSet:
     flip_indices: tuple[int, ...]
     skeleton: tuple[tuple[int, int], ...]
     oks_sigmas: tuple[float, ...]
+    outlines: tuple[tuple[int, int], ...] = ()
+    colors: tuple[tuple[int, int, int], ...] = ()
+    parts: Mapping[str, tuple[int, int]] = field(default_factory=dict, hash=False)
+    target: str = "person"
 
     def __len__(self) -> int:
         return len(self.names)
 
     def definition(self) -> dict[str, Any]:
         """The set as plain values, as the packaged table and model cards hold it."""
-        return {
+        values: dict[str, Any] = {
             "keypoints": list(self.names),
             "flip_indices": list(self.flip_indices),
             "skeleton": [list(bone) for bone in self.skeleton],
             "oks_sigmas": list(self.oks_sigmas),
         }
+        more = {
+            "outlines": [list(line) for line in self.outlines],
+            "colors": [f"#{red:02x}{green:02x}{blue:02x}" for blue, green, red in self.colors],
+            "parts": {name: list(part) for name, part in self.parts.items()},
+        }
+        values |= {name: value for name, value in more.items() if value}
+        return values if self.target == "person" else {**values, "target": self.target}
+
+
+_NO_NETWORK = ("openpose18", "openpose25", "face68", "feet6")
+"""Sets to convert into; no published network puts them out."""
 
 
 @functools.cache
@@ -53,33 +73,97 @@ def _table() -> dict[str, KeypointSet]:
 
 
 def keypoint_set_from(name: str, definition: Mapping[str, Any]) -> KeypointSet:
-    """A keypoint set from plain values, as `KeypointSet.definition` gives them.
+    """A keypoint set from plain values, as `KeypointSet.definition` gives them, or as a person writes them.
+
+    Only `keypoints` must be there. Bones and lines may name keypoints instead of numbering them,
+    `flip_pairs` [["left_eye", "right_eye"], ...] may stand for `flip_indices`, `sigmas` for `oks_sigmas`;
+    without either, pairs are read from the names. Colours are "#rrggbb".
 
     Raises:
         InputError: a value is missing or of another kind, or refers to a keypoint that is not there.
     """
     try:
+        names = tuple(map(str, definition["keypoints"]))
+        places = {each: i for i, each in enumerate(names)}
+
+        def lines(rows: Sequence[Sequence[Any]]) -> tuple[tuple[int, int], ...]:
+            return tuple((_place(a, places), _place(b, places)) for a, b in rows)
+
         made = KeypointSet(
             name=name,
-            names=tuple(map(str, definition["keypoints"])),
-            flip_indices=tuple(map(int, definition["flip_indices"])),
-            skeleton=tuple((int(a), int(b)) for a, b in definition["skeleton"]),
-            oks_sigmas=tuple(map(float, definition["oks_sigmas"])),
+            names=names,
+            flip_indices=_flips(definition, names, places),
+            skeleton=lines(definition.get("skeleton", ())),
+            oks_sigmas=tuple(map(float, definition.get("oks_sigmas", definition.get("sigmas", ())))),
+            outlines=lines(definition.get("outlines", ())),
+            colors=tuple(_color(text) for text in definition.get("colors", ())),
+            parts={str(k): (int(v[0]), int(v[1])) for k, v in definition.get("parts", {}).items()},
+            target=str(definition.get("target", "person")),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(
-            f"keypoint set '{name}': {error!r}; expected keypoints, flip_indices, skeleton and oks_sigmas"
+            f"keypoint set '{name}': {error!r}; expected keypoints, and where wanted skeleton, flip_pairs (or "
+            "flip_indices), sigmas (or oks_sigmas), colors"
         ) from None
     count = len(made)
-    if (
-        sorted(made.flip_indices) != list(range(count))
-        or any(not 0 <= end < count for bone in made.skeleton for end in bone)
-        or len(made.oks_sigmas) not in (0, count)
-    ):
-        raise InputError(
-            f"keypoint set '{name}': flip_indices, skeleton or oks_sigmas do not fit its {count} keypoints"
-        )
+    ends = [end for line in (*made.skeleton, *made.outlines) for end in line]
+    wrong = {
+        "keypoints": count == 0 or len(places) != count,
+        "flip_indices": sorted(made.flip_indices) != list(range(count))
+        or any(made.flip_indices[j] != i for i, j in enumerate(made.flip_indices)),
+        "skeleton": any(not 0 <= end < count for end in ends),
+        "oks_sigmas": len(made.oks_sigmas) not in (0, count) or any(s <= 0 for s in made.oks_sigmas),
+        "colors": len(made.colors) not in (0, count),
+        "parts": any(not 0 <= a < b <= count for a, b in made.parts.values()),
+    }
+    bad = [key for key, is_wrong in wrong.items() if is_wrong]
+    if bad:
+        raise InputError(f"keypoint set '{name}': {', '.join(bad)} do not fit its {count} keypoints")
     return made
+
+
+def _place(value: Any, places: Mapping[str, int]) -> int:
+    """Index of a keypoint that is named or numbered."""
+    return places[value] if isinstance(value, str) else int(value)
+
+
+def _flips(
+    definition: Mapping[str, Any], names: Sequence[str], places: Mapping[str, int]
+) -> tuple[int, ...]:
+    if "flip_indices" in definition:
+        return tuple(map(int, definition["flip_indices"]))
+    if "flip_pairs" not in definition:
+        return _flip_pairs(names)
+    flips = list(range(len(names)))
+    for one, other in definition["flip_pairs"]:
+        a, b = _place(one, places), _place(other, places)
+        flips[a], flips[b] = b, a
+    return tuple(flips)
+
+
+def _color(text: str) -> tuple[int, int, int]:
+    """"#rrggbb" → (blue, green, red)."""
+    value = bytes.fromhex(text.removeprefix("#"))
+    if len(value) != 3:
+        raise ValueError(f"colour {text!r} is not #rrggbb")
+    return value[2], value[1], value[0]
+
+
+def read_keypoint_set(path: Path) -> KeypointSet:
+    """A keypoint set from a JSON file; see `keypoint_set_from` for what stands in it.
+
+    Its name is the entry `name`, else the file's.
+
+    Raises:
+        InputError: no such file, not JSON, or not a keypoint set.
+    """
+    try:
+        content = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: not a keypoint set file ({error}); expected JSON") from None
+    if not isinstance(content, dict):
+        raise InputError(f'{path}: expected {{"keypoints": [...], ...}}, found {type(content).__name__}')
+    return keypoint_set_from(str(content.get("name", path.stem)), content)
 
 
 def keypoint_set_named(
@@ -129,14 +213,19 @@ def keypoint_set_names() -> tuple[str, ...]:
 def get_keypoint_set(name: str) -> KeypointSet:
     """The keypoint set called `name`.
 
+    Args:
+        name: of a set that the SDK knows, or a JSON file that defines one (`read_keypoint_set`).
+
     Raises:
         InputError: no such set; the message lists what there is.
     """
-    try:
+    if name in _table():
         return _table()[name]
-    except KeyError:
-        known = ", ".join(_table())
-        raise InputError(f"unknown keypoint set '{name}'; known sets: {known}") from None
+    if name.endswith(".json"):
+        return read_keypoint_set(Path(name))
+    raise InputError(
+        f"unknown keypoint set '{name}'; known sets: {', '.join(_table())}; a set of your own is a .json file"
+    )
 
 
 def keypoint_set_of(count: int | None, origin: str) -> str:
@@ -152,7 +241,7 @@ def keypoint_set_of(count: int | None, origin: str) -> str:
     Raises:
         InputError: no set has as many, or several do and nothing tells which.
     """
-    fitting = [name for name, known in _table().items() if len(known) == count]
+    fitting = [name for name, known in _table().items() if len(known) == count and name not in _NO_NETWORK]
     name = origin.replace("\\", "/").rsplit("/", 1)[-1].lower()
     hinted = [s for s in fitting if s != "coco17" and s.rstrip("0123456789") in name]
     if len(fitting) == 1 or hinted:
@@ -161,6 +250,7 @@ def keypoint_set_of(count: int | None, origin: str) -> str:
         return "coco17"
     what = f"several sets have ({', '.join(fitting)})" if fitting else "no known set has"
     raise InputError(
-        f"{origin}: has {count} keypoints, which {what}; say which one it is. Known sets: "
-        f"{', '.join(_table())}"
+        f"{origin}: has {count} keypoints, which {what}; say which one it is (--keypoints). Known sets: "
+        f"{', '.join(_table())}. A set of your own is a file: --keypoints my.json with "
+        '{"keypoints": ["left_ear", "right_ear", ...], "skeleton": [["left_ear", "right_ear"], ...]}'
     )

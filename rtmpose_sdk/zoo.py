@@ -1,16 +1,24 @@
-"""Which models can be named, and which file is meant by a name or a path?"""
+"""Which models can be named, and which file is meant by a name, an address or a path?"""
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import NamedTuple
 
 from rtmpose_sdk.card import Task
-from rtmpose_sdk.errors import ModelNotFoundError
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.hub.convert import CHECKPOINTS, converted
+from rtmpose_sdk.hub.download import Report, fetch
+from rtmpose_sdk.hub.table import KINDS, PRESETS, ModelFile, PublishedModel, find_published, unknown_name
+from rtmpose_sdk.hub.unpack import model_inside, unpacked
 
 DEFAULT_POSE = "rtmpose-t-own"
 DEFAULT_DETECTOR = "rtmdet-nano-own"
+Progress = Callable[[str], AbstractContextManager[Report]]
 
 
 @dataclass(frozen=True)
@@ -41,20 +49,89 @@ NAMED_MODELS = (
 )
 
 
-def find_model(source: str | Path) -> Path:
-    """The file or folder that a name or a path means. A path that exists wins over a name.
+class Found(NamedTuple):
+    """What a source means: a file or folder that can be opened, and the row of the table, if it has one."""
+
+    path: Path
+    published: PublishedModel | None = None
+
+
+def find_model(source: str | Path, progress: Progress | None = None) -> Path:
+    """The file or folder that a name, an address or a path means; `locate` without the row."""
+    return locate(source, progress).path
+
+
+def locate(source: str | Path, progress: Progress | None = None, keypoint_set: str = "") -> Found:
+    """The model that a name, an address or a path means, ready to be opened.
+
+    A path that exists wins over a name. What is published is fetched; archives are unpacked and
+    checkpoints converted, once each, into the cache.
+
+    Args:
+        source: "rtmpose-m", "rtmpose-m.pth" (the checkpoint of that name), "https://…/x.zip", a file, a
+            folder.
+        progress: makes a progress bar for a download.
+        keypoint_set: of a checkpoint whose own cannot be told: a name, or a file that defines one.
 
     Raises:
-        ModelNotFoundError: neither.
+        ModelNotFoundError: none of these; the message has the nearest names.
+        OfflineError, DownloadError, ArchiveError, CheckpointError, MissingExtraError, OutputError: it could
+            not be had.
     """
     path = Path(source)
     if path.exists():
-        return path
+        return Found(_ready(path, None, keypoint_set))
+    text = str(source)
     for model in NAMED_MODELS:
-        if model.name == str(source):
-            return Path(str(resources.files("rtmpose_sdk").joinpath("data", model.file)))
-    known = ", ".join(model.name for model in NAMED_MODELS)
-    raise ModelNotFoundError(
-        f"'{source}' is neither a file, a folder, nor a known model; known names: {known}. "
-        "`rtmpose models` lists them"
-    )
+        if model.name == text:
+            return Found(Path(str(resources.files("rtmpose_sdk").joinpath("data", model.file))))
+    if text.startswith(("http://", "https://")):
+        return Found(_ready(fetch(text, fill=f"rtmpose models download {text}", progress=progress), None, ""))
+    published, file = _published(text)
+    fetched = fetch_file(published, file, progress)
+    return Found(_ready(fetched, published, keypoint_set), published)
+
+
+def fetch_file(model: PublishedModel, file: ModelFile, progress: Progress | None = None) -> Path:
+    """A published file, as it was published, from the cache or the network."""
+    return fetch(file.url, file.sha256_prefix, f"rtmpose models download {model.name}", progress)
+
+
+def name_published(name: str) -> PublishedModel:
+    """The row that a name means.
+
+    Raises:
+        ModelNotFoundError: none; the message has the nearest names.
+    """
+    model = find_published(name)
+    if model is None:
+        if name in PRESETS:
+            pose, detector = PRESETS[name]
+            raise InputError(
+                f"'{name}' is a preset: pose {pose} with detector {detector}. Give it as the pose model of a "
+                "Pipeline (or --pose), or name one of the two here"
+            )
+        raise unknown_name(name, [model.name for model in NAMED_MODELS])
+    return model
+
+
+def _published(name: str) -> tuple[PublishedModel, ModelFile]:
+    stem, dot, suffix = name.rpartition(".")
+    for kind in KINDS:
+        if dot and suffix == kind and find_published(stem) is not None:
+            model = name_published(stem)
+            return model, model.file(kind)
+    model = name_published(name)
+    return model, model.file()
+
+
+def _ready(path: Path, published: PublishedModel | None, keypoint_set: str) -> Path:
+    """What can be opened: archives unpacked, checkpoints converted."""
+    if path.is_dir():
+        return path
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        return model_inside(unpacked(path))
+    if suffix in CHECKPOINTS:
+        return converted(path, published.card() if published else None, keypoint_set)
+    return path

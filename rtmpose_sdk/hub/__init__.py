@@ -1,0 +1,1 @@
+"""Where models come from: the table of published names, downloads, the cache, archives, conversion."""
