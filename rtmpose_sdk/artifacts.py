@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
 from rtmpose_sdk import mmdeploy
 from rtmpose_sdk.card import CARD_KEY, ModelCard, Task
 from rtmpose_sdk.errors import CardError, InputError
+from rtmpose_sdk.hub.table import PublishedModel
+from rtmpose_sdk.outputs import find_outputs
 from rtmpose_sdk.runtimes import Runtime, open_runtime
-from rtmpose_sdk.zoo import find_model
+from rtmpose_sdk.zoo import locate
 
-_OUTPUTS = {
-    "simcc": {"simcc_x", "simcc_y"},
-    "heatmap": set(),
-    "boxes": {"boxes", "scores"},
-    "boxes_nms": {"boxes", "scores", "batch_index"},
-    "mmdeploy_dets": {"dets", "labels"},
-}
+CARD_SUFFIX = ".card.json"
 
 
 class Model(NamedTuple):
@@ -38,26 +35,31 @@ def open_model(
     """Open a model for a task.
 
     Args:
-        source: a name of the zoo, an ONNX file with a card, or an MMDeploy SDK folder.
+        source: a name of the zoo, an artifact with a card, an MMDeploy SDK folder or archive, a checkpoint,
+            or the address of one of these.
         task: what it is to be used for.
         device, threads, precision: see `open_runtime`.
 
     Raises:
-        ModelNotFoundError, ModelFileError, CardError, DeviceError, MissingExtraError: see there.
+        ModelNotFoundError, ModelFileError, CardError, DeviceError, MissingExtraError, DownloadError,
+            OutputError: see there and `rtmpose_sdk.zoo.locate`.
         InputError: a detector where a pose model belongs, or the other way round.
     """
-    path = find_model(source)
+    path, published = locate(source)
+    if published is not None and published.task not in (task, "backbone"):
+        _wrong_task(source, published.network, published.task, task)
     runtime = open_runtime(
         mmdeploy.network_file(path) if path.is_dir() else path, device, threads, precision
     )
     try:
-        card = mmdeploy.sdk_card(path, runtime.outputs) if path.is_dir() else read_card(runtime)
+        if path.is_dir():
+            origin = published.file("zip").name if published else ""
+            card = mmdeploy.sdk_card(path, runtime.outputs, runtime.inputs, origin)
+        else:
+            card = _card_of(runtime, published)
         if card.task != task:
-            what = {"pose": "a pose model", "detect": "a detector"}
-            raise InputError(
-                f"{source} is {what[card.task]} ({card.name}), but {what[task]} is expected here; "
-                "are pose= and detector= swapped?"
-            )
+            _wrong_task(source, card.name, card.task, task)
+        card = _check_published(card, published, runtime)
         _check_fits(runtime, card)
         if card.verification.get("verified") is False:
             warnings.warn(
@@ -71,21 +73,60 @@ def open_model(
     return Model(runtime, card)
 
 
+def _wrong_task(source: object, name: str, given: str, task: Task) -> None:
+    what = {"pose": "a pose model", "detect": "a detector"}
+    raise InputError(
+        f"{source} is {what[given]} ({name}), but {what[task]} is expected here; are pose= and "
+        "detector= swapped?"
+    )
+
+
 def read_card(runtime: Runtime) -> ModelCard:
     """The card inside the artifact, else in `<artifact>.card.json` beside it.
 
     Raises:
         CardError: there is none, or it is damaged.
     """
-    beside = runtime.path.with_name(runtime.path.name + ".card.json")
+    beside = runtime.path.with_name(runtime.path.name + CARD_SUFFIX)
     if CARD_KEY in runtime.metadata:
         return ModelCard.from_json(runtime.metadata[CARD_KEY], str(runtime.path))
     if beside.is_file():
         return ModelCard.from_json(beside.read_text("utf-8"), str(beside))
     raise CardError(
         f"{runtime.path}: has no model card (input size, colour order, normalisation and decoder are "
-        f"unknown). Export it with rtmpose-export, or write a card to {beside.name}, or give the "
-        "MMDeploy SDK folder that holds deploy.json and pipeline.json"
+        f"unknown). Export it with rtmpose-export, or write one: `rtmpose card new {runtime.path}`, or "
+        "give "
+        "the MMDeploy SDK folder that holds deploy.json and pipeline.json"
+    )
+
+
+def _card_of(runtime: Runtime, published: PublishedModel | None) -> ModelCard:
+    """The artifact's own card; that of the table for a published file that carries none."""
+    own = CARD_KEY in runtime.metadata or runtime.path.with_name(runtime.path.name + CARD_SUFFIX).is_file()
+    return published.card() if published is not None and not own else read_card(runtime)
+
+
+def _check_published(card: ModelCard, published: PublishedModel | None, runtime: Runtime) -> ModelCard:
+    """The card with what the table knows; an artifact that is something else is refused."""
+    if published is None:
+        return card
+    known = published.card()
+    for what, says, table in (
+        ("input size", card.input_size, known.input_size),
+        ("keypoint set", card.keypoint_set, known.keypoint_set),
+    ):
+        if says != table and not (what == "input size" and card.task == "detect"):
+            raise CardError(
+                f"{runtime.path}: its {what} is {says}, but the table of published models says {table} for "
+                f"{published.name}; is it another file under this name?"
+            )
+    return replace(
+        card,
+        name=known.name,
+        simcc_beta=known.simcc_beta,
+        license=known.license,
+        accuracy={**known.accuracy, **card.accuracy},
+        weights_source=card.weights_source or known.weights_source,
     )
 
 
@@ -105,14 +146,4 @@ def _check_fits(runtime: Runtime, card: ModelCard) -> None:
             f"{runtime.path}: takes {spec}, but its card says {card.input_dtype} "
             f"(N,{','.join(map(str, size))})"
         )
-    if card.decoder == "heatmap" and not any(len(output.shape) == 4 for output in runtime.outputs):
-        raise CardError(
-            f"{runtime.path}: gives {', '.join(map(str, runtime.outputs))}, but the card's decoder "
-            "'heatmap' reads an output (N,K,h,w)"
-        )
-    names = {output.name for output in runtime.outputs}
-    if not _OUTPUTS[card.decoder] <= names:
-        raise CardError(
-            f"{runtime.path}: gives {sorted(names)}, but the card's decoder '{card.decoder}' reads "
-            f"{sorted(_OUTPUTS[card.decoder])}"
-        )
+    find_outputs(runtime.outputs, card, runtime.path)

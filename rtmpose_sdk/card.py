@@ -18,15 +18,17 @@ CARD_KEY = "rtmpose_card"
 
 Task = Literal["pose", "detect"]
 ColorOrder = Literal["rgb", "bgr"]
-POSE_DECODERS = ("simcc", "heatmap")
+POSE_DECODERS = ("simcc", "simcc3d", "heatmap", "rtmo")
 Layout = Literal["nhwc", "nchw"]
-Decoder = Literal["simcc", "heatmap", "boxes", "boxes_nms", "mmdeploy_dets"]
+Decoder = Literal["simcc", "simcc3d", "heatmap", "rtmo", "boxes", "boxes_nms", "mmdeploy_dets", "yolox"]
 """How outputs are read.
 
 simcc: `simcc_x` (N,K,bins_x), `simcc_y` (N,K,bins_y). heatmap: one map per keypoint, the output
 of four dimensions (N,K,h,w). boxes: `boxes` (N,A,4) xyxy px of the network
 input and `scores` (N,A), NMS outside. boxes_nms: `boxes` (M,4), `scores` (M,), `batch_index` (M,),
 NMS done in the graph. mmdeploy_dets: MMDeploy's `dets` (N,M,5) and `labels` (N,M), NMS done.
+simcc3d: simcc and `simcc_z` (N,K,bins_z), depths. yolox: YOLOX's raw head, (N,A,5+classes). rtmo: one
+stage, `dets` (N,M,5) and `keypoints` (N,M,K,3), px of the network input.
 """
 
 
@@ -54,9 +56,10 @@ class ModelCard:
             RTMW 1. The softmax of beta * output is a probability.
         heatmap_udp: cells were numbered from the outermost pixel centers (UDP), so that cell i is input
             px i * (W - 1) / (w - 1); else it is i * W / w.
+        simcc_z_range: m from the root to either end of the third SimCC axis (RTMPose3D's codec).
         score_threshold, nms_iou_threshold, max_detections: detector defaults.
         strides: detector strides in px.
-        pad_value: letterbox fill, grey level (detect).
+        pad_value: letterbox fill, grey level (detect, and pose in one stage).
         weights_sha256, weights_source: the weights' file hash and where it came from.
         license: SPDX name, or "unknown".
         accuracy: measured figures, free-form ("coco_val_dev AP (ground-truth boxes)": 0.252).
@@ -80,6 +83,7 @@ class ModelCard:
     simcc_split_ratio: float = 2.0
     simcc_beta: float = 10.0
     heatmap_udp: bool = False
+    simcc_z_range: float = 2.1744869
     score_threshold: float = 0.05
     nms_iou_threshold: float = 0.6
     max_detections: int = 100

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.decode_yolox import decode_yolox
 from rtmpose_sdk.errors import EngineError
 
 Floats = NDArray[np.float32]
@@ -22,11 +23,12 @@ CONFIDENCE_WINDOW_SIGMAS = 2.0
 
 
 class Decoded(NamedTuple):
-    """Keypoints (N,K,2) in input px, scores (N,K) and confidences (N,K)."""
+    """Keypoints (N,K,2) in input px, scores (N,K), confidences (N,K), and depths (N,K) m or None."""
 
     keypoints: Floats
     scores: Floats
     confidences: Floats
+    depths: Floats | None = None
 
 
 def decode_simcc(simcc_x: Floats, simcc_y: Floats, split_ratio: float, beta: float) -> Decoded:
@@ -127,6 +129,8 @@ def decode_boxes(
     elif card.decoder == "boxes_nms":
         boxes = np.asarray(outputs["boxes"], np.float32)
         scores = np.asarray(outputs["scores"], np.float32)
+    elif card.decoder == "yolox":
+        boxes, scores = decode_yolox(np.asarray(outputs["yolox"], np.float32), card)
     else:
         boxes = np.asarray(outputs["boxes"][0], np.float32)
         scores = np.asarray(outputs["scores"][0], np.float32)
@@ -137,7 +141,7 @@ def decode_boxes(
         )
     keep = scores >= score_threshold
     boxes, scores = boxes[keep], scores[keep]
-    if card.decoder == "boxes":
+    if card.decoder in ("boxes", "yolox"):
         kept = suppress(boxes, scores, card.nms_iou_threshold)
         boxes, scores = boxes[kept], scores[kept]
     order = np.argsort(-scores, kind="stable")[: card.max_detections]

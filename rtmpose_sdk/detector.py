@@ -7,11 +7,12 @@ from types import TracebackType
 
 import numpy as np
 
-from rtmpose_sdk.artifacts import open_model
+from rtmpose_sdk.artifacts import Model, open_model
 from rtmpose_sdk.decode import decode_boxes
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.outputs import find_outputs
 from rtmpose_sdk.results import Detections
 
 
@@ -19,7 +20,7 @@ class Detector:
     """A person detector: letterbox → network → boxes.
 
     Args:
-        model: a name, an ONNX file with a card, or an MMDeploy SDK folder.
+        model: a name, a file, a folder or an address, see `open_model`; or what it returned.
         device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
         score_threshold: boxes below it are left out; None takes the card's. A graph that holds its
             own NMS has cut at the card's already.
@@ -27,16 +28,19 @@ class Detector:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Model,
         device: str = "cpu",
         threads: int | None = None,
         precision: str | None = None,
         score_threshold: float | None = None,
     ) -> None:
-        self.runtime, self.card = open_model(model, "detect", device, threads, precision)
+        opened = (
+            model if isinstance(model, Model) else open_model(model, "detect", device, threads, precision)
+        )
+        self.runtime, self.card = opened
         self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold
         self._normalize = Normalizer(self.card)
-        self._names = [spec.name for spec in self.runtime.outputs]
+        self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
 
     def __call__(self, image: object) -> Detections:
         """Persons in one picture, best first; none is an empty result.
@@ -52,9 +56,8 @@ class Detector:
         height, width = picture.shape[:2]
         canvas, factors = letterbox(picture, self.card.input_size, self.card.pad_value)
         outputs = self.runtime.run(self._normalize(canvas[None]))
-        boxes, scores = decode_boxes(
-            dict(zip(self._names, outputs, strict=True)), self.card, self.score_threshold
-        )
+        named = {name: outputs[place] for name, place in self._outputs.items()}
+        boxes, scores = decode_boxes(named, self.card, self.score_threshold)
         boxes = boxes * factors
         np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])

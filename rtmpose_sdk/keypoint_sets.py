@@ -102,7 +102,8 @@ def keypoint_set_from(name: str, definition: Mapping[str, Any]) -> KeypointSet:
         )
     except (KeyError, TypeError, ValueError, IndexError, AttributeError) as error:
         raise InputError(
-            f"keypoint set '{name}': {error!r}; expected keypoints, and where wanted skeleton, flip_pairs (or "
+            f"keypoint set '{name}': {error!r}; expected keypoints, and where wanted skeleton, "
+            "flip_pairs (or "
             "flip_indices), sigmas (or oks_sigmas), colors"
         ) from None
     count = len(made)
@@ -142,7 +143,7 @@ def _flips(
 
 
 def _color(text: str) -> tuple[int, int, int]:
-    """"#rrggbb" → (blue, green, red)."""
+    """A colour "#rrggbb" as (blue, green, red)."""
     value = bytes.fromhex(text.removeprefix("#"))
     if len(value) != 3:
         raise ValueError(f"colour {text!r} is not #rrggbb")
@@ -224,7 +225,8 @@ def get_keypoint_set(name: str) -> KeypointSet:
     if name.endswith(".json"):
         return read_keypoint_set(Path(name))
     raise InputError(
-        f"unknown keypoint set '{name}'; known sets: {', '.join(_table())}; a set of your own is a .json file"
+        f"unknown keypoint set '{name}'; known sets: {', '.join(_table())}; a set of your own is a "
+        ".json file"
     )
 
 

@@ -1,8 +1,12 @@
-"""Which model card does an MMDeploy SDK folder (deploy.json, pipeline.json, network) describe?"""
+"""Which model card does an MMDeploy SDK folder (deploy.json, pipeline.json, network) describe?
+
+Every entry of the pipeline that changes a number is obeyed, or refused by name: none is passed over.
+"""
 
 from __future__ import annotations
 
 import json
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -13,39 +17,57 @@ from rtmpose_sdk.runtimes import TensorSpec
 
 _DETECT_TASKS = ("Detector",)
 _POSE_TASKS = ("PoseDetector",)
+_SUFFIXES = (".onnx", ".xml")
 _DEFAULT_PAD_VALUE = 114
 """What MMDetection's RTMDet configs pad with."""
+_MMDEPLOY_PAD_VALUE = 0
+"""What MMDeploy's Pad pads with where nothing is said."""
+_RTMW_BETA, _RTMPOSE_BETA = 1.0, 10.0
+_REFUSED = {
+    ("TopDownAffine", "use_udp"): "crops by UDP",
+    ("postprocess", "export_postprocess"): "a network with the decoder in its graph",
+    ("postprocess", "use_dark"): "SimCC refined by DARK",
+}
+"""What would move keypoints and is not done here; published models have none of it."""
 
 
 def network_file(folder: Path) -> Path:
     """The network that deploy.json names.
 
     Raises:
-        ModelFileError: no SDK folder, or a network of another engine than ONNX Runtime.
+        ModelFileError: no SDK folder, or a network of another engine than ONNX Runtime and OpenVINO.
     """
     deploy = _read(folder, "deploy.json")
     models = deploy.get("models") or [{}]
     net = models[0].get("net")
     if len(models) != 1 or not isinstance(net, str):
         raise ModelFileError(f"{folder / 'deploy.json'}: expected one model with its 'net' file")
-    if Path(net).suffix != ".onnx":
+    if Path(net).suffix not in _SUFFIXES:
         raise ModelFileError(
-            f"{folder}: its network {net} is for {models[0].get('backend')}; expected an .onnx file"
+            f"{folder}: its network {net} is for {models[0].get('backend')}; expected an .onnx file or an "
+            "OpenVINO .xml"
         )
     if Path(net).name != net:
         raise ModelFileError(f"{folder / 'deploy.json'}: 'net' is {net!r}; expected a plain file name")
     return folder / net
 
 
-def sdk_card(folder: Path, outputs: tuple[TensorSpec, ...]) -> ModelCard:
+def sdk_card(
+    folder: Path,
+    outputs: tuple[TensorSpec, ...],
+    inputs: tuple[TensorSpec, ...] = (),
+    origin: str = "",
+) -> ModelCard:
     """The card that pipeline.json describes.
 
     Args:
         folder: the SDK folder.
         outputs: the opened network's outputs; their shapes tell the keypoint set.
+        inputs: its inputs; a fixed size decides where the pipeline contradicts itself.
+        origin: the archive's name, where there is one; it tells the keypoint set, too.
 
     Raises:
-        CardError: a pipeline that is not one of RTMPose's or RTMDet's.
+        CardError: a pipeline that is not one of RTMPose's, RTMO's or a detector's.
     """
     deploy, pipeline = _read(folder, "deploy.json"), _read(folder, "pipeline.json")
     try:
@@ -55,20 +77,24 @@ def sdk_card(folder: Path, outputs: tuple[TensorSpec, ...]) -> ModelCard:
         for step in preprocess["transforms"]:  # the first of a kind: a second Pad only aligns sizes
             transforms.setdefault(step["type"], step)
         post = next(t for t in tasks if t.get("name") == "postprocess")
+        _refuse({**transforms, "postprocess": post.get("params", {})}, folder)
+        outputs = _renamed(outputs, next((t for t in tasks if t.get("module") == "Net"), {}))
         normalize = transforms["Normalize"]
         common: dict[str, Any] = {
             "name": str(deploy["models"][0].get("name", folder.name)),
             "color_order": "rgb" if normalize["to_rgb"] else "bgr",
-            "mean": tuple(normalize["mean"]),
-            "std": tuple(normalize["std"]),
+            "mean": tuple(map(float, normalize["mean"])),
+            "std": tuple(map(float, normalize["std"])),
             "input_layout": "nchw",
             "input_dtype": "float32",
-            "weights_source": _checkpoint(folder),
+            "weights_source": _checkpoint(folder) or origin,
         }
         if deploy.get("task") in _DETECT_TASKS:
             return _detect_card(common, transforms, post, folder)
         if deploy.get("task") in _POSE_TASKS:
-            return _pose_card(common, transforms, post, outputs, folder)
+            if any(len(spec.shape) == 4 for spec in outputs) and len(outputs) == 2:
+                return _one_stage_card(common, transforms, post, outputs, inputs, folder)
+            return _pose_card(common, transforms, post, outputs, inputs, folder)
     except (KeyError, StopIteration, TypeError, AttributeError, IndexError) as error:
         raise CardError(
             f"{folder / 'pipeline.json'}: not the pipeline of an RTMPose or RTMDet model "
@@ -80,6 +106,18 @@ def sdk_card(folder: Path, outputs: tuple[TensorSpec, ...]) -> ModelCard:
     )
 
 
+def _refuse(steps: dict[str, dict[str, Any]], folder: Path) -> None:
+    for (step, key), what in _REFUSED.items():
+        if steps.get(step, {}).get(key):
+            raise CardError(f"{folder / 'pipeline.json'}: {step} has {key}, that is {what}; not supported")
+
+
+def _renamed(outputs: tuple[TensorSpec, ...], net: dict[str, Any]) -> tuple[TensorSpec, ...]:
+    """Outputs under the names that the SDK knows them by; `output_map` is SDK's name → network's."""
+    names = {str(theirs): str(ours) for ours, theirs in (net.get("output_map") or {}).items()}
+    return tuple(TensorSpec(names.get(s.name, s.name), s.dtype, s.shape) for s in outputs)
+
+
 def _detect_card(
     common: dict[str, Any], transforms: dict[str, Any], post: dict[str, Any], folder: Path
 ) -> ModelCard:
@@ -87,18 +125,24 @@ def _detect_card(
     if not resize["keep_ratio"]:
         raise CardError(f"{folder}: Resize without keep_ratio; only letterboxed detectors are known")
     size = transforms.get("Pad", resize).get("size") or resize["size"]
-    pad = transforms.get("Pad", {}).get("pad_val", _DEFAULT_PAD_VALUE)
-    levels = pad["img"] if isinstance(pad, dict) else pad
     return ModelCard(
         **common,
         task="detect",
         input_size=(int(size[0]), int(size[1])),
         decoder="mmdeploy_dets",
-        pad_value=int(levels[0] if isinstance(levels, list) else levels),
+        pad_value=_pad_value(transforms),
         score_threshold=float(params["score_thr"]),
         nms_iou_threshold=float(params["nms"]["iou_threshold"]),
-        max_detections=int(params["max_per_img"]),
+        max_detections=int(params.get("max_per_img", 100)),
     )
+
+
+def _pad_value(transforms: dict[str, Any]) -> int:
+    if "Pad" not in transforms:
+        return _DEFAULT_PAD_VALUE
+    pad = transforms["Pad"].get("pad_val", _MMDEPLOY_PAD_VALUE)
+    levels = pad["img"] if isinstance(pad, dict) else pad
+    return int(levels[0] if isinstance(levels, list) else levels)
 
 
 def _pose_card(
@@ -106,29 +150,79 @@ def _pose_card(
     transforms: dict[str, Any],
     post: dict[str, Any],
     outputs: tuple[TensorSpec, ...],
+    inputs: tuple[TensorSpec, ...],
     folder: Path,
 ) -> ModelCard:
     if post.get("component") != "SimCCLabelDecode":
         raise CardError(
             f"{folder}: decoder '{post.get('component')}' is not known; expected SimCCLabelDecode"
         )
-    size = transforms["TopDownAffine"]["image_size"]
+    count = outputs[0].shape[1] if len(outputs[0].shape) == 3 else None
+    boxes, params = transforms["TopDownGetBboxCenterScale"], post["params"]
+    said = {
+        "TopDownAffine": transforms["TopDownAffine"]["image_size"],
+        "TopDownGetBboxCenterScale": boxes.get("image_size"),
+        "postprocess": params.get("input_size"),
+    }
     return ModelCard(
         **common,
         task="pose",
-        input_size=(int(size[0]), int(size[1])),
+        input_size=_size(said, inputs, folder),
         decoder="simcc",
-        bbox_padding=float(transforms["TopDownGetBboxCenterScale"].get("padding", 1.25)),
-        simcc_split_ratio=float(post["params"]["simcc_split_ratio"]),
-        keypoint_set=_keypoint_set(outputs, folder),
+        bbox_padding=float(boxes.get("padding", 1.25)),
+        simcc_split_ratio=float(params.get("simcc_split_ratio", 2.0)),
+        simcc_beta=_RTMW_BETA if "rtmw" in common["weights_source"] else _RTMPOSE_BETA,
+        keypoint_set=_keypoint_set(count, common["weights_source"] or str(folder)),
     )
 
 
-def _keypoint_set(outputs: tuple[TensorSpec, ...], folder: Path) -> str:
+def _one_stage_card(
+    common: dict[str, Any],
+    transforms: dict[str, Any],
+    post: dict[str, Any],
+    outputs: tuple[TensorSpec, ...],
+    inputs: tuple[TensorSpec, ...],
+    folder: Path,
+) -> ModelCard:
+    keypoints = next(spec for spec in outputs if len(spec.shape) == 4)
+    resize = transforms.get("BottomupResize") or transforms.get("Resize") or {}
+    params = post.get("params", {})
+    return ModelCard(
+        **common,
+        task="pose",
+        decoder="rtmo",
+        input_size=_size({"Resize": resize.get("input_size") or resize.get("size")}, inputs, folder),
+        pad_value=_pad_value({"Pad": resize} if "pad_val" in resize else transforms),
+        score_threshold=float(params.get("score_thr", 0.05)),
+        nms_iou_threshold=float(params.get("nms_thr", 0.65)),
+        keypoint_set=_keypoint_set(keypoints.shape[2], common["weights_source"] or str(folder)),
+    )
+
+
+def _size(said: dict[str, Any], inputs: tuple[TensorSpec, ...], folder: Path) -> tuple[int, int]:
+    """(width, height) px. Some published archives contradict themselves; their network decides."""
+    sizes = {name: (int(v[0]), int(v[1])) for name, v in said.items() if v}
+    distinct = set(sizes.values())
+    height, width = inputs[0].shape[2:] if inputs and len(inputs[0].shape) == 4 else (None, None)
+    if len(distinct) == 1:
+        return distinct.pop()
+    text = ", ".join(f"{name} says {w}x{h}" for name, (w, h) in sizes.items()) or "nothing says a size"
+    if width is not None and height is not None and (not sizes or (width, height) in distinct):
+        if sizes:
+            warnings.warn(
+                f"{folder / 'pipeline.json'} contradicts itself: {text}; the network takes "
+                f"{width}x{height}, "
+                "and that is used",
+                stacklevel=2,
+            )
+        return width, height
+    raise CardError(f"{folder / 'pipeline.json'}: which input size is meant? {text}")
+
+
+def _keypoint_set(count: int | None, origin: str) -> str:
     """By the number of keypoints that the network puts out, and its checkpoint's name."""
-    count = outputs[0].shape[1] if len(outputs[0].shape) == 3 else None
     try:
-        return keypoint_set_of(count, _checkpoint(folder) or str(folder))
+        return keypoint_set_of(count, origin)
     except InputError as error:
         raise CardError(str(error)) from None
 

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
 import numpy as np
 
+from rtmpose_sdk.artifacts import open_model
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.hub.table import PRESETS
 from rtmpose_sdk.images import as_bgr
+from rtmpose_sdk.one_stage import OneStage
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
@@ -19,16 +23,24 @@ DEFAULT_DETECTION_THRESHOLD = 0.3
 """Boxes below it are no persons: what MMPose's demos use with RTMDet."""
 
 
+_ADVICE = {"hand": "detector='rtmdet-nano-hand', or boxes of your own (detector=None)"}
+
+
 class Pipeline:
-    """Detector → Predictor.
+    """Detector → Predictor, or one network that does both (RTMO).
 
     Args:
-        pose: pose model: a name, an ONNX file with a card, or an MMDeploy SDK folder.
+        pose: pose model: a name ("rtmpose-m"), an artifact with a card, an MMDeploy SDK folder or archive,
+            a checkpoint, an address; or a preset that names both models: "lightweight",
+            "balanced", "performance".
         detector: the same for the detector; None is no detector: every call brings its boxes.
         device, threads, precision: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
         detection_threshold: least score of a box, 0...1.
         batch_limit: most persons of one call of the pose network.
         flip_test: average with mirrored crops; twice the time of the pose network.
+
+    Raises:
+        InputError: a detector or a flip test for a model in one stage.
     """
 
     def __init__(
@@ -42,8 +54,30 @@ class Pipeline:
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
     ) -> None:
-        self.predictor = Predictor(pose, device, threads, precision, batch_limit, flip_test)
+        if not Path(pose).exists() and str(pose) in PRESETS:
+            pose, found = PRESETS[str(pose)]
+            detector = found if detector == DEFAULT_DETECTOR else detector
+        opened = open_model(pose, "pose", device, threads, precision)
         self.detector: Detector | None = None
+        self.predictor: Predictor | OneStage
+        if opened.card.decoder == "rtmo":
+            if detector not in (None, DEFAULT_DETECTOR) or flip_test:
+                opened.runtime.close()
+                raise InputError(
+                    f"{opened.card.name} finds persons by itself, in one stage: leave out detector= and "
+                    "flip_test="
+                )
+            self.predictor = OneStage(opened, score_threshold=detection_threshold)
+            return
+        self.predictor = Predictor(opened, batch_limit=batch_limit, flip_test=flip_test)
+        target = self.predictor.keypoint_set.target
+        if detector == DEFAULT_DETECTOR and target != "person":
+            warnings.warn(
+                f"{opened.card.name} expects boxes of one {target} each, but {detector} finds persons: "
+                "give "
+                f"{_ADVICE.get(target, 'boxes of your own (detector=None)')}",
+                stacklevel=2,
+            )
         if detector is not None:
             try:
                 self.detector = Detector(detector, device, threads, precision, detection_threshold)
@@ -72,12 +106,16 @@ class Pipeline:
             height, width = picture.shape[:2]
             boxes = np.array([[0, 0, width, height]], np.float32)
         elif boxes is None:
+            if isinstance(self.predictor, OneStage):
+                return self.predictor(picture)
             if self.detector is None:
                 raise InputError(
                     "there is no detector and no boxes: give Pipeline(detector=...), or call with "
                     "boxes=..., or with boxes='full' where the picture shows one person"
                 )
             boxes = self.detector(picture)
+        if isinstance(self.predictor, OneStage):
+            raise InputError(f"{self.predictor.card.name} takes no boxes: it finds persons by itself")
         return self.predictor(picture, boxes)
 
     def close(self) -> None:

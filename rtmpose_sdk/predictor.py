@@ -8,16 +8,16 @@ from types import TracebackType
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.artifacts import open_model
-from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.artifacts import Model, open_model
 from rtmpose_sdk.decode import Decoded, decode_simcc
 from rtmpose_sdk.decode_heatmap import decode_heatmap
+from rtmpose_sdk.decode_simcc3d import decode_simcc3d
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import Floats, Image, check_boxes, crop_boxes, flip_horizontally
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.outputs import find_outputs
 from rtmpose_sdk.results import Detections, PoseResult
-from rtmpose_sdk.runtimes import TensorSpec
 
 DEFAULT_BATCH_LIMIT = 16
 
@@ -26,7 +26,7 @@ class Predictor:
     """A top-down pose network: affine crops → network, one batched call → SimCC decode → picture px.
 
     Args:
-        model: a name, an ONNX file with a card, or an MMDeploy SDK folder.
+        model: a name, a file, a folder or an address, see `open_model`; or what it returned.
         device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
         batch_limit: most persons of one call of the network; bounds the memory.
         flip_test: average with the mirrored crop; twice the time, a little more accurate.
@@ -34,7 +34,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: str | Path,
+        model: str | Path | Model,
         device: str = "cpu",
         threads: int | None = None,
         precision: str | None = None,
@@ -43,13 +43,22 @@ class Predictor:
     ) -> None:
         if batch_limit < 1:
             raise InputError(f"batch_limit is {batch_limit}; expected at least 1")
-        self.runtime, self.card = open_model(model, "pose", device, threads, precision)
+        opened = (
+            model if isinstance(model, Model) else open_model(model, "pose", device, threads, precision)
+        )
+        self.runtime, self.card = opened
+        if self.card.decoder == "rtmo":
+            self.runtime.close()
+            raise InputError(
+                f"{self.card.name} finds persons and keypoints in one stage and takes no boxes; use "
+                "Pipeline(pose=...) or OneStage"
+            )
         self.keypoint_set = self.card.keypoints()
         self.flip_test = flip_test
         self._fixed_batch = self.runtime.inputs[0].shape[0]
         self.batch_limit = self._fixed_batch or batch_limit
         self._normalize = Normalizer(self.card)
-        self._outputs = _decoded_outputs(self.runtime.outputs, self.card)
+        self._outputs = list(find_outputs(self.runtime.outputs, self.card, self.runtime.path).values())
         self._flip_indices = np.array(self.keypoint_set.flip_indices)
 
     def __call__(self, image: object, boxes: Detections | object) -> PoseResult:
@@ -74,7 +83,7 @@ class Predictor:
             self._predict(picture, xyxy[start : start + self.batch_limit])
             for start in range(0, len(xyxy), self.batch_limit)
         ]
-        poses = parts[0] if len(parts) == 1 else Decoded(*map(np.concatenate, zip(*parts, strict=True)))
+        poses = parts[0] if len(parts) == 1 else _joined(parts)
         return PoseResult(
             boxes=xyxy,
             box_scores=scores,
@@ -83,6 +92,7 @@ class Predictor:
             confidences=poses.confidences,
             keypoint_set=self.keypoint_set,
             image_size=size,
+            depths=poses.depths,
         )
 
     def _predict(self, picture: Image, boxes: Floats) -> Decoded:
@@ -94,6 +104,10 @@ class Predictor:
             outputs = [_mean(a, b) for a, b in zip(outputs, flipped, strict=True)]
         if self.card.decoder == "heatmap":
             poses = decode_heatmap(outputs[0], self.card.input_size, self.card.heatmap_udp)
+        elif self.card.decoder == "simcc3d":
+            x, y, z = outputs
+            ratio, beta = self.card.simcc_split_ratio, self.card.simcc_beta
+            poses = decode_simcc3d(x, y, z, ratio, beta, self.card.simcc_z_range)
         else:
             x, y = outputs
             poses = decode_simcc(x, y, self.card.simcc_split_ratio, self.card.simcc_beta)
@@ -139,12 +153,15 @@ class Predictor:
         self.close()
 
 
-def _decoded_outputs(specs: tuple[TensorSpec, ...], card: ModelCard) -> list[int]:
-    """Places of the outputs that the decoder reads."""
-    if card.decoder == "heatmap":
-        return [next(i for i, spec in enumerate(specs) if len(spec.shape) == 4)]
-    names = [spec.name for spec in specs]
-    return [names.index("simcc_x"), names.index("simcc_y")]
+def _joined(parts: list[Decoded]) -> Decoded:
+    """The persons of several batches."""
+    keypoints, scores, confidences, depths = zip(*parts, strict=True)
+    return Decoded(
+        np.concatenate(keypoints),
+        np.concatenate(scores),
+        np.concatenate(confidences),
+        None if depths[0] is None else np.concatenate(depths),
+    )
 
 
 def _mean(a: Floats, b: NDArray[np.float32]) -> Floats:

@@ -77,6 +77,8 @@ class PoseResult:
         keypoint_set: names, skeleton, flip pairs, sigmas of the K keypoints.
         image_size: (width, height) of the picture in px.
         track_ids: (N,) int64, or None where nothing tracks.
+        depths: (N,K) float32 m from the person's root, away from the camera positive; None where the model
+            is flat.
     """
 
     boxes: Floats
@@ -87,6 +89,7 @@ class PoseResult:
     keypoint_set: KeypointSet
     image_size: tuple[int, int]
     track_ids: NDArray[np.int64] | None = None
+    depths: Floats | None = None
 
     def __post_init__(self) -> None:
         persons, names = len(self.boxes), len(self.keypoint_set)
@@ -97,6 +100,8 @@ class PoseResult:
         _check("confidences", self.confidences, (persons, names))
         if self.track_ids is not None:
             _check("track_ids", self.track_ids, (persons,))
+        if self.depths is not None:
+            _check("depths", self.depths, (persons, names))
 
     @classmethod
     def empty(cls, keypoint_set: KeypointSet, image_size: tuple[int, int]) -> PoseResult:
@@ -128,6 +133,7 @@ class PoseResult:
             self.keypoint_set,
             self.image_size,
             None if self.track_ids is None else self.track_ids[rows],
+            None if self.depths is None else self.depths[rows],
         )
 
     def __iter__(self) -> Iterator[PoseResult]:
@@ -156,6 +162,9 @@ class PoseResult:
                     )
                 },
             }
+            if self.depths is not None:
+                for name, depth in zip(self.keypoint_set.names, self.depths[i].tolist(), strict=True):
+                    person["keypoints"][name]["z"] = round(depth, 4)
             if self.track_ids is not None:
                 person["track_id"] = int(self.track_ids[i])
             persons.append(person)

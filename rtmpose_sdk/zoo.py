@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -12,13 +10,12 @@ from typing import NamedTuple
 from rtmpose_sdk.card import Task
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.hub.convert import CHECKPOINTS, converted
-from rtmpose_sdk.hub.download import Report, fetch
+from rtmpose_sdk.hub.download import fetch
 from rtmpose_sdk.hub.table import KINDS, PRESETS, ModelFile, PublishedModel, find_published, unknown_name
 from rtmpose_sdk.hub.unpack import model_inside, unpacked
 
 DEFAULT_POSE = "rtmpose-t-own"
 DEFAULT_DETECTOR = "rtmdet-nano-own"
-Progress = Callable[[str], AbstractContextManager[Report]]
 
 
 @dataclass(frozen=True)
@@ -56,12 +53,12 @@ class Found(NamedTuple):
     published: PublishedModel | None = None
 
 
-def find_model(source: str | Path, progress: Progress | None = None) -> Path:
+def find_model(source: str | Path) -> Path:
     """The file or folder that a name, an address or a path means; `locate` without the row."""
-    return locate(source, progress).path
+    return locate(source).path
 
 
-def locate(source: str | Path, progress: Progress | None = None, keypoint_set: str = "") -> Found:
+def locate(source: str | Path, keypoint_set: str = "") -> Found:
     """The model that a name, an address or a path means, ready to be opened.
 
     A path that exists wins over a name. What is published is fetched; archives are unpacked and
@@ -70,7 +67,6 @@ def locate(source: str | Path, progress: Progress | None = None, keypoint_set: s
     Args:
         source: "rtmpose-m", "rtmpose-m.pth" (the checkpoint of that name), "https://…/x.zip", a file, a
             folder.
-        progress: makes a progress bar for a download.
         keypoint_set: of a checkpoint whose own cannot be told: a name, or a file that defines one.
 
     Raises:
@@ -86,15 +82,15 @@ def locate(source: str | Path, progress: Progress | None = None, keypoint_set: s
         if model.name == text:
             return Found(Path(str(resources.files("rtmpose_sdk").joinpath("data", model.file))))
     if text.startswith(("http://", "https://")):
-        return Found(_ready(fetch(text, fill=f"rtmpose models download {text}", progress=progress), None, ""))
+        return Found(_ready(fetch(text, fill=f"rtmpose models download {text}"), None, ""))
     published, file = _published(text)
-    fetched = fetch_file(published, file, progress)
+    fetched = fetch_file(published, file)
     return Found(_ready(fetched, published, keypoint_set), published)
 
 
-def fetch_file(model: PublishedModel, file: ModelFile, progress: Progress | None = None) -> Path:
+def fetch_file(model: PublishedModel, file: ModelFile) -> Path:
     """A published file, as it was published, from the cache or the network."""
-    return fetch(file.url, file.sha256_prefix, f"rtmpose models download {model.name}", progress)
+    return fetch(file.url, file.sha256_prefix, f"rtmpose models download {model.name}")
 
 
 def name_published(name: str) -> PublishedModel:
@@ -108,7 +104,8 @@ def name_published(name: str) -> PublishedModel:
         if name in PRESETS:
             pose, detector = PRESETS[name]
             raise InputError(
-                f"'{name}' is a preset: pose {pose} with detector {detector}. Give it as the pose model of a "
+                f"'{name}' is a preset: pose {pose} with detector {detector}. Give it as the pose model "
+                "of a "
                 "Pipeline (or --pose), or name one of the two here"
             )
         raise unknown_name(name, [model.name for model in NAMED_MODELS])

@@ -1,17 +1,19 @@
-"""`rtmpose`: predict, models, eval, train, data."""
+"""`rtmpose`: predict, models, card, export, eval, train, data."""
 
 from __future__ import annotations
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from rtmpose_sdk._version import __version__
+from rtmpose_sdk.cli.card import app as card
 from rtmpose_sdk.cli.data import app as data
 from rtmpose_sdk.cli.evaluate import evaluate
+from rtmpose_sdk.cli.models import app as models
+from rtmpose_sdk.cli.offline import offers_offline
 from rtmpose_sdk.cli.predict import predict
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.cli.train import train
+from rtmpose_sdk.exporters.cli import export
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -20,26 +22,13 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     help="RTMPose on real devices.",
 )
-app.command()(predict)
-app.command("eval")(evaluate)
-app.command()(train)
+app.command("predict")(offers_offline(predict))
+app.command("eval")(offers_offline(evaluate))
+app.command("train")(offers_offline(train))
 app.add_typer(data, name="data")
-
-
-@app.command()
-def models() -> None:
-    """List the models that can be named instead of a file."""
-    from rtmpose_sdk.zoo import NAMED_MODELS
-
-    table = Table("name", "task", "what it is")
-    for model in NAMED_MODELS:
-        table.add_row(model.name, model.task, model.summary)
-    console = Console()
-    console.print(table)
-    console.print(
-        "Besides: any ONNX file that rtmpose-export wrote, and MMDeploy SDK folders.",
-        soft_wrap=True,
-    )
+app.add_typer(models, name="models")
+app.add_typer(card, name="card")
+app.command("export")(export)
 
 
 def _print_version(asked: bool) -> None:

@@ -1,7 +1,7 @@
-"""How does a checkpoint become an artifact that can be run? Once, by the exporters, in a process of its own.
+"""How does a checkpoint become an artifact that can be run? Once, by the exporters, in another process.
 
 The SDK's rooms never import torch, and a program that only runs models should not carry it in memory: the
-conversion is another program, and what it leaves is a verified ONNX file in the cache.
+conversion is a program of its own, and what it leaves is a verified ONNX file in the cache.
 """
 
 from __future__ import annotations

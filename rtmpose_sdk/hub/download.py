@@ -6,13 +6,14 @@ and hashes are ours, because neither pooch nor requests has them.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 import time
 import zipfile
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +25,7 @@ from rtmpose_sdk.hub.cache import Record
 MIRRORS = "RTMPOSE_MIRRORS"
 OFFLINE = "RTMPOSE_OFFLINE"
 TIMEOUT = "RTMPOSE_TIMEOUT"
+_PUBLISHER = "download.openmmlab.com"
 _DEFAULT_TIMEOUT = 30.0
 """Seconds without a byte after which a server is taken for stalled."""
 _TRIES = 4
@@ -54,52 +56,50 @@ def addresses(url: str) -> list[str]:
     return [*(mirror.rstrip("/") + tail for mirror in mirrors), url]
 
 
-def fetch(
-    url: str,
-    sha256_prefix: str = "",
-    fill: str = "",
-    progress: Callable[[str], AbstractContextManager[Report]] | None = None,
-) -> Path:
+def fetch(url: str, sha256_prefix: str = "", fill: str = "") -> Path:
     """The file behind an address, from the cache where it is there.
 
     Args:
         url: its published address; mirrors are tried first.
         sha256_prefix: first digits of its sha256, "" where they are not known.
         fill: command that fills the cache, for the error message.
-        progress: makes a progress bar for a name.
 
     Raises:
         OfflineError: not cached, and no connection may be opened.
         DownloadError: no address gives it, or what it gives is not the published file.
         OutputError: the cache cannot be written, or the disk is full.
     """
-    name = _cache_name(url)
-    have = cache.find("files", *name.split("/"))
+    name = cache_name(url)
+    have = cached(url)
     if have is not None:
         return _known(have, url, sha256_prefix)
     if offline():
         raise OfflineError(
-            f"{name.rsplit('/', 1)[-1]} is not in the cache ({cache.home()}), and {OFFLINE}=1 or --offline "
+            f"{name} is not in the cache ({cache.home()}), and {OFFLINE}=1 or --offline "
             f"forbids to fetch it. With a connection, fill the cache: {fill or f'fetch {url}'}"
         )
-    with cache.locked(name.replace("/", "-")):
-        have = cache.find("files", *name.split("/"))
+    with cache.locked(name):
+        have = cached(url)
         if have is not None:  # another process was faster
             return _known(have, url, sha256_prefix)
-        target = cache.place("files", *name.split("/"))
-        make_report = progress or (lambda _: nullcontext(lambda done, total: None))
-        with make_report(target.name) as report:
+        target = cache.place("files", name)
+        with _bar(target.name) as report:
             return _fetch(url, target, sha256_prefix, fill, report)
 
 
-def _cache_name(url: str) -> str:
-    """Published files lie under their names; others under a hash of their address, too."""
-    import hashlib
-
-    name = urlsplit(url).path.rsplit("/", 1)[-1] or "file"
-    if "openmmlab.com" in urlsplit(url).netloc:
+def cache_name(url: str) -> str:
+    """OpenMMLab's files lie under their names, which are unique; others get a hash of their address."""
+    parts = urlsplit(url)
+    name = parts.path.rsplit("/", 1)[-1] or "file"
+    if parts.netloc == _PUBLISHER:
         return name
-    return f"{hashlib.sha256(url.encode()).hexdigest()[:12]}/{name}"
+    stem, dot, suffix = name.rpartition(".")
+    return f"{stem}-{hashlib.sha256(url.encode()).hexdigest()[:8]}{dot}{suffix}"
+
+
+def cached(url: str) -> Path | None:
+    """The file behind an address, where it is in a cache."""
+    return cache.find("files", cache_name(url))
 
 
 def _known(path: Path, url: str, prefix: str) -> Path:
@@ -123,12 +123,14 @@ def check(path: Path, prefix: str, record: Record | None) -> str:
     name = path.name.removesuffix(cache.UNFINISHED)
     if prefix and not found.startswith(prefix):
         raise DownloadError(
-            f"{name}: its sha256 is {found[:16]}…, but the published file's begins with {prefix}: damaged or "
+            f"{name}: its sha256 is {found[:16]}…, but the published file's begins with {prefix}: "
+            "damaged or "
             "replaced. Delete it from the cache (`rtmpose models clean NAME`) and fetch it again"
         )
     if record is not None and record.sha256 != found:
         raise DownloadError(
-            f"{name}: its sha256 is {found[:16]}…, but {record.sha256[:16]}… was recorded when it first came: "
+            f"{name}: its sha256 is {found[:16]}…, but {record.sha256[:16]}… was recorded when it first "
+            "came: "
             "damaged, or replaced on the server. `rtmpose models clean NAME` forgets the old one"
         )
     with path.open("rb") as stream:
@@ -147,6 +149,27 @@ def _looks_like(head: bytes) -> str:
     if text.startswith((b"<!doctype", b"<html")):
         return "is a web page (a log-in page of the network?)"
     return f"begins with {head[:8]!r}" if head else "is empty"
+
+
+@contextmanager
+def _bar(name: str) -> Iterator[Report]:
+    """A progress bar on standard error, where that is a terminal."""
+    from rich.console import Console
+    from rich.errors import LiveError
+    from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    try:
+        bar.start()
+    except LiveError:  # the caller shows one of its own
+        bar.disable = True
+    task = bar.add_task(name, total=None)
+    try:
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+    finally:
+        bar.stop()
 
 
 def _fetch(url: str, target: Path, prefix: str, fill: str, report: Report) -> Path:
@@ -293,7 +316,8 @@ def _room(part: Path, needed: int) -> None:
     free = shutil.disk_usage(part.parent).free
     if needed + _SPARE > free:
         raise OutputError(
-            f"{part.parent}: {needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free on this disk; "
+            f"{part.parent}: {needed / 1e6:.0f} MB are needed and {free / 1e6:.0f} MB are free on this "
+            "disk; "
             f"free some space, or set {cache.HOME} to another folder"
         )
 

@@ -120,8 +120,9 @@ class PublishedModel:
         """
         if self.task == "backbone":
             raise InputError(
-                f"{self.name} is a backbone's ImageNet weights: it finds nothing by itself. Begin a training "
-                f"with it: rtmpose train pose --init {self.name}"
+                f"{self.name} is a backbone's ImageNet weights: it finds nothing by itself. Begin a "
+                "training "
+                f"with it: rtmpose models download {self.name}, then rtmpose train pose --init FILE"
             )
         mean, std = _IMAGENET_MEAN, _IMAGENET_STD
         rgb = self.task == "pose" and self.decoder != "rtmo"
@@ -176,7 +177,10 @@ def published_models() -> tuple[PublishedModel, ...]:
         InputError: the user's own table cannot be read.
     """
     own = os.environ.get(OWN_TABLE, "")
-    return (*(_own(own, Path(own).stat().st_mtime_ns if Path(own).is_file() else 0) if own else ()), *_ours())
+    return (
+        *(_own(own, Path(own).stat().st_mtime_ns if Path(own).is_file() else 0) if own else ()),
+        *_ours(),
+    )
 
 
 @functools.cache

@@ -36,7 +36,9 @@ def unpacked(archive: Path) -> Path:
         target = cache.place("unpacked", name)
         if not target.exists():
             with cache.writing(target):
-                trial = Path(tempfile.mkdtemp(prefix=f"{name}-", suffix=cache.UNFINISHED, dir=target.parent))
+                trial = Path(
+                    tempfile.mkdtemp(prefix=f"{name}-", suffix=cache.UNFINISHED, dir=target.parent)
+                )
             try:
                 _unpack(archive, trial)
                 with cache.writing(target):
@@ -70,12 +72,15 @@ def _checked(archive: Path, source: zipfile.ZipFile) -> list[tuple[zipfile.ZipIn
     """The members, once the list of them is harmless; nothing has been written yet."""
     members = source.infolist()
     if len(members) > MOST_MEMBERS:
-        raise ArchiveError(f"{archive}: holds {len(members)} files; a model has no more than {MOST_MEMBERS}")
+        raise ArchiveError(
+            f"{archive}: holds {len(members)} files; a model has no more than {MOST_MEMBERS}"
+        )
     size = sum(member.file_size for member in members)
     packed = max(archive.stat().st_size, 1)
     if size > MOST_BYTES or size > packed * MOST_RATIO:
         raise ArchiveError(
-            f"{archive}: {packed} bytes would become {size}; refused as an archive bomb (most: {MOST_BYTES} "
+            f"{archive}: {packed} bytes would become {size}; refused as an archive bomb (most: "
+            f"{MOST_BYTES} "
             f"bytes and {MOST_RATIO} times as many)"
         )
     found = []
@@ -93,16 +98,16 @@ def _checked(archive: Path, source: zipfile.ZipFile) -> list[tuple[zipfile.ZipIn
     return found
 
 
-def _copy(
-    archive: Path, source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, left: int
-) -> int:
+def _copy(archive: Path, source: zipfile.ZipFile, member: zipfile.ZipInfo, target: Path, left: int) -> int:
     """Unpack a member; its true size, which its header may not say."""
     size = 0
     with cache.writing(target), source.open(member) as packed, target.open("xb") as out:
         while chunk := packed.read(_CHUNK):
             size += len(chunk)
             if size > min(left, member.file_size):
-                raise ArchiveError(f"{archive}: '{member.filename}' is larger than the archive says; refused")
+                raise ArchiveError(
+                    f"{archive}: '{member.filename}' is larger than the archive says; refused"
+                )
             out.write(chunk)
     return size
 
@@ -120,7 +125,12 @@ def model_inside(folder: Path) -> Path:
     if not folders and len(networks) == 1:
         return networks[0]
     names = [str(p.relative_to(folder)) for p in (folders or networks)]
-    holds = f"holds {len(names)} of them ({', '.join(names[:5])}); unpack it and name one" if names else (
-        "holds neither; it has " + (", ".join(sorted(p.name for p in folder.rglob("*"))[:5]) or "nothing")
+    holds = (
+        f"holds {len(names)} of them ({', '.join(names[:5])}); unpack it and name one"
+        if names
+        else (
+            "holds neither; it has "
+            + (", ".join(sorted(p.name for p in folder.rglob("*"))[:5]) or "nothing")
+        )
     )
     raise ArchiveError(f"{folder.name}: expected one MMDeploy SDK folder or one .onnx file; it {holds}")

@@ -161,7 +161,7 @@ def test_models_that_are_none(tmp_path: Path, detector_folder: Path) -> None:
     with pytest.raises(ModelFileError, match=r"text\.onnx.*cannot open"):
         Pipeline(tmp_path / "text.onnx")
     (tmp_path / "weights.pth").write_text("x")
-    with pytest.raises(ModelFileError, match="rtmpose-export"):
+    with pytest.raises(ModelFileError, match=r"weights\.pth: not a PyTorch checkpoint"):
         Pipeline(tmp_path / "weights.pth")
     with pytest.raises(CardError, match=r"raw_heads\.onnx.*no model card.*rtmpose-export"):
         Detector(detector_folder / "raw_heads.onnx")

@@ -1,0 +1,31 @@
+"""`--offline`, said once for every command: no connection is opened at all."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from rtmpose_sdk.hub.download import OFFLINE
+
+_OPTION = Annotated[bool, typer.Option("--offline", help="Open no connection: only files of the cache.")]
+
+
+def offers_offline(command: Callable[..., None]) -> Callable[..., None]:
+    """The command, with the option `--offline` added to its own."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, offline: bool = False, **options: Any) -> None:
+        if offline:
+            os.environ[OFFLINE] = "1"
+        command(*arguments, **options)
+
+    own = inspect.signature(command)
+    added = inspect.Parameter("offline", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_OPTION)
+    run.__signature__ = own.replace(parameters=[*own.parameters.values(), added])  # type: ignore[attr-defined]
+    run.__annotations__ = {**command.__annotations__, "offline": _OPTION}
+    return run

@@ -1,0 +1,103 @@
+"""Where are the persons and their keypoints, found by one network in one go (RTMO)?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from rtmpose_sdk.artifacts import Model, open_model
+from rtmpose_sdk.decode import suppress
+from rtmpose_sdk.errors import EngineError, InputError
+from rtmpose_sdk.geometry import letterbox
+from rtmpose_sdk.images import as_bgr
+from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.outputs import find_outputs
+from rtmpose_sdk.results import PoseResult
+
+
+class OneStage:
+    """A one-stage pose network: letterbox → network → persons with their keypoints.
+
+    Args:
+        model: a name, a file, a folder or an address, see `open_model`; or what it returned.
+        device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
+        score_threshold: least score of a person; None takes the card's.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Model,
+        device: str = "cpu",
+        threads: int | None = None,
+        precision: str | None = None,
+        score_threshold: float | None = None,
+    ) -> None:
+        opened = (
+            model if isinstance(model, Model) else open_model(model, "pose", device, threads, precision)
+        )
+        self.runtime, self.card = opened
+        if self.card.decoder != "rtmo":
+            self.runtime.close()
+            raise InputError(
+                f"{self.card.name} (decoder {self.card.decoder}) takes boxes; use Predictor or Pipeline"
+            )
+        self.keypoint_set = self.card.keypoints()
+        self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold
+        self._normalize = Normalizer(self.card)
+        self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
+
+    def __call__(self, image: object) -> PoseResult:
+        """Poses of everybody in a picture, best first; nobody is an empty result.
+
+        A keypoint's score is the network's visibility, 0...1, and its confidence, too.
+
+        Args:
+            image: (H,W,3) uint8 BGR; grey and BGRA are converted.
+
+        Raises:
+            ImageError: not such a picture.
+            EngineError: the engine failed or gave NaN.
+        """
+        picture = as_bgr(image)
+        height, width = picture.shape[:2]
+        canvas, factors = letterbox(picture, self.card.input_size, self.card.pad_value)
+        outputs = self.runtime.run(self._normalize(canvas[None]))
+        dets = np.asarray(outputs[self._outputs["dets"]][0], np.float32)
+        found = np.asarray(outputs[self._outputs["keypoints"]][0], np.float32)
+        if not (np.isfinite(dets).all() and np.isfinite(found).all()):
+            raise EngineError(
+                "the network's output holds NaN or infinity: the artifact or its precision is broken on "
+                "this device; export it in fp32"
+            )
+        sure = dets[:, 4] >= self.score_threshold
+        dets, found = dets[sure], found[sure]
+        kept = suppress(dets[:, :4], dets[:, 4], self.card.nms_iou_threshold)[: self.card.max_detections]
+        boxes = np.clip(dets[kept, :4] * factors, 0, np.array([width, height, width, height], np.float32))
+        solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+        boxes, kept = boxes[solid], kept[solid]
+        return PoseResult(
+            boxes=boxes.astype(np.float32),
+            box_scores=dets[kept, 4],
+            keypoints=found[kept, :, :2] * factors[:2],
+            keypoint_scores=found[kept, :, 2],
+            confidences=np.clip(found[kept, :, 2], 0, 1),
+            keypoint_set=self.keypoint_set,
+            image_size=(width, height),
+        )
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.runtime.close()
+
+    def __enter__(self) -> OneStage:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
