@@ -222,13 +222,9 @@ def _decoder(outputs: tuple[TensorSpec, ...]) -> str | None:
     if {"boxes", "scores"} <= names:
         return "boxes"
     dims = sorted(len(spec.shape) for spec in outputs)
-    by_dims = {
-        (3, 3): "simcc",
-        (3, 3, 3): "simcc3d",
-        (4,): "heatmap",
-        (2, 3): "mmdeploy_dets",
-        (3, 4): "rtmo",
-    }
+    if dims.count(4) == 1 and 3 not in dims:  # arg-max of the maps may stand beside them
+        return "heatmap"
+    by_dims = {(3, 3): "simcc", (3, 3, 3): "simcc3d", (2, 3): "mmdeploy_dets", (3, 4): "rtmo"}
     if tuple(dims) in by_dims:
         return by_dims[tuple(dims)]
     if dims == [3] and (outputs[0].shape[2] or 0) > 5:

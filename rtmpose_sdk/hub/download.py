@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 from rtmpose_sdk.errors import DownloadError, MissingExtraError, OfflineError, OutputError
@@ -32,7 +32,8 @@ _TRIES = 4
 """Of one address, in a row, without a new byte."""
 _PAUSE = 0.5
 """Seconds before the second try; doubled each time."""
-_CHUNK = 1 << 18
+_CHUNK = 1 << 14
+"""Bytes of one read; what has come of the last one is lost when the line breaks."""
 _LARGEST = 4 << 30
 """No published file is nearly as large; a server that never ends is stopped there."""
 _SPARE = 64 << 20
@@ -283,7 +284,7 @@ def _write(answer: Any, part: Path, start: int, total: int | None, report: Repor
                     raise _BrokenOffError(_reason(error)) from None
                 if block is None:
                     break
-                stream.write(block)
+                _write_block(stream, block)
                 done += len(block)
                 if done > _LARGEST:
                     raise DownloadError(f"more than {_LARGEST >> 30} GB came; no model is as large")
@@ -293,6 +294,10 @@ def _write(answer: Any, part: Path, start: int, total: int | None, report: Repor
         raise
     if total is not None and done != total:
         raise _BrokenOffError(f"it ended after {done} of {total} bytes")
+
+
+def _write_block(stream: BinaryIO, block: bytes) -> None:
+    stream.write(block)
 
 
 def _unfinished(part: Path, address: str) -> tuple[int, str]:
@@ -330,6 +335,8 @@ def _reason(error: Exception) -> str:
         return "the server's name is not known here (no network?)"
     if "Connection refused" in text:
         return "the connection was refused"
+    if "IncompleteRead" in text or "Connection reset" in text or "RemoteDisconnected" in text:
+        return "the connection broke off"
     return " ".join(text.split())[:160]
 
 
