@@ -13,7 +13,7 @@ from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.hub.table import PublishedModel
 from rtmpose_sdk.outputs import find_outputs
 from rtmpose_sdk.runtimes import Runtime, open_runtime
-from rtmpose_sdk.zoo import locate
+from rtmpose_sdk.zoo import locate, published_of
 
 CARD_SUFFIX = ".card.json"
 
@@ -45,9 +45,10 @@ def open_model(
             OutputError: see there and `rtmpose_sdk.zoo.locate`.
         InputError: a detector where a pose model belongs, or the other way round.
     """
+    named = published_of(source)
+    if named is not None and named.task not in (task, "backbone"):
+        _wrong_task(source, named.network, named.task, task)  # before it is fetched
     path, published = locate(source)
-    if published is not None and published.task not in (task, "backbone"):
-        _wrong_task(source, published.network, published.task, task)
     runtime = open_runtime(
         mmdeploy.network_file(path) if path.is_dir() else path, device, threads, precision
     )

@@ -88,6 +88,14 @@ def locate(source: str | Path, keypoint_set: str = "") -> Found:
     return Found(_ready(fetched, published, keypoint_set), published)
 
 
+def published_of(source: str | Path) -> PublishedModel | None:
+    """The row that a source means, without fetching anything; None where it is no published name."""
+    if Path(source).exists() or any(model.name == str(source) for model in NAMED_MODELS):
+        return None
+    stem, _, suffix = str(source).rpartition(".")
+    return find_published(stem if suffix in KINDS else str(source))
+
+
 def fetch_file(model: PublishedModel, file: ModelFile) -> Path:
     """A published file, as it was published, from the cache or the network."""
     return fetch(file.url, file.sha256_prefix, f"rtmpose models download {model.name}")

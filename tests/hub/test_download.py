@@ -54,7 +54,10 @@ def test_a_broken_line_is_resumed(server, home: Path) -> None:
 def test_a_later_call_goes_on_where_an_earlier_one_stopped(server, home: Path, monkeypatch) -> None:
     monkeypatch.setattr(download, "_TRIES", 1)
     server.moves[PATH] = [("cut", CUT)]
-    with pytest.raises(DownloadError, match=r"(?s)could not be fetched.*the connection broke off.*Try again with: rtmpose models"):
+    with pytest.raises(
+        DownloadError,
+        match=r"(?s)could not be fetched.*the connection broke off.*Try again with: rtmpose models",
+    ):
         get()
     assert leftovers(home) == ["net-12345678.pth.part", "net-12345678.pth.part.json"]
     assert get(HASH[:8]).read_bytes() == DATA
@@ -127,7 +130,9 @@ def test_a_file_that_is_another_than_the_first_time(server, home: Path) -> None:
 
 def test_the_next_mirror_is_tried(server, home: Path, monkeypatch) -> None:
     monkeypatch.setattr(
-        download, "addresses", lambda url: [f"{server.url}/none{PATH}", f"http://127.0.0.1:9{PATH}", server.url + PATH]
+        download,
+        "addresses",
+        lambda url: [f"{server.url}/none{PATH}", f"http://127.0.0.1:9{PATH}", server.url + PATH],
     )
     assert get(HASH[:8]).read_bytes() == DATA
 
