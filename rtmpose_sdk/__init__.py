@@ -2,24 +2,31 @@
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.cascade import Cascade
+from rtmpose_sdk.conversion import convert_keypoints, part_of
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import RTMPoseError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
+from rtmpose_sdk.one_stage import OneStage
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
 
 __all__ = [
+    "Cascade",
     "Detections",
     "Detector",
     "KeypointSet",
     "ModelCard",
+    "OneStage",
     "Pipeline",
     "PoseResult",
     "Predictor",
     "RTMPoseError",
     "__version__",
+    "convert_keypoints",
     "get_keypoint_set",
+    "part_of",
     "read_image",
 ]
