@@ -34,13 +34,14 @@ def open_model(
     device: str = "cpu",
     threads: int | None = None,
     precision: str | None = None,
+    engine: str | None = None,
 ) -> Model:
     """Open a model for a task.
 
     Args:
         source: a name of the zoo, an ONNX file with a card, or an MMDeploy SDK folder.
         task: what it is to be used for.
-        device, threads, precision: see `open_runtime`.
+        device, threads, precision, engine: see `open_runtime`.
 
     Raises:
         ModelNotFoundError, ModelFileError, CardError, DeviceError, MissingExtraError: see there.
@@ -48,10 +49,10 @@ def open_model(
     """
     path = find_model(source)
     runtime = open_runtime(
-        mmdeploy.network_file(path) if path.is_dir() else path, device, threads, precision
+        mmdeploy.network_file(path) if path.is_dir() else path, device, threads, precision, engine
     )
     try:
-        card = mmdeploy.sdk_card(path, runtime.outputs) if path.is_dir() else read_card(runtime)
+        card = _card(path, runtime)
         if card.task != task:
             what = {"pose": "a pose model", "detect": "a detector"}
             raise InputError(
@@ -69,6 +70,24 @@ def open_model(
         runtime.close()
         raise
     return Model(runtime, card)
+
+
+def artifact_card(source: str | Path) -> ModelCard:
+    """The card of a model, whatever its task.
+
+    Args:
+        source: as `open_model` takes it.
+
+    Raises:
+        ModelNotFoundError, ModelFileError, CardError, MissingExtraError: see there.
+    """
+    path = find_model(source)
+    with open_runtime(mmdeploy.network_file(path) if path.is_dir() else path) as runtime:
+        return _card(path, runtime)
+
+
+def _card(path: Path, runtime: Runtime) -> ModelCard:
+    return mmdeploy.sdk_card(path, runtime.outputs) if path.is_dir() else read_card(runtime)
 
 
 def read_card(runtime: Runtime) -> ModelCard:

@@ -20,7 +20,7 @@ class Detector:
 
     Args:
         model: a name, an ONNX file with a card, or an MMDeploy SDK folder.
-        device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
+        device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         score_threshold: boxes below it are left out; None takes the card's. A graph that holds its
             own NMS has cut at the card's already.
     """
@@ -32,8 +32,9 @@ class Detector:
         threads: int | None = None,
         precision: str | None = None,
         score_threshold: float | None = None,
+        engine: str | None = None,
     ) -> None:
-        self.runtime, self.card = open_model(model, "detect", device, threads, precision)
+        self.runtime, self.card = open_model(model, "detect", device, threads, precision, engine)
         self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold
         self._normalize = Normalizer(self.card)
         self._names = [spec.name for spec in self.runtime.outputs]

@@ -25,7 +25,7 @@ class Pipeline:
     Args:
         pose: pose model: a name, an ONNX file with a card, or an MMDeploy SDK folder.
         detector: the same for the detector; None is no detector: every call brings its boxes.
-        device, threads, precision: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
+        device, threads, precision, engine: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
         detection_threshold: least score of a box, 0...1.
         batch_limit: most persons of one call of the pose network.
         flip_test: average with mirrored crops; twice the time of the pose network.
@@ -41,12 +41,13 @@ class Pipeline:
         detection_threshold: float = DEFAULT_DETECTION_THRESHOLD,
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
+        engine: str | None = None,
     ) -> None:
-        self.predictor = Predictor(pose, device, threads, precision, batch_limit, flip_test)
+        self.predictor = Predictor(pose, device, threads, precision, batch_limit, flip_test, engine)
         self.detector: Detector | None = None
         if detector is not None:
             try:
-                self.detector = Detector(detector, device, threads, precision, detection_threshold)
+                self.detector = Detector(detector, device, threads, precision, detection_threshold, engine)
             except Exception:
                 self.predictor.close()
                 raise

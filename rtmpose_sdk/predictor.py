@@ -27,7 +27,7 @@ class Predictor:
 
     Args:
         model: a name, an ONNX file with a card, or an MMDeploy SDK folder.
-        device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
+        device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         batch_limit: most persons of one call of the network; bounds the memory.
         flip_test: average with the mirrored crop; twice the time, a little more accurate.
     """
@@ -40,10 +40,11 @@ class Predictor:
         precision: str | None = None,
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
+        engine: str | None = None,
     ) -> None:
         if batch_limit < 1:
             raise InputError(f"batch_limit is {batch_limit}; expected at least 1")
-        self.runtime, self.card = open_model(model, "pose", device, threads, precision)
+        self.runtime, self.card = open_model(model, "pose", device, threads, precision, engine)
         self.keypoint_set = self.card.keypoints()
         self.flip_test = flip_test
         self._fixed_batch = self.runtime.inputs[0].shape[0]
