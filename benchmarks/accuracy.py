@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError, MissingExtraError
@@ -36,6 +37,8 @@ BOX_FIGURES = (
     *("AR1", "AR10", "AR100", "AR small", "AR medium", "AR large"),
 )
 """COCO's twelve box figures, in the order of its `stats`."""
+LEAST_SCORE = 0.01
+"""Of a box that counts for a detector's AP: COCO's curves want the unlikely ones, too."""
 UNKNOWN_SIGMA = 0.05
 """OKS sigma of every keypoint of a set that has none of its own; COCO's lie between 0.025 and 0.107."""
 
@@ -116,6 +119,22 @@ def evaluate_detector(
         raise InputError(f"{images}: no box in {len(truth['images'])} pictures; there is no AP")
     figures = _score(truth, results, "bbox", BOX_FIGURES, None)
     return Report(figures, len(truth["images"]), len(results), results)
+
+
+def artifact_accuracy(
+    artifact: Path, annotations: Path, images: Path, threads: int | None = None
+) -> dict[str, float]:
+    """COCO's figures of one file: of keypoints in ground-truth boxes, or of a detector's boxes.
+
+    Raises:
+        InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
+    """
+    task = artifact_card(artifact).task
+    if task == "pose":
+        with Pipeline(artifact, None, threads=threads) as pipeline:
+            return evaluate_pipeline(pipeline, annotations, images).figures
+    with Detector(artifact, threads=threads, score_threshold=LEAST_SCORE) as detector:
+        return evaluate_detector(detector, annotations, images).figures
 
 
 def _scorer() -> ModuleType:

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.progress import Progress
 
 from rtmpose_sdk.cli.options import parse_size
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError, MissingExtraError, OutputError, VerificationError
+from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR
+
+if TYPE_CHECKING:
+    from rtmpose_sdk.exporters.subject import Subject
 
 app = typer.Typer(
     add_completion=False,
@@ -22,9 +27,19 @@ app = typer.Typer(
 
 
 class Backend(str, enum.Enum):
-    """Engines that artifacts are made for."""
+    """Engines that artifacts are made for: the keys of `BACKENDS`."""
 
     ONNX = "onnx"
+    OPENVINO = "openvino"
+    TORCH = "torch"
+
+
+class Precision(str, enum.Enum):
+    """What an artifact computes or stores in."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+    INT8 = "int8"
 
 
 class InputKind(str, enum.Enum):
@@ -43,15 +58,35 @@ class Storage(str, enum.Enum):
 
 @app.command()
 def export(
-    weights: Annotated[Path, typer.Option(help="Checkpoint (.pth) in the published layout.")],
-    out: Annotated[Path, typer.Option(help="The artifact to write (.onnx).")],
+    weights: Annotated[
+        Path,
+        typer.Option(help="Checkpoint (.pth) in the published layout; or an fp32 ONNX model with a card."),
+    ],
+    out: Annotated[Path, typer.Option(help="The artifact to write: .onnx, .xml (OpenVINO), .pt2 (torch).")],
     model: Annotated[
         str | None,
         typer.Option(help="rtmpose-t, rtmdet-nano, rtmw-l, ...; default: read from the weights."),
     ] = None,
     backend: Annotated[Backend, typer.Option(help="Engine to export for.")] = Backend.ONNX,
+    precision: Annotated[
+        Precision | None,
+        typer.Option(help="Default: onnx and torch fp32, openvino fp16 (weights; arithmetic on opening)."),
+    ] = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="int8: COCO json, folder with one, or folder of pictures, to calibrate with."),
+    ] = None,
+    calibration_crops: Annotated[
+        int, typer.Option(min=32, help="int8: most crops to calibrate with.")
+    ] = 256,
+    calibration_detector: Annotated[
+        str, typer.Option(help="int8: finds the persons in pictures without annotations.")
+    ] = DEFAULT_DETECTOR,
     keypoints: Annotated[
-        str | None, typer.Option(help="Keypoint set; default: the one with as many keypoints.")
+        str | None,
+        typer.Option(
+            help="Keypoint set, or the .json file of one; default: the one with as many keypoints."
+        ),
     ] = None,
     input_size: Annotated[
         str | None,
@@ -63,13 +98,17 @@ def export(
     ] = InputKind.IMAGE,
     nms: Annotated[bool, typer.Option("--nms", help="Detector: NonMaxSuppression in the graph.")] = False,
     storage: Annotated[
-        Storage, typer.Option(help="fp16 halves the file; arithmetic stays fp32.")
+        Storage, typer.Option(help="ONNX: fp16 halves the file; arithmetic stays as it is.")
     ] = Storage.FP32,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Compare the artifact with what was exported.")
+    ] = True,
     images: Annotated[
         Path | None, typer.Option(help="Pictures to verify with; default: the bundled photograph.")
     ] = None,
     annotations: Annotated[
-        Path | None, typer.Option(help="COCO json with the boxes of persons in those pictures.")
+        Path | None,
+        typer.Option(help="COCO json of those pictures: boxes of persons, and AP before and after."),
     ] = None,
     crops: Annotated[int, typer.Option(min=1, help="Most crops to verify with.")] = 100,
     license_name: Annotated[
@@ -81,61 +120,108 @@ def export(
     ] = None,
     notes: Annotated[str, typer.Option(help="A sentence for the card.")] = "",
 ) -> None:
-    """Export a checkpoint and prove that the artifact gives the same keypoints."""
-    if out.suffix != f".{backend.value}":
-        raise InputError(f"--out {out}: expected a name that ends in .{backend.value}")
+    """Export a model and prove that the artifact gives the same keypoints."""
+    suffix = BACKENDS[backend.value].suffix
+    if out.suffix != suffix:
+        raise InputError(f"--out {out}: expected a name that ends in {suffix} (--backend {backend.value})")
     if annotations is not None and images is None:
         raise InputError("--annotations needs --images, the folder with their pictures")
+    kind = check_precision(backend.value, precision.value if precision else None)
+    if (kind == "int8") != (calibrate is not None):
+        raise InputError(
+            "--precision int8 and --calibrate go together: int8 is calibrated on real pictures; for "
+            "example --calibrate coco/, a folder with annotations or pictures"
+        )
+    half = storage is Storage.FP16
+    if half and backend is not Backend.ONNX:
+        raise InputError(f"--storage is for ONNX; with --backend {backend.value} say --precision fp16")
     figures = _figures(accuracy or [])
+    _check_extra()
+    if not out.parent.is_dir():
+        raise OutputError(f"{out}: its folder does not exist")
+
+    from rtmpose_sdk.exporters.calibrate import calibration_images
+    from rtmpose_sdk.exporters.crops import verification_images
+    from rtmpose_sdk.exporters.export import Wish, export
+    from rtmpose_sdk.exporters.report import print_verification
+
+    size = parse_size(input_size) if input_size else None
+    subject = _subject(weights, model, keypoints, size, input_kind.value, nms, license_name, notes, figures)
+    card = subject.card
+    measure = _measure(annotations, images) if verify and annotations and images else None
+    pictures = verification_images(card, images, annotations, crops) if verify else None
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        calibration = calibrate and calibration_images(
+            card,
+            calibrate,
+            calibration_detector,
+            calibration_crops,
+            lambda rows: progress.track(rows, description="calibration"),
+        )
+        wish = Wish(backend.value, kind, half, calibration)
+        found = export(
+            subject,
+            out,
+            pictures,
+            wish,
+            measure,
+            lambda rows: progress.track(rows, description="sensitive layers"),
+        )
+    print_verification(found, card, out)
+    if found is not None and not found.verified:
+        raise VerificationError(
+            f"{out}: does not give what {weights.name} gives (see the table); it is kept for a look at it, "
+            "and its card says verified: false"
+        )
+
+
+def _check_extra() -> None:
     try:
         import onnx  # noqa: F401
         import onnxslim  # noqa: F401
         import torch  # noqa: F401
     except ImportError as error:
         raise MissingExtraError(error.name or "torch", "export", "rtmpose-export") from None
-    if not out.parent.is_dir():
-        raise OutputError(f"{out}: its folder does not exist")
 
-    from rtmpose_sdk.exporters.checkpoint_to_onnx import (
-        describe_weights,
-        export,
-        new_card,
-        with_accuracy,
-    )
-    from rtmpose_sdk.exporters.crops import verification_images
+
+def _subject(
+    weights: Path,
+    model: str | None,
+    keypoints: str | None,
+    size: tuple[int, int] | None,
+    input_kind: str,
+    nms: bool,
+    license_name: str,
+    notes: str,
+    figures: dict[str, float],
+) -> Subject:
+    """What is exported, with the card that its artifact is to have."""
     from rtmpose_sdk.exporters.network import open_network
+    from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
+    from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 
-    size = parse_size(input_size) if input_size else None
+    if weights.is_dir() or weights.suffix.lower() == ".onnx":
+        if model or keypoints or size or nms:
+            raise InputError(
+                f"{weights} has its network, keypoints and size in its card; --model, --keypoints, "
+                "--input-size and --nms are for checkpoints (.pth)"
+            )
+        return subject_from_artifact(weights)
     network, keypoint_set = open_network(weights, model, keypoints, size)
     if nms and network.task != "detect":
         raise InputError(f"--nms is for detectors; {network.name} is a pose model")
-    card = new_card(network.name, network.input_size, keypoint_set, input_kind.value, nms)
-    card = with_accuracy(describe_weights(card, weights, license_name, notes), figures)
-    found = export(network, card, out, verification_images(card, images, annotations, crops), storage.value)
+    kind: Any = input_kind
+    heatmaps = network.task == "pose" and network.head_options.gives_heatmaps
+    ratio = network.split_ratio if network.task == "pose" else 2.0
+    card = new_card(network.name, network.input_size, keypoint_set, kind, nms, heatmaps, ratio)
+    return Subject(with_accuracy(describe_weights(card, weights, license_name, notes), figures), network)
 
-    table = Table("artifact against PyTorch", "measured", "allowed")
-    for name, value in found.relative_difference.items():
-        table.add_row(
-            f"{name}: difference / largest value", f"{value:.2e}", f"{found.relative_tolerance:g}"
-        )
-    table.add_row(
-        f"worst shift, px ({found.ties} ties aside)",
-        f"{found.pixel_difference:.3f}",
-        f"{found.pixel_tolerance:g}",
-    )
-    table.add_row("NaN or infinite values", str(found.not_finite), "0")
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{out}: {network.name} {card.input_size[0]}x{card.input_size[1]} {keypoint_set}, "
-        f"{out.stat().st_size / 1e6:.1f} MB, {found.crops} crops compared",
-        soft_wrap=True,
-    )
-    if not found.verified:
-        raise VerificationError(
-            f"{out}: does not give what the PyTorch model gives (see the table); it is kept for a look "
-            "at it, and its card says verified: false"
-        )
+
+def _measure(annotations: Path, images: Path) -> Any:
+    """AP of an artifact: of keypoints in ground-truth boxes, or of boxes."""
+    from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
+
+    return lambda artifact: artifact_accuracy(artifact, annotations, images)["AP"]
 
 
 def _figures(pairs: list[str]) -> dict[str, float]:

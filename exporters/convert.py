@@ -21,23 +21,33 @@ def convert(request: dict[str, Any]) -> None:
         VerificationError: the artifact does not give what the network gives.
         CheckpointError, InputError, OutputError: see `open_network` and `export`.
     """
-    from rtmpose_sdk.exporters.checkpoint_to_onnx import describe_weights, export, new_card, with_accuracy
     from rtmpose_sdk.exporters.crops import verification_images
+    from rtmpose_sdk.exporters.export import export
     from rtmpose_sdk.exporters.network import open_network
+    from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
+    from rtmpose_sdk.exporters.subject import Subject
 
     weights = Path(request["weights"])
-    network, keypoint_set = open_network(weights, keypoint_set=request["keypoint_set"] or None)
+    network, keypoint_set = open_network(
+        weights, keypoint_set=request["keypoint_set"] or None, input_size=_size(request)
+    )
     heatmaps = network.task == "pose" and network.head_options.gives_heatmaps
-    card = new_card(network.name, network.input_size, keypoint_set, heatmaps=heatmaps)
+    ratio = network.split_ratio if network.task == "pose" else 2.0
+    card = new_card(network.name, network.input_size, keypoint_set, heatmaps=heatmaps, split_ratio=ratio)
     card = with_accuracy(describe_weights(card, weights, request["license"], ""), request["accuracy"])
     if request["source"]:
         card = replace(card, weights_source=request["source"])
-    found = export(network, card, Path(request["out"]), verification_images(card, None, None, 16))
-    if not found.verified:
+    found = export(Subject(card, network), Path(request["out"]), verification_images(card, None, None, 16))
+    if found is None or not found.verified:
         raise VerificationError(
-            f"{weights}: its ONNX file does not give what the PyTorch model gives (largest shift "
-            f"{found.pixel_difference:.2f} px); export it with rtmpose-export for a closer look"
+            f"{weights}: its ONNX file does not give what the PyTorch model gives; export it with "
+            "rtmpose-export for a closer look"
         )
+
+
+def _size(request: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = request.get("input_size") or (None, None)
+    return None if width is None or height is None else (width, height)
 
 
 def main() -> int:

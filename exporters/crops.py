@@ -44,13 +44,14 @@ def verification_images(
     for picture, boxes in _pictures(folder, annotations):
         if len(crops) >= limit:
             break
-        crops.extend(_cut(card, picture, boxes))
+        crops.extend(cut(card, picture, boxes))
     if not crops:
         raise InputError(f"{folder}: no picture to verify with")
     return np.stack(crops[:limit])
 
 
-def _cut(card: ModelCard, picture: Images, boxes: NDArray[np.float32]) -> list[Images]:
+def cut(card: ModelCard, picture: Images, boxes: NDArray[np.float32]) -> list[Images]:
+    """What the network is given of one picture: its persons (pose), or all of it, letterboxed."""
     if card.task == "detect":
         return [letterbox(picture, card.input_size, card.pad_value)[0]]
     size = (picture.shape[1], picture.shape[0])
@@ -70,7 +71,7 @@ def _windows(card: ModelCard) -> Images:
         box = np.array([[x, y, x + width, y + width]], np.float32)
         x1, y1, x2, y2 = box[0].astype(int)
         picture = photo if card.task == "pose" else np.ascontiguousarray(photo[y1:y2, x1:x2])
-        crops.extend(_cut(card, picture, box))
+        crops.extend(cut(card, picture, box))
     return np.stack(crops)
 
 

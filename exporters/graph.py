@@ -17,6 +17,14 @@ def output_names(card: ModelCard) -> tuple[str, ...]:
     return ("simcc_x", "simcc_y") if card.task == "pose" else ("boxes", "scores")
 
 
+def example_input(card: ModelCard) -> Tensor:
+    """Two samples of zeros as the artifact takes them; two, so that the batch is not taken for fixed."""
+    width, height = card.input_size
+    if card.takes_image:
+        return torch.zeros(2, height, width, 3, dtype=torch.uint8)
+    return torch.zeros(2, 3, height, width)
+
+
 class ImageInput(nn.Module):
     """(N,h,w,3) uint8 BGR → network: layout, colour order and normalisation inside the graph."""
 

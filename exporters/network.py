@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.keypoint_sets import keypoint_set_of
+from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_of
 from rtmpose_sdk.models import (
     DetectModel,
     PoseModel,
@@ -14,6 +14,7 @@ from rtmpose_sdk.models import (
     load_state_dict,
     read_checkpoint,
 )
+from rtmpose_sdk.models.build import HeadOptions
 
 
 def open_network(
@@ -27,11 +28,11 @@ def open_network(
     Args:
         weights: a checkpoint in the published layout.
         name: "rtmpose-t", ...
-        keypoint_set: name of a keypoint set.
+        keypoint_set: name of a keypoint set, or the file of one.
         input_size: (width, height) px.
 
     Returns:
-        The network, ready for inference, and its keypoint set's name ("" for a detector).
+        The network, ready for inference, and its keypoint set's name or file ("" for a detector).
 
     Raises:
         CheckpointError: unreadable, unsafe, or of another size than what was asked for.
@@ -49,6 +50,16 @@ def open_network(
         return detector.eval(), ""
     if keypoint_set is None:
         keypoint_set = keypoint_set_of(found.keypoints, str(weights))
-    network = build_model(name, keypoint_set=keypoint_set, input_size=size)
+    count = len(get_keypoint_set(keypoint_set))
+    if found.keypoints not in (None, count):
+        raise InputError(f"{weights}: has {found.keypoints} keypoints, but {keypoint_set} has {count}")
+    if size is None:
+        raise InputError(
+            f"{weights}: is a heatmap network, whose weights do not tell its input size; give --input-size"
+        )
+    head = HeadOptions("heatmap", raw=True) if found.head == "heatmap" else None
+    network = build_model(
+        name, keypoint_set=keypoint_set, input_size=size, head=head, split_ratio=found.split_ratio
+    )
     load_state_dict(network, state, weights)
     return network.eval(), keypoint_set

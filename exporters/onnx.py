@@ -20,7 +20,7 @@ from torch import nn
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import CARD_KEY, ModelCard
-from rtmpose_sdk.exporters.graph import in_graph, output_names
+from rtmpose_sdk.exporters.graph import example_input, in_graph, output_names
 from rtmpose_sdk.images import write_bytes
 
 OPSET = 18
@@ -29,25 +29,20 @@ _SMALL_TENSOR = 256
 """Tensors with fewer values stay fp32 in half storage: they hold scales, and weigh nothing."""
 
 
-def build_onnx(network: nn.Module, card: ModelCard, half_storage: bool = False) -> onnx.ModelProto:
+def build_onnx(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
     """The artifact's graph, simplified, without the card.
 
     Args:
         network: the PyTorch model, with its weights.
         card: says what belongs into the graph (input kind, decode, NMS).
-        half_storage: weights are stored as fp16 and cast on load; the arithmetic stays fp32.
     """
-    width, height = card.input_size
     module = in_graph(network, card)
-    if card.takes_image:
-        name, example = "image", torch.zeros(2, height, width, 3, dtype=torch.uint8)
-    else:
-        name, example = "input", torch.zeros(2, 3, height, width)
+    name = "image" if card.takes_image else "input"
     outputs = list(output_names(card))
     with _quiet():
         program = torch.onnx.export(
             module,
-            (example,),
+            (example_input(card),),
             input_names=[name],
             output_names=outputs,
             dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
@@ -59,8 +54,6 @@ def build_onnx(network: nn.Module, card: ModelCard, half_storage: bool = False) 
         model: onnx.ModelProto = onnxslim.slim(program.model_proto)
     if card.decoder == "boxes_nms":
         _append_nms(model, card)
-    if half_storage:
-        _store_half(model)
     model.producer_name, model.producer_version = "rtmpose-sdk", __version__
     del model.metadata_props[:]
     for node in model.graph.node:  # the exporter's traces: stack frames with paths of this machine
@@ -152,9 +145,11 @@ def _append_nms(model: onnx.ModelProto, card: ModelCard) -> None:
     )
 
 
-def _store_half(model: onnx.ModelProto) -> None:
-    """Store big fp32 weights as fp16 behind a Cast, which engines fold when they load the file."""
-    graph = model.graph
+def half_storage(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose big fp32 weights are stored as fp16 behind a Cast, which engines fold on loading."""
+    stored = onnx.ModelProto()
+    stored.CopyFrom(model)
+    graph = stored.graph
     casts = []
     for tensor in graph.initializer:
         values = numpy_helper.to_array(tensor)
@@ -166,3 +161,4 @@ def _store_half(model: onnx.ModelProto) -> None:
     nodes = [*casts, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
+    return stored

@@ -63,12 +63,14 @@ class HeadOptions:
         kernel_size: of the last convolution of "rtmpose" (Table 2); odd.
         gau: False leaves out the Gated Attention Unit of "rtmpose".
         light: a heatmap head for pre-training: fewer, narrower deconvolutions than Table 1's.
+        raw: a heatmap head whose maps are the answer as they are.
     """
 
     kind: HeadKind = "rtmpose"
     kernel_size: int = KERNEL_SIZE
     gau: bool = True
     light: bool = False
+    raw: bool = False
 
     @property
     def gives_heatmaps(self) -> bool:
@@ -91,6 +93,7 @@ class PoseModel(nn.Module):
     ) -> None:
         super().__init__()
         self.name, self.keypoints, self.input_size = name, keypoints, input_size
+        self.split_ratio = split_ratio
         family, size = _split(name)
         self.backbone = CSPNeXt(size.widen, size.deepen)
         channels = self.backbone.out_channels
@@ -125,7 +128,7 @@ def _rtmpose_head(
         return SimCCHead(channels, keypoints, input_size, split_ratio, options.kernel_size, options.gau)
     if options.kind == "heatmap":
         deconvs = PRETRAINING_DECONVS if options.light else PAPER_DECONVS
-        return HeatmapHead(channels, keypoints, deconvs)
+        return HeatmapHead(channels, keypoints, deconvs, options.raw)
     upsampling = () if options.kind == "simcc-star" else PAPER_DECONVS
     return BaselineSimCCHead(channels, keypoints, input_size, split_ratio, upsampling)
 
@@ -180,6 +183,7 @@ def build_model(
     keypoint_set: str | int,
     input_size: tuple[int, int] | None = None,
     head: HeadOptions | None = None,
+    split_ratio: float = SPLIT_RATIO,
 ) -> PoseModel: ...
 @overload
 def build_model(
@@ -191,6 +195,7 @@ def build_model(
     keypoint_set: str | int | None = None,
     input_size: tuple[int, int] | None = None,
     head: HeadOptions | None = None,
+    split_ratio: float = SPLIT_RATIO,
 ) -> PoseModel | DetectModel:
     """A network with random weights.
 
@@ -200,6 +205,7 @@ def build_model(
         input_size: (width, height) px, multiples of 32; None takes 192x256 (pose), 320x320
             (rtmdet-nano), 640x640 (other detectors).
         head: an RTMPose's; None is the published one.
+        split_ratio: SimCC bins per px of a pose model.
 
     Raises:
         ModelNotFoundError: unknown name; the message lists the names.
@@ -226,4 +232,4 @@ def build_model(
     keypoints = keypoint_set if isinstance(keypoint_set, int) else len(get_keypoint_set(keypoint_set))
     if isinstance(keypoint_set, bool) or keypoints < 1:
         raise InputError(f"{keypoint_set} keypoints; expected 1 or more, or a keypoint set's name")
-    return PoseModel(name, keypoints, size, head=head)
+    return PoseModel(name, keypoints, size, split_ratio, head)

@@ -30,18 +30,24 @@ class HeatmapHead(nn.Module):
         in_channels: channels of the stride-32 feature.
         keypoints: K.
         deconvs: output channels of each deconvolution.
+        raw: the maps are the answer as they are (CSPNeXt's published pre-training, squared error).
     """
 
     def __init__(
-        self, in_channels: int, keypoints: int, deconvs: tuple[int, ...] = PRETRAINING_DECONVS
+        self,
+        in_channels: int,
+        keypoints: int,
+        deconvs: tuple[int, ...] = PRETRAINING_DECONVS,
+        raw: bool = False,
     ) -> None:
         super().__init__()
+        self.raw = raw
         self.deconv_layers = deconvolutions(in_channels, deconvs)
         self.final_layer = nn.Conv2d(deconvs[-1] if deconvs else in_channels, keypoints, 1)
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Features at strides 8, 16, 32 → (N,K,h,w): logits in training, else probabilities over a map."""
+        """Features at strides 8, 16, 32 → (N,K,h,w): logits in training, else probabilities or raw."""
         maps: Tensor = self.final_layer(self.deconv_layers(features[-1]))
-        if self.training:
+        if self.training or self.raw:
             return maps
         return maps.flatten(2).softmax(-1).view(maps.shape)

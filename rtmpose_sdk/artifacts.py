@@ -31,6 +31,7 @@ def open_model(
     device: str = "cpu",
     threads: int | None = None,
     precision: str | None = None,
+    engine: str | None = None,
 ) -> Model:
     """Open a model for a task.
 
@@ -38,7 +39,7 @@ def open_model(
         source: a name of the zoo, an artifact with a card, an MMDeploy SDK folder or archive, a checkpoint,
             or the address of one of these.
         task: what it is to be used for.
-        device, threads, precision: see `open_runtime`.
+        device, threads, precision, engine: see `open_runtime`.
 
     Raises:
         ModelNotFoundError, ModelFileError, CardError, DeviceError, MissingExtraError, DownloadError,
@@ -50,14 +51,10 @@ def open_model(
         _wrong_task(source, named.network, named.task, task)  # before it is fetched
     path, published = locate(source)
     runtime = open_runtime(
-        mmdeploy.network_file(path) if path.is_dir() else path, device, threads, precision
+        mmdeploy.network_file(path) if path.is_dir() else path, device, threads, precision, engine
     )
     try:
-        if path.is_dir():
-            origin = published.file("zip").name if published else ""
-            card = mmdeploy.sdk_card(path, runtime.outputs, runtime.inputs, origin)
-        else:
-            card = _card_of(runtime, published)
+        card = _card(path, runtime, published)
         if card.task != task:
             _wrong_task(source, card.name, card.task, task)
         card = _check_published(card, published, runtime)
@@ -82,6 +79,29 @@ def _wrong_task(source: object, name: str, given: str, task: Task) -> None:
     )
 
 
+def artifact_card(source: str | Path) -> ModelCard:
+    """The card of a model, whatever its task.
+
+    Args:
+        source: as `open_model` takes it.
+
+    Raises:
+        ModelNotFoundError, ModelFileError, CardError, MissingExtraError: see there.
+    """
+    path, published = locate(source)
+    with open_runtime(mmdeploy.network_file(path) if path.is_dir() else path) as runtime:
+        return _card(path, runtime, published)
+
+
+def _card(path: Path, runtime: Runtime, published: PublishedModel | None) -> ModelCard:
+    if path.is_dir():
+        origin = published.file("zip").name if published else ""
+        return mmdeploy.sdk_card(path, runtime.outputs, runtime.inputs, origin)
+    own = CARD_KEY in runtime.metadata or runtime.path.with_name(runtime.path.name + CARD_SUFFIX).is_file()
+    # A published file that carries no card has that of the table.
+    return published.card() if published is not None and not own else read_card(runtime)
+
+
 def read_card(runtime: Runtime) -> ModelCard:
     """The card inside the artifact, else in `<artifact>.card.json` beside it.
 
@@ -99,12 +119,6 @@ def read_card(runtime: Runtime) -> ModelCard:
         "give "
         "the MMDeploy SDK folder that holds deploy.json and pipeline.json"
     )
-
-
-def _card_of(runtime: Runtime, published: PublishedModel | None) -> ModelCard:
-    """The artifact's own card; that of the table for a published file that carries none."""
-    own = CARD_KEY in runtime.metadata or runtime.path.with_name(runtime.path.name + CARD_SUFFIX).is_file()
-    return published.card() if published is not None and not own else read_card(runtime)
 
 
 def _check_published(card: ModelCard, published: PublishedModel | None, runtime: Runtime) -> ModelCard:

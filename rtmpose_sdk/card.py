@@ -46,7 +46,9 @@ class ModelCard:
         input_layout, input_dtype: what the artifact takes. ("nhwc", "uint8") is a BGR picture as
             OpenCV gives it: colour order and normalisation are inside the graph. ("nchw", "float32")
             is a normalised tensor in `color_order`.
-        precision: precision of the arithmetic in the graph.
+        precision: "fp32", "fp16" or "int8": what the artifact was exported in. On OpenVINO and ncnn fp16
+            is how the weights are stored; the arithmetic is chosen when it is opened.
+        float_layers: layers that an int8 artifact leaves in float, because they cost accuracy.
         keypoint_set: name of the keypoint set (pose), else "".
         bbox_padding: factor by which a box grows before it is cropped (pose; MMPose 1.25).
         keypoint_definition: the keypoint set itself, where the SDK's table does not have it
@@ -77,6 +79,7 @@ class ModelCard:
     input_layout: Layout
     input_dtype: Literal["uint8", "float32"]
     precision: str = "fp32"
+    float_layers: tuple[str, ...] = ()
     keypoint_set: str = ""
     keypoint_definition: Mapping[str, Any] = field(default_factory=dict)
     bbox_padding: float = 1.25
@@ -148,7 +151,7 @@ class ModelCard:
 
     def to_json(self) -> str:
         """The card as one JSON object."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True)
+        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> ModelCard:

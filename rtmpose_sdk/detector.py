@@ -21,7 +21,7 @@ class Detector:
 
     Args:
         model: a name, a file, a folder or an address, see `open_model`; or what it returned.
-        device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
+        device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         score_threshold: boxes below it are left out; None takes the card's. A graph that holds its
             own NMS has cut at the card's already.
     """
@@ -33,9 +33,12 @@ class Detector:
         threads: int | None = None,
         precision: str | None = None,
         score_threshold: float | None = None,
+        engine: str | None = None,
     ) -> None:
         opened = (
-            model if isinstance(model, Model) else open_model(model, "detect", device, threads, precision)
+            model
+            if isinstance(model, Model)
+            else open_model(model, "detect", device, threads, precision, engine)
         )
         self.runtime, self.card = opened
         self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold

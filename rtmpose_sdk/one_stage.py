@@ -22,7 +22,7 @@ class OneStage:
 
     Args:
         model: a name, a file, a folder or an address, see `open_model`; or what it returned.
-        device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
+        device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         score_threshold: least score of a person; None takes the card's.
     """
 
@@ -33,9 +33,12 @@ class OneStage:
         threads: int | None = None,
         precision: str | None = None,
         score_threshold: float | None = None,
+        engine: str | None = None,
     ) -> None:
         opened = (
-            model if isinstance(model, Model) else open_model(model, "pose", device, threads, precision)
+            model
+            if isinstance(model, Model)
+            else open_model(model, "pose", device, threads, precision, engine)
         )
         self.runtime, self.card = opened
         if self.card.decoder != "rtmo":

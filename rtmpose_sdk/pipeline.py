@@ -34,7 +34,7 @@ class Pipeline:
             a checkpoint, an address; or a preset that names both models: "lightweight",
             "balanced", "performance".
         detector: the same for the detector; None is no detector: every call brings its boxes.
-        device, threads, precision: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
+        device, threads, precision, engine: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
         detection_threshold: least score of a box, 0...1.
         batch_limit: most persons of one call of the pose network.
         flip_test: average with mirrored crops; twice the time of the pose network.
@@ -53,11 +53,12 @@ class Pipeline:
         detection_threshold: float = DEFAULT_DETECTION_THRESHOLD,
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
+        engine: str | None = None,
     ) -> None:
         if not Path(pose).exists() and str(pose) in PRESETS:
             pose, found = PRESETS[str(pose)]
             detector = found if detector == DEFAULT_DETECTOR else detector
-        opened = open_model(pose, "pose", device, threads, precision)
+        opened = open_model(pose, "pose", device, threads, precision, engine)
         self.detector: Detector | None = None
         self.predictor: Predictor | OneStage
         if opened.card.decoder == "rtmo":
@@ -80,7 +81,7 @@ class Pipeline:
             )
         if detector is not None:
             try:
-                self.detector = Detector(detector, device, threads, precision, detection_threshold)
+                self.detector = Detector(detector, device, threads, precision, detection_threshold, engine)
             except Exception:
                 self.predictor.close()
                 raise

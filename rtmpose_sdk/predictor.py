@@ -27,7 +27,7 @@ class Predictor:
 
     Args:
         model: a name, a file, a folder or an address, see `open_model`; or what it returned.
-        device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
+        device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         batch_limit: most persons of one call of the network; bounds the memory.
         flip_test: average with the mirrored crop; twice the time, a little more accurate.
     """
@@ -40,11 +40,14 @@ class Predictor:
         precision: str | None = None,
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
+        engine: str | None = None,
     ) -> None:
         if batch_limit < 1:
             raise InputError(f"batch_limit is {batch_limit}; expected at least 1")
         opened = (
-            model if isinstance(model, Model) else open_model(model, "pose", device, threads, precision)
+            model
+            if isinstance(model, Model)
+            else open_model(model, "pose", device, threads, precision, engine)
         )
         self.runtime, self.card = opened
         if self.card.decoder == "rtmo":

@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
 
-from rtmpose_sdk.errors import ModelFileError
+from rtmpose_sdk.errors import InputError, ModelFileError
 from rtmpose_sdk.runtimes.base import Device, Runtime, TensorSpec, allowed_cores, parse_device
 
-__all__ = ["Device", "Runtime", "TensorSpec", "allowed_cores", "open_runtime", "parse_device"]
+__all__ = ["ENGINES", "Device", "Runtime", "TensorSpec", "allowed_cores", "open_runtime", "parse_device"]
+
+ENGINES = {
+    "onnxruntime": ("onnxruntime", "OnnxRuntime"),
+    "openvino": ("openvino", "OpenVinoRuntime"),
+    "torch": ("torch", "TorchRuntime"),
+}
+"""Engine → module of this room, and class."""
+_BY_SUFFIX = {
+    ".onnx": ("onnxruntime", "openvino"),
+    ".xml": ("openvino",),
+    ".pt2": ("torch",),
+}
+"""Kind of file → engines that read it; the first one does unless another is asked for."""
 
 
 def open_runtime(
@@ -15,30 +29,33 @@ def open_runtime(
     device: str = "cpu",
     threads: int | None = None,
     precision: str | None = None,
+    engine: str | None = None,
 ) -> Runtime:
     """Load a model file with the engine that its kind asks for.
 
     Args:
-        path: the model file; `.onnx` goes to ONNX Runtime, `.xml` to OpenVINO.
-        device: "cpu", "cuda", "cuda:1", "coreml", "dml", ...
+        path: the model file; `.onnx` goes to ONNX Runtime, `.xml` to OpenVINO, `.pt2` to PyTorch.
+        device: "cpu", "cuda", "cuda:1", "coreml", "dml", "gpu" (OpenVINO), ...
         threads: threads of one run; None means every core that the process may use.
-        precision: None means what the artifact holds.
+        precision: arithmetic; None means what the artifact holds (fp32 where that leaves a choice).
+        engine: another engine that reads files of this kind: "openvino" for `.onnx`.
 
     Raises:
         ModelFileError: no such file, or not a model of a known kind.
+        InputError: an engine that does not read files of this kind.
         DeviceError: the device or precision cannot be had.
         MissingExtraError: the engine is not installed.
     """
     file = Path(path)
-    if file.suffix.lower() == ".onnx":
-        from rtmpose_sdk.runtimes.onnxruntime import OnnxRuntime
-
-        return OnnxRuntime(file, device, threads, precision)
-    if file.suffix.lower() == ".xml":
-        from rtmpose_sdk.runtimes.openvino import OpenVinoRuntime
-
-        return OpenVinoRuntime(file, device, threads, precision)
-    raise ModelFileError(
-        f"{file}: no engine for files of kind '{file.suffix or 'without suffix'}'; expected .onnx or .xml "
-        "(OpenVINO). A checkpoint (.pth) is exported first: rtmpose-export --help"
-    )
+    able = _BY_SUFFIX.get(file.suffix.lower())
+    if able is None:
+        raise ModelFileError(
+            f"{file}: no engine for files of kind '{file.suffix or 'without suffix'}'; expected one of "
+            f"{', '.join(_BY_SUFFIX)}. A checkpoint (.pth) is exported first: rtmpose-export --help"
+        )
+    chosen = engine or able[0]
+    if chosen not in able:
+        raise InputError(f"engine '{chosen}' does not read {file.name}; expected {' or '.join(able)}")
+    module, name = ENGINES[chosen]
+    runtime: type[Runtime] = getattr(import_module(f"rtmpose_sdk.runtimes.{module}"), name)
+    return runtime(file, device, threads, precision)

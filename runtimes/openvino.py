@@ -1,17 +1,28 @@
-"""OpenVINO IR (`.xml` with its `.bin`) on OpenVINO: CPU and GPU of Intel."""
+"""OpenVINO: its IR (`.xml` with its `.bin`), and ONNX where it is asked for. CPU and GPU of Intel."""
 
 from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
 from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
 
 _PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
+_CARD_KEY = "rtmpose_card"
+_METADATA = ("framework", _CARD_KEY)
+"""Where OpenVINO keeps the metadata of an ONNX file that it has read."""
+BATCH_STEPS = (16, 8, 4, 2, 1)
+"""Batches that are compiled, each when it is first needed: others are put together of these."""
 
 
 class OpenVinoRuntime(Runtime):
-    """An OpenVINO IR; `precision` is that of the arithmetic, fp32 unless another is asked for."""
+    """A model on OpenVINO; `precision` is that of the arithmetic, fp32 unless another is asked for.
+
+    OpenVINO fuses far less where the batch is open (on a CPU, an int8 network then takes more than
+    twice as long), so every network here has a fixed one.
+    """
 
     device_kinds = ("cpu", "gpu")
     precisions = tuple(_PRECISIONS)
@@ -22,44 +33,97 @@ class OpenVinoRuntime(Runtime):
         except ImportError:
             raise MissingExtraError("openvino", "openvino", "Running an OpenVINO model") from None
         self.engine = f"openvino {openvino.__version__.split('-')[0]}"
-        core: Any = openvino.Core()
-        name = "CPU" if self.device.kind == "cpu" else f"GPU.{self.device.number}"
-        have = core.available_devices
-        if name not in have and not (name == "GPU.0" and "GPU" in have):
+        self._core: Any = openvino.Core()
+        self._name = "CPU" if self.device.kind == "cpu" else f"GPU.{self.device.number}"
+        have = self._core.available_devices
+        if self._name not in have and not (self._name == "GPU.0" and "GPU" in have):
             raise DeviceError(f"device '{self.device}' is not there for OpenVINO; it has {', '.join(have)}")
-        wanted = _PRECISIONS[self.precision or "fp32"]
-        settings: dict[str, Any] = {"INFERENCE_PRECISION_HINT": wanted, "PERFORMANCE_HINT": "LATENCY"}
-        if name == "CPU":
-            settings["INFERENCE_NUM_THREADS"] = self.threads
+        self._check_precision()
+        weights = self.path.with_suffix(".bin")
+        if self.path.suffix.lower() == ".xml" and not weights.is_file():
+            raise ModelFileError(f"{self.path}: {weights.name} is missing beside it; copy both files")
         try:
-            model = core.read_model(str(self.path))
-            compiled = core.compile_model(model, name, settings)
+            self._model: Any = self._core.read_model(str(self.path))
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
-            raise ModelFileError(
-                f"{self.path}: OpenVINO cannot open it on {self.device}: {_one_line(error)}"
-            ) from None
-        used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
-        if used != wanted:
+            raise self._unreadable(error) from None
+        self.inputs = tuple(_spec(port) for port in self._model.inputs)
+        self.outputs = tuple(_spec(port) for port in self._model.outputs)
+        for place in ([_CARD_KEY], list(_METADATA)):
+            if self._model.has_rt_info(place):
+                self.metadata = {_CARD_KEY: self._model.get_rt_info(place).astype(str)}
+        self._requests: dict[int, Any] = {}
+        fixed = self.inputs[0].shape[0]
+        self._steps = (fixed,) if fixed else BATCH_STEPS
+        first = self._request(self._steps[-1])
+        # What NMS keeps is of all pictures of a batch together: such outputs cannot be put together.
+        self._divisible = all(
+            output.get_partial_shape()[0] == self._steps[-1]
+            for output in first.get_compiled_model().outputs
+        )
+
+    def _check_precision(self) -> None:
+        """Not every processor has every arithmetic, and OpenVINO does not always say so."""
+        wanted = self.precision or "fp32"
+        able = self._core.get_property(self._name, "OPTIMIZATION_CAPABILITIES")
+        if wanted.upper() not in able:
+            there = [name for name in _PRECISIONS if name.upper() in able]
             raise DeviceError(
-                f"precision '{self.precision}' was asked for, but OpenVINO runs {self.path.name} in {used} "
-                f"on {self.device}"
+                f"precision '{wanted}' was asked for, but OpenVINO on {self.device} "
+                f"({self._core.get_property(self._name, 'FULL_DEVICE_NAME')}) has {', '.join(there)}"
             )
-        self.inputs = tuple(_spec(port) for port in compiled.inputs)
-        self.outputs = tuple(_spec(port) for port in compiled.outputs)
-        if model.has_rt_info("rtmpose_card"):
-            self.metadata = {"rtmpose_card": model.get_rt_info("rtmpose_card").astype(str)}
-        self._request: Any = compiled.create_infer_request()
+
+    def _request(self, batch: int) -> Any:
+        """The inference request of a batch; its network is compiled when it is first needed."""
+        if batch not in self._requests:
+            settings: dict[str, Any] = {
+                "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision or "fp32"],
+                "PERFORMANCE_HINT": "LATENCY",
+            }
+            if self._name == "CPU":
+                settings["INFERENCE_NUM_THREADS"] = self.threads
+            try:
+                model = self._model.clone()
+                model.reshape([batch, *list(model.inputs[0].get_partial_shape())[1:]])
+                compiled = self._core.compile_model(model, self._name, settings)
+            except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
+                raise self._unreadable(error) from None
+            used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
+            if used != settings["INFERENCE_PRECISION_HINT"]:
+                raise DeviceError(
+                    f"precision '{self.precision}' was asked for, but OpenVINO runs {self.path.name} in "
+                    f"{used} on {self.device}"
+                )
+            if self._name == "CPU":
+                self.threads = compiled.get_property("INFERENCE_NUM_THREADS")
+            self._requests[batch] = compiled.create_infer_request()
+        return self._requests[batch]
 
     def _infer(self, array: Array) -> tuple[Array, ...]:
+        if not self._divisible:
+            return self._infer_part(array)
+        parts = []
+        start = 0
+        while start < len(array):
+            batch = next((step for step in self._steps if step <= len(array) - start), self._steps[-1])
+            parts.append(self._infer_part(array[start : start + batch]))
+            start += batch
+        return parts[0] if len(parts) == 1 else tuple(np.concatenate(v) for v in zip(*parts, strict=True))
+
+    def _infer_part(self, array: Array) -> tuple[Array, ...]:
+        request = self._request(len(array))
         try:
-            self._request.infer([array], share_inputs=True)
+            request.infer([array], share_inputs=True)
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             raise EngineError(f"{self.path.name}: OpenVINO failed: {_one_line(error)}") from None
         # Copies: the engine writes the next run's outputs into the same memory.
-        return tuple(self._request.get_output_tensor(i).data.copy() for i in range(len(self.outputs)))
+        return tuple(request.get_output_tensor(i).data.copy() for i in range(len(self.outputs)))
+
+    def _unreadable(self, error: Exception) -> ModelFileError:
+        return ModelFileError(f"{self.path}: OpenVINO cannot open it on {self.device}: {_one_line(error)}")
 
     def _deactivate(self) -> None:
-        self._request = None
+        self._requests = {}
+        self._model = self._core = None
 
 
 def _spec(port: Any) -> TensorSpec:

@@ -17,7 +17,8 @@ MAY_IMPORT = {
     "runtimes": {"runtimes"},
     "models": {"models"},
     "rtmpose_sdk": {"rtmpose_sdk", "runtimes"},
-    "exporters": {"exporters", "models", "runtimes", "rtmpose_sdk"},
+    # The gate after an export measures AP as `rtmpose eval` does.
+    "exporters": {"exporters", "benchmarks", "models", "runtimes", "rtmpose_sdk"},
     "benchmarks": {"benchmarks", "rtmpose_sdk", "runtimes"},
     # A run is measured as `rtmpose eval` does, and ends in an export: it stands above both rooms.
     "training": {"training", "benchmarks", "exporters", "models", "rtmpose_sdk", "runtimes"},
@@ -54,7 +55,8 @@ def test_imports_run_one_way(room: str) -> None:
     for file in files:
         for name in _imports(file):
             parts = name.split(".")
-            if parts[0] == "torch" and room in ("rtmpose_sdk", "runtimes", "benchmarks"):
+            own_engine = room == "runtimes" and file.name == "torch.py"
+            if parts[0] == "torch" and room in ("rtmpose_sdk", "runtimes", "benchmarks") and not own_engine:
                 raise AssertionError(f"{file} imports torch")
             if parts[0] != "rtmpose_sdk" or len(parts) < 2 or parts[1] in LEAVES:
                 continue

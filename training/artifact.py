@@ -11,23 +11,21 @@ import torch
 from torch import nn
 
 from rtmpose_sdk.artifacts import read_card
-from rtmpose_sdk.benchmarks.accuracy import evaluate_detector, evaluate_pipeline
+from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import TrainingError
-from rtmpose_sdk.exporters.checkpoint_to_onnx import describe_weights, export, new_card, with_accuracy
 from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.export import Wish, export
+from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
 from rtmpose_sdk.exporters.onnx import build_onnx, replace_card, save_onnx
+from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.training.config import RunConfig
 
 PADDING = 1.25
 """Factor on a box's sides, MMPose's."""
 WEIGHTS = "weights.pth"
-_LEAST_SCORE = 0.01
-"""Of a box that counts for a detector's AP."""
 
 
 def _card(config: RunConfig, keypoint_set: KeypointSet | None) -> ModelCard:
@@ -59,16 +57,9 @@ def scorer(config: RunConfig, keypoint_set: KeypointSet | None) -> Callable[[nn.
 
 def measure(config: RunConfig, artifact: Path) -> dict[str, float]:
     """COCO's figures of an artifact on the validation data; keypoints with ground-truth boxes."""
-    annotations, images = Path(config.val_annotations), Path(config.val_images)
-    threads = torch.get_num_threads()
-    if config.task == "pose":
-        with Pipeline(artifact, None, threads=threads) as pipeline:
-            return evaluate_pipeline(pipeline, annotations, images).figures
-    detector = Detector(artifact, threads=threads, score_threshold=_LEAST_SCORE)
-    try:
-        return evaluate_detector(detector, annotations, images).figures
-    finally:
-        detector.close()
+    return artifact_accuracy(
+        artifact, Path(config.val_annotations), Path(config.val_images), torch.get_num_threads()
+    )
 
 
 def export_artifact(
@@ -79,8 +70,9 @@ def export_artifact(
     source = Path(config.val_images) if config.val_images else config.sources[0].images
     annotations = Path(config.val_annotations or config.annotations[0])
     images = verification_images(card, source, annotations if config.task == "pose" else None, 64)
-    found = export(network, card, artifact, images, config.storage)
-    if not found.verified:
+    wish = Wish(half_storage=config.storage == "fp16")
+    found = export(Subject(card, network), artifact, images, wish)
+    if found is not None and not found.verified:
         raise TrainingError(
             f"{artifact}: does not give what the PyTorch network gives: {found.as_dict()}; the weights are "
             f"in {folder / WEIGHTS}"

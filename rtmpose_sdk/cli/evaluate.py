@@ -11,7 +11,15 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads, limit_opencv
+from rtmpose_sdk.cli.options import (
+    DetectorOption,
+    DeviceOption,
+    EngineOption,
+    Pose,
+    PrecisionOption,
+    Threads,
+    limit_opencv,
+)
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
@@ -19,9 +27,6 @@ from rtmpose_sdk.zoo import DEFAULT_POSE
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.accuracy import Report
-
-LEAST_SCORE = 0.01
-"""Of a box that counts for a detector's AP: COCO's curves want the unlikely ones, too."""
 
 
 def evaluate(
@@ -31,6 +36,8 @@ def evaluate(
     detector: DetectorOption = None,
     device: DeviceOption = "cpu",
     threads: Threads = None,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
     flip_test: Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")] = False,
     detection_threshold: Annotated[
         float, typer.Option(min=0, max=1, help="Least score of a person box.")
@@ -41,6 +48,7 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
 ) -> None:
     """Measure COCO AP and AR, with ground-truth boxes or through a detector."""
+    from rtmpose_sdk.benchmarks.accuracy import LEAST_SCORE
     from rtmpose_sdk.images import write_bytes
 
     limit_opencv(threads)
@@ -49,10 +57,18 @@ def evaluate(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         if boxes_only:
             assert detector is not None
-            report = _boxes(detector, device, threads, annotations, images, progress)
+            finder = Detector(detector, device, threads, precision, LEAST_SCORE, engine)
+            report = _boxes(finder, annotations, images, progress)
         else:
             pipeline = Pipeline(
-                pose, detector, device, threads, None, detection_threshold, flip_test=flip_test
+                pose,
+                detector,
+                device,
+                threads,
+                precision,
+                detection_threshold,
+                flip_test=flip_test,
+                engine=engine,
             )
             report = _keypoints(pipeline, annotations, images, progress)
     table = Table("figure", "value")
@@ -79,13 +95,8 @@ def _keypoints(pipeline: Pipeline, annotations: Path, images: Path, progress: Pr
         return evaluate_pipeline(pipeline, annotations, images, lambda rows: progress.track(rows))
 
 
-def _boxes(
-    name: str, device: str, threads: int | None, annotations: Path, images: Path, progress: Progress
-) -> Report:
+def _boxes(detector: Detector, annotations: Path, images: Path, progress: Progress) -> Report:
     from rtmpose_sdk.benchmarks.accuracy import evaluate_detector
 
-    detector = Detector(name, device, threads, score_threshold=LEAST_SCORE)
-    try:
+    with detector:
         return evaluate_detector(detector, annotations, images, lambda rows: progress.track(rows))
-    finally:
-        detector.close()

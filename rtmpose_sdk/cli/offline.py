@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
+import typing
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -24,8 +25,10 @@ def offers_offline(command: Callable[..., None]) -> Callable[..., None]:
             os.environ[OFFLINE] = "1"
         command(*arguments, **options)
 
+    hints = typing.get_type_hints(command, include_extras=True)
     own = inspect.signature(command)
+    given = [each.replace(annotation=hints[name]) for name, each in own.parameters.items()]
     added = inspect.Parameter("offline", inspect.Parameter.KEYWORD_ONLY, default=False, annotation=_OPTION)
-    run.__signature__ = own.replace(parameters=[*own.parameters.values(), added])  # type: ignore[attr-defined]
-    run.__annotations__ = {**command.__annotations__, "offline": _OPTION}
+    run.__signature__ = own.replace(parameters=[*given, added])  # type: ignore[attr-defined]
+    run.__annotations__ = {**hints, "offline": _OPTION}
     return run

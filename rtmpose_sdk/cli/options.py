@@ -17,6 +17,13 @@ DetectorOption = Annotated[
     str | None, typer.Option("--detector", help="Detector: a name, an ONNX file, an SDK folder.")
 ]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, coreml, dml.")]
+EngineOption = Annotated[
+    str | None, typer.Option("--engine", help="Another engine that reads the file: openvino for ONNX.")
+]
+PrecisionOption = Annotated[
+    str | None,
+    typer.Option("--precision", help="Arithmetic, where the file leaves a choice: fp32, fp16, bf16."),
+]
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of the engines; default: all allowed cores.")
 ]

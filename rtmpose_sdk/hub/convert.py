@@ -71,6 +71,7 @@ def _convert(checkpoint: Path, out: Path, card: ModelCard | None, keypoint_set: 
         "name": card.name if card else "",
         "license": card.license if card else "unknown",
         "source": card.weights_source if card else "",
+        "input_size": list(card.input_size) if card else None,
         "accuracy": dict(card.accuracy) if card else {},
     }
     done = subprocess.run(

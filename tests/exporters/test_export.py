@@ -15,12 +15,14 @@ from onnx import numpy_helper
 from rtmpose_sdk import Detector, Predictor, read_image
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.decode import decode_boxes, iou
-from rtmpose_sdk.exporters.checkpoint_to_onnx import export, new_card
 from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.export import Wish, export
 from rtmpose_sdk.exporters.graph import DecodedBoxes
 from rtmpose_sdk.exporters.network import open_network
+from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
-from rtmpose_sdk.exporters.verify import verify
+from rtmpose_sdk.exporters.subject import Subject
+from rtmpose_sdk.exporters.verify import torch_reference, verify
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.normalize import Normalizer
@@ -63,10 +65,10 @@ def test_own_checkpoint_on_100_real_crops(own_checkpoint: Path, own: Path, coco:
     card = new_card(network.name, network.input_size, keypoint_set, kind)
     crops = verification_images(card, coco["folder"], coco["file"], 100)
     assert crops.shape == (100, 256, 192, 3)
-    found = export(network, card, own / f"{kind}.onnx", crops)
+    found = export(Subject(card, network), own / f"{kind}.onnx", crops)
     assert found.verified
-    assert max(found.relative_difference.values()) <= 1e-4
-    assert found.pixel_difference <= 0.5
+    assert max(found.largest_difference.values()) <= 1e-4
+    assert found.worst_shift <= 0.5
     assert found.ties < 20
     predictor = Predictor(own / f"{kind}.onnx", threads=1)
     assert predictor.card.verification["verified"] is True
@@ -91,7 +93,7 @@ def test_both_inputs_give_the_same_keypoints(
 def test_the_graph_is_plain_dynamic_and_carries_its_card(tmp_path: Path) -> None:
     network = _lively(build_model("rtmpose-t", keypoint_set="halpe26"))
     card = new_card("rtmpose-t", (192, 256), "halpe26")
-    found = export(network, card, tmp_path / "t.onnx", _crops(card))
+    found = export(Subject(card, network), tmp_path / "t.onnx", _crops(card))
     assert found.verified
     model = onnx.load(tmp_path / "t.onnx")
     assert {node.domain for node in model.graph.node} == {""}
@@ -115,8 +117,10 @@ def test_the_graph_is_plain_dynamic_and_carries_its_card(tmp_path: Path) -> None
 def test_half_storage_halves_the_file_and_keeps_the_arithmetic(tmp_path: Path) -> None:
     network = _lively(build_model("rtmpose-t", keypoint_set="coco17"))
     card = new_card("rtmpose-t", (192, 256), "coco17")
-    assert export(network, card, tmp_path / "full.onnx", _crops(card)).verified
-    assert export(network, card, tmp_path / "half.onnx", _crops(card), "fp16").verified
+    assert export(Subject(card, network), tmp_path / "full.onnx", _crops(card)).verified
+    assert export(
+        Subject(card, network), tmp_path / "half.onnx", _crops(card), Wish(half_storage=True)
+    ).verified
     sizes = [(tmp_path / f"{n}.onnx").stat().st_size for n in ("half", "full")]
     assert sizes[0] < 0.55 * sizes[1]
     model = onnx.load(tmp_path / "half.onnx")
@@ -128,7 +132,7 @@ def test_half_storage_halves_the_file_and_keeps_the_arithmetic(tmp_path: Path) -
 def test_detector_exports(photo: np.ndarray, tmp_path: Path, kind: str, nms: bool) -> None:
     network = _detect_network()
     card = new_card("rtmdet-nano", (320, 320), input_kind=kind, nms=nms)
-    found = export(network, card, tmp_path / "d.onnx", _crops(card))
+    found = export(Subject(card, network), tmp_path / "d.onnx", _crops(card))
     assert found.verified, found
     kinds = {n.op_type for n in onnx.load(tmp_path / "d.onnx").graph.node}
     assert ("NonMaxSuppression" in kinds) == nms
@@ -205,7 +209,7 @@ def test_a_wrong_nms_graph_is_noticed(tmp_path: Path, fault: str) -> None:
     card = dataclasses.replace(card, max_detections=1000)
     save_onnx(build_onnx(network, card), card, tmp_path / "d.onnx")
     with open_runtime(tmp_path / "d.onnx", threads=1) as runtime:
-        assert verify(network, runtime, card, _crops(card)[:2]).verified
+        assert verify(torch_reference(network, card), runtime, card, _crops(card)[:2]).verified
         run = runtime.run
 
         def spoilt(array: np.ndarray) -> tuple[np.ndarray, ...]:
@@ -217,7 +221,7 @@ def test_a_wrong_nms_graph_is_noticed(tmp_path: Path, fault: str) -> None:
             return boxes, scores + np.float32(0.001), index
 
         runtime.run = spoilt
-        assert not verify(network, runtime, card, _crops(card)[:2]).verified
+        assert not verify(torch_reference(network, card), runtime, card, _crops(card)[:2]).verified
 
 
 def _spoil(model: onnx.ModelProto, name_part: str, change: object) -> None:
@@ -244,7 +248,7 @@ def test_a_wrong_artifact_is_noticed(tmp_path: Path, change: object) -> None:
     _spoil(model, (256, 384), change)  # cls_x
     save_onnx(model, card, tmp_path / "bad.onnx")
     with open_runtime(tmp_path / "bad.onnx", threads=1) as runtime:
-        found = verify(network, runtime, card, _crops(card))
+        found = verify(torch_reference(network, card), runtime, card, _crops(card))
     assert not found.verified
     save_onnx(model, dataclasses.replace(card, verification=found.as_dict()), tmp_path / "bad.onnx")
     with pytest.warns(UserWarning, match="did not pass the check"):
@@ -257,7 +261,7 @@ def test_swapped_colours_are_noticed(tmp_path: Path) -> None:
     wrong = dataclasses.replace(card, color_order="bgr")
     save_onnx(build_onnx(network, wrong), wrong, tmp_path / "bgr.onnx")
     with open_runtime(tmp_path / "bgr.onnx", threads=1) as runtime:
-        assert not verify(network, runtime, card, _crops(card)).verified
+        assert not verify(torch_reference(network, card), runtime, card, _crops(card)).verified
 
 
 @pytest.mark.parametrize("name", ["rtmw-m", "rtmdet-s"])
@@ -269,4 +273,4 @@ def test_the_other_families_export(tmp_path: Path, name: str) -> None:
         network = _lively(build_model(name, keypoint_set="coco_wholebody133"))
         card = new_card(name, (192, 256), "coco_wholebody133")
         assert card.simcc_beta == 1.0
-    assert export(network, card, tmp_path / "n.onnx", _crops(card)[:4]).verified
+    assert export(Subject(card, network), tmp_path / "n.onnx", _crops(card)[:4]).verified

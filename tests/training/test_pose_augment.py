@@ -151,7 +151,7 @@ def test_both_ways_of_warping_agree() -> None:
 
 
 def test_network_input_is_the_normalised_rgb_picture() -> None:
-    from rtmpose_sdk.exporters.checkpoint_to_onnx import new_card
+    from rtmpose_sdk.exporters.new_card import new_card
     from rtmpose_sdk.normalize import Normalizer
 
     canvases = _person(0, count=2)

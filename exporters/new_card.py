@@ -1,26 +1,17 @@
-"""One published checkpoint in, one verified ONNX artifact out."""
+"""The card of a network before anything about it is measured."""
 
 from __future__ import annotations
 
 import hashlib
-import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from numpy.typing import NDArray
-from torch import nn
-
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
-from rtmpose_sdk.exporters.verify import Verification, verify
-from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_names
-from rtmpose_sdk.runtimes import open_runtime
+from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_set_names
 
 InputKind = Literal["image", "tensor"]
-Storage = Literal["fp32", "fp16"]
 
 IMAGENET_MEAN_RGB = (123.675, 116.28, 103.53)
 IMAGENET_STD_RGB = (58.395, 57.12, 57.375)
@@ -38,16 +29,18 @@ def new_card(
     input_kind: InputKind = "image",
     nms: bool = False,
     heatmaps: bool = False,
+    split_ratio: float = 2.0,
 ) -> ModelCard:
     """The card of a network of the RTMPose or RTMDet family before anything is measured.
 
     Args:
         name: of the network.
         input_size: (width, height) px.
-        keypoint_set: a known set's name, or a set of the user's own, which the card then defines.
+        keypoint_set: a known set's name, or a set of the user's own (or its file), which the card defines.
         input_kind: a BGR picture, or a normalised tensor.
         nms: detector: NMS in the graph.
         heatmaps: pose: the network gives (unbiased) heatmaps instead of SimCC.
+        split_ratio: SimCC bins per px.
     """
     detect = name.startswith("rtmdet")
     common: dict[str, Any] = {
@@ -65,7 +58,7 @@ def new_card(
             mean=IMAGENET_MEAN_RGB[::-1],
             std=IMAGENET_STD_RGB[::-1],
         )
-    own = keypoint_set if isinstance(keypoint_set, KeypointSet) else None
+    own = get_keypoint_set(keypoint_set) if isinstance(keypoint_set, str) else keypoint_set
     return ModelCard(
         **common,
         task="pose",
@@ -74,39 +67,11 @@ def new_card(
         color_order="rgb",
         mean=IMAGENET_MEAN_RGB,
         std=IMAGENET_STD_RGB,
-        keypoint_set=own.name if own else str(keypoint_set),
-        keypoint_definition=own.definition() if own and own.name not in keypoint_set_names() else {},
+        keypoint_set=own.name,
+        keypoint_definition={} if own.name in keypoint_set_names() else own.definition(),
+        simcc_split_ratio=split_ratio,
         simcc_beta=RTMW_BETA if name.startswith("rtmw") else RTMPOSE_BETA,
     )
-
-
-def export(
-    network: nn.Module,
-    card: ModelCard,
-    out: Path,
-    crops: NDArray[np.uint8],
-    storage: Storage = "fp32",
-) -> Verification:
-    """Export, verify against the PyTorch model, write the artifact with the figures in its card.
-
-    An artifact that fails is written all the same, marked `verified: false`, for a look at it.
-
-    Args:
-        network: the model with its weights.
-        card: what the artifact is to be, see `new_card`.
-        out: the `.onnx` file.
-        crops: real crops to verify with, (N,h,w,3) uint8 BGR.
-        storage: how weights are stored; the arithmetic is fp32.
-    """
-    model = build_onnx(network, card, half_storage=storage == "fp16")
-    with tempfile.TemporaryDirectory() as folder:
-        trial = Path(folder) / out.name
-        save_onnx(model, card, trial)
-        with open_runtime(trial) as runtime:
-            found = verify(network, runtime, card, crops, "fp32" if storage == "fp32" else "fp16-storage")
-            engine = runtime.engine
-    save_onnx(model, replace(card, verification={**found.as_dict(), "engine": engine}), out)
-    return found
 
 
 def describe_weights(card: ModelCard, weights: Path, license_name: str, notes: str) -> ModelCard:

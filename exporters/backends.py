@@ -1,0 +1,36 @@
+"""Which engines are there artifacts for, of which kinds and precisions?"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from rtmpose_sdk.errors import InputError
+
+
+class Backend(NamedTuple):
+    """Suffix of the artifact; its precisions, the usual one first; files that belong to it."""
+
+    suffix: str
+    precisions: tuple[str, ...]
+    companions: tuple[str, ...] = ()
+
+
+BACKENDS = {
+    "onnx": Backend(".onnx", ("fp32", "int8")),
+    "openvino": Backend(".xml", ("fp16", "fp32", "int8"), (".bin",)),
+    "torch": Backend(".pt2", ("fp32",)),
+}
+
+
+def check_precision(backend: str, precision: str | None) -> str:
+    """The precision that was asked for, or the usual one of the backend.
+
+    Raises:
+        InputError: the backend has no artifacts in it.
+    """
+    able = BACKENDS[backend].precisions
+    if precision is None:
+        return able[0]
+    if precision not in able:
+        raise InputError(f"--backend {backend} has no {precision}; expected one of {', '.join(able)}")
+    return precision

@@ -1,0 +1,100 @@
+"""Which real pictures tell an int8 export how large its activations get?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.coco import person_boxes, read_annotations
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.crops import Images, cut
+from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
+from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
+
+DEFAULT_CROPS = 256
+_SEED = 2303
+
+
+def calibration_images(
+    card: ModelCard,
+    source: Path,
+    detector: str,
+    limit: int = DEFAULT_CROPS,
+    track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+) -> Images:
+    """(N,h,w,3) uint8 BGR of the card's input size, of pictures drawn at random (but always the same).
+
+    Args:
+        card: task, input size, padding.
+        source: a COCO json with images/ beside it, a folder that holds such a json, or a folder of
+            pictures.
+        detector: finds the persons in pictures without annotations (pose).
+        limit: most crops.
+        track: shows progress over the pictures.
+
+    Raises:
+        InputError: nothing there, several jsons, or no person in any picture.
+        ImageError: a picture that cannot be read.
+    """
+    pictures = _pictures(card, source, detector)
+    order = np.random.default_rng(_SEED).permutation(len(pictures))
+    crops: list[NDArray[np.uint8]] = []
+    for path, boxes in track([pictures[i] for i in order]):
+        if len(crops) >= limit:
+            break
+        picture = read_image(path)
+        crops.extend(cut(card, picture, boxes(picture)))
+    if not crops:
+        raise InputError(
+            f"{source}: {len(pictures)} pictures and nobody in them to calibrate with; give pictures like "
+            "those that the network will see"
+        )
+    return np.stack(crops[:limit])
+
+
+Boxes = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
+
+
+def _pictures(card: ModelCard, source: Path, detector: str) -> list[tuple[Path, Boxes]]:
+    """Pictures, each with a function that finds its persons: boxes (N,4) xyxy px."""
+    annotations = _annotations(source)
+    if annotations is not None:
+        return list(_annotated(annotations))
+    files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise InputError(f"{source}: no picture in it; expected pictures to calibrate with")
+    if card.task == "detect":
+        return [(file, _whole) for file in files]
+    finder = Detector(detector, score_threshold=DEFAULT_DETECTION_THRESHOLD)
+    return [(file, lambda picture: finder(picture).boxes) for file in files]
+
+
+def _annotations(source: Path) -> Path | None:
+    if source.is_file():
+        return source
+    if not source.is_dir():
+        raise InputError(f"{source}: neither a folder nor a file; expected pictures to calibrate with")
+    found = sorted(source.glob("*.json"))
+    if len(found) > 1:
+        names = ", ".join(file.name for file in found)
+        raise InputError(f"{source}: several annotation files ({names}); name the one that is meant")
+    return found[0] if found else None
+
+
+def _annotated(file: Path) -> Iterator[tuple[Path, Boxes]]:
+    content = read_annotations(file)
+    boxes = person_boxes(content, file)
+    for row in content["images"]:
+        if row["id"] in boxes:
+            found = boxes[row["id"]]
+            yield file.parent / "images" / row["file_name"], lambda picture, found=found: found
+
+
+def _whole(picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+    return np.array([[0, 0, picture.shape[1], picture.shape[0]]], np.float32)

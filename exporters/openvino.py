@@ -1,0 +1,115 @@
+"""ONNX graph → OpenVINO IR (`.xml` and `.bin`): fp32 or fp16 weights, or int8 through NNCF."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import tempfile
+import warnings
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from rtmpose_sdk.card import CARD_KEY, ModelCard
+from rtmpose_sdk.errors import MissingExtraError
+from rtmpose_sdk.exporters.layers import silu_nodes
+from rtmpose_sdk.normalize import Normalizer
+
+
+def write_openvino(
+    graph: onnx.ModelProto,
+    card: ModelCard,
+    path: Path,
+    precision: Literal["fp32", "fp16", "int8"] = "fp16",
+    calibration: NDArray[np.uint8] | None = None,
+    float_layers: Collection[str] = (),
+) -> None:
+    """Write an IR with its card in the file.
+
+    Args:
+        graph: the fp32 ONNX graph.
+        card: goes into the IR as `rt_info`.
+        path: the `.xml`; its `.bin` is written beside it.
+        precision: of the weights; int8 also of the arithmetic. fp16 weights are computed with in the
+            precision that is asked for when the file is opened.
+        calibration: int8: (N,h,w,3) uint8 BGR of the card's input size.
+        float_layers: int8: names of the graph's nodes that stay in float.
+
+    Raises:
+        MissingExtraError: openvino or nncf is not installed.
+    """
+    try:
+        import openvino
+    except ImportError:
+        raise MissingExtraError("openvino", "openvino", "Exporting to OpenVINO") from None
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "graph.onnx"
+        onnx.save(graph, str(source))
+        model: Any = openvino.Core().read_model(str(source))
+        if precision == "int8":
+            assert calibration is not None
+            model = _quantize(model, graph, card, calibration, float_layers)
+        model.set_rt_info(card.to_json(), CARD_KEY)
+        openvino.save_model(model, str(path), compress_to_fp16=precision == "fp16")
+
+
+def replace_card(path: Path, card: ModelCard) -> None:
+    """Give an IR another card; its weights stay as they are."""
+    import openvino
+
+    model = openvino.Core().read_model(str(path))
+    model.set_rt_info(card.to_json(), CARD_KEY)
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+        part = Path(folder) / path.name
+        openvino.save_model(model, str(part), compress_to_fp16=False)
+        del model  # it holds the old weights' file open
+        for file in (part.with_suffix(".bin"), part):
+            file.replace(path.with_name(file.name))
+
+
+def _quantize(
+    model: Any,
+    graph: onnx.ModelProto,
+    card: ModelCard,
+    calibration: NDArray[np.uint8],
+    float_layers: Collection[str],
+) -> Any:
+    """The model in int8: per channel, activations unsigned or signed as NNCF finds."""
+    try:
+        with _quiet():
+            import nncf
+    except ImportError:
+        raise MissingExtraError("nncf", "int8", "int8 for OpenVINO") from None
+    normalize = Normalizer(card)
+    # SiLU stays in float, so that it is fused into the convolution before it, which then gives int8.
+    names = {*silu_nodes(graph), *float_layers}
+    have = {op.get_friendly_name() for op in model.get_ops()}
+    ignored = [name for name in (*names, *(f"{n}/WithoutBiases" for n in names)) if name in have]
+    with _quiet():
+        return nncf.quantize(
+            model,
+            nncf.Dataset([normalize(crop[None]) for crop in calibration]),
+            preset=nncf.QuantizationPreset.MIXED,
+            subset_size=len(calibration),
+            ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
+        )
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """NNCF logs at level INFO and prints bars of its own."""
+    loggers = [logging.getLogger(name) for name in ("nncf", "py.warnings")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)

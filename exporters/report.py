@@ -1,0 +1,52 @@
+"""What did the gate find? A table for people."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.exporters.tolerance import TOLERANCES
+from rtmpose_sdk.exporters.verify import Verification
+
+
+def print_verification(found: Verification | None, card: ModelCard, out: Path) -> None:
+    """Figures beside what is allowed, and a line about the file."""
+    console = Console()
+    if found is not None:
+        console.print(_table(found, card))
+    size = sum(file.stat().st_size for file in out.parent.glob(f"{out.stem}.*") if _belongs(file, out))
+    compared = f"{found.crops} crops compared" if found else "not verified"
+    console.print(
+        f"{out}: {card.name} {card.input_size[0]}x{card.input_size[1]} {card.keypoint_set}, "
+        f"{size / 1e6:.1f} MB, {compared}",
+        soft_wrap=True,
+    )
+
+
+def _belongs(file: Path, out: Path) -> bool:
+    return file == out or (out.suffix != ".onnx" and file.suffix == ".bin")
+
+
+def _table(found: Verification, card: ModelCard) -> Table:
+    limit = TOLERANCES[found.precision]
+    table = Table(f"{found.what} against reference ({found.precision})", "measured", "allowed")
+
+    def row(what: str, measured: str, allowed: float | None) -> None:
+        table.add_row(what, measured, "-" if allowed is None else f"{allowed:g}")
+
+    for name, value in found.largest_difference.items():
+        row(f"{name}: largest difference / largest value", f"{value:.2e}", limit.relative)
+    for name, value in found.mean_difference.items():
+        row(f"{name}: mean difference / largest value", f"{value:.2e}", None)
+    what = "keypoints" if card.task == "pose" else "sides of boxes"
+    row(f"{what} moved, px: median", f"{found.median_shift:.3f}", limit.median)
+    row(f"{what} moved, px: p99", f"{found.p99_shift:.3f}", limit.p99)
+    row(f"{what} moved, px: worst ({found.ties} ties aside)", f"{found.worst_shift:.3f}", limit.worst)
+    row("NaN or infinite values", str(found.not_finite), 0)
+    if found.accuracy is not None and found.reference_accuracy is not None:
+        row("AP before", f"{found.reference_accuracy:.4f}", None)
+        row("AP after", f"{found.accuracy:.4f}", found.reference_accuracy - limit.accuracy)
+    return table

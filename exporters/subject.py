@@ -1,0 +1,73 @@
+"""What is exported: a network from a checkpoint, or an fp32 ONNX model that exists already."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+from torch import nn
+
+from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.onnx import build_onnx
+from rtmpose_sdk.exporters.verify import Reference, runtime_reference, torch_reference
+from rtmpose_sdk.mmdeploy import network_file
+from rtmpose_sdk.runtimes import open_runtime
+from rtmpose_sdk.zoo import find_model
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A model on its way to an engine.
+
+    Attributes:
+        card: what the artifact is to be; `precision` and what is measured are filled in by the export.
+        network: the PyTorch model; None where an ONNX model is exported.
+        file: that ONNX model; None where a network is exported.
+    """
+
+    card: ModelCard
+    network: nn.Module | None = None
+    file: Path | None = None
+
+    @functools.cached_property
+    def graph(self) -> onnx.ModelProto:
+        """The fp32 graph, without a card."""
+        if self.network is not None:
+            return build_onnx(self.network, self.card)
+        model = onnx.load(str(self.file))
+        del model.metadata_props[:]
+        return model
+
+    @contextlib.contextmanager
+    def reference(self) -> Iterator[Reference]:
+        """What artifacts are compared with: PyTorch, or the ONNX model on ONNX Runtime."""
+        if self.network is not None:
+            yield torch_reference(self.network, self.card)
+            return
+        assert self.file is not None
+        with open_runtime(self.file) as runtime:
+            yield runtime_reference(runtime, self.card)
+
+
+def subject_from_artifact(source: Path) -> Subject:
+    """An ONNX file with a card, or an OpenMMLab SDK folder, to be exported for another engine.
+
+    Raises:
+        InputError: neither, or not fp32.
+        ModelFileError, CardError: it cannot be opened, or has no card.
+    """
+    card = artifact_card(source)
+    path = find_model(source)
+    file = network_file(path) if path.is_dir() else path
+    if file.suffix != ".onnx" or card.precision != "fp32":
+        raise InputError(
+            f"{source}: {card.precision} {file.suffix}; expected a checkpoint (.pth) or an fp32 ONNX model "
+            "to export from"
+        )
+    return Subject(card, file=file)

@@ -1,0 +1,131 @@
+"""PyTorch's own exported programs (`.pt2`): the reference, and a baseline on GPUs."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
+from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
+
+OUTPUTS_KEY = "rtmpose_outputs"
+CARD_KEY = "rtmpose_card"
+"""Files inside the program's archive: names of the outputs, joined by commas, and the model card."""
+_WARM_UP_RUNS = 3
+"""Of a shape, before its CUDA graph is recorded: kernels are chosen in the first ones."""
+
+
+class TorchRuntime(Runtime):
+    """An exported program of torch; in fp16 and bf16 by autocast, as in training.
+
+    On a GPU the first runs of a shape are recorded as a CUDA graph, and replayed from then on.
+    """
+
+    device_kinds = ("cpu", "cuda")
+    precisions = ("fp32", "fp16", "bf16")
+
+    def _activate(self) -> None:
+        try:
+            import torch
+        except ImportError:
+            raise MissingExtraError("torch", "export", "Running a PyTorch program") from None
+        self._torch: Any = torch
+        self.engine = f"torch {torch.__version__}"
+        if self.device.kind == "cuda" and self.device.number >= torch.cuda.device_count():
+            raise DeviceError(
+                f"device '{self.device}' is not there for torch {torch.__version__}; it sees "
+                f"{torch.cuda.device_count()} CUDA devices. A CPU build has none: install torch for CUDA"
+            )
+        if self.device.kind == "cpu":
+            if self.precision == "fp16":
+                raise DeviceError(
+                    "precision 'fp16' was asked for, but torch's autocast on a CPU leaves most of a "
+                    "network in fp32; expected fp32 or bf16 there, or device='cuda'"
+                )
+            torch.set_num_threads(self.threads)
+            self.threads = torch.get_num_threads()
+        self._place = torch.device("cpu" if self.device.kind == "cpu" else f"cuda:{self.device.number}")
+        extra = dict.fromkeys((OUTPUTS_KEY, CARD_KEY), "")
+        try:
+            program = torch.export.load(str(self.path), extra_files=extra)
+        except Exception as error:  # noqa: BLE001 - torch raises kinds of many libraries
+            raise ModelFileError(
+                f"{self.path}: torch {torch.__version__} cannot open it as an exported program: "
+                f"{_one_line(error)}"
+            ) from None
+        if not extra[OUTPUTS_KEY]:
+            raise ModelFileError(
+                f"{self.path}: an exported program of torch, but not one of rtmpose-export: its outputs "
+                "have no names"
+            )
+        self.inputs, self.outputs = _specs(program, extra[OUTPUTS_KEY].split(","))
+        self.metadata = {CARD_KEY: extra[CARD_KEY]}
+        if self.device.kind == "cuda":
+            from torch.export.passes import move_to_device_pass
+
+            program = move_to_device_pass(program, self._place)
+        self._module: Any = program.module()
+        self._graphs: dict[tuple[int, ...], tuple[Any, Any, Any]] = {}
+
+    def _autocast(self) -> Any:
+        if self.precision in (None, "fp32"):
+            return contextlib.nullcontext()
+        kind = self._torch.float16 if self.precision == "fp16" else self._torch.bfloat16
+        return self._torch.autocast(self._place.type, kind)
+
+    def _forward(self, tensor: Any) -> tuple[Any, ...]:
+        with self._torch.inference_mode(), self._autocast():
+            outputs = self._module(tensor)
+        return outputs if isinstance(outputs, tuple) else (outputs,)
+
+    def _infer(self, array: Array) -> tuple[Array, ...]:
+        try:
+            tensor = self._torch.from_numpy(array)
+            if self.device.kind == "cpu":
+                return tuple(v.float().numpy() for v in self._forward(tensor))
+            return self._replay(tensor)
+        except RuntimeError as error:
+            raise EngineError(f"{self.path.name}: torch failed: {_one_line(error)}") from None
+
+    def _replay(self, tensor: Any) -> tuple[Array, ...]:
+        """One run of a recorded CUDA graph; it is recorded when the shape is first seen."""
+        cuda = self._torch.cuda
+        shape = tuple(tensor.shape)
+        if shape not in self._graphs:
+            source = tensor.to(self._place)
+            stream = cuda.Stream(self._place)
+            stream.wait_stream(cuda.current_stream(self._place))
+            with cuda.stream(stream):
+                for _ in range(_WARM_UP_RUNS):
+                    self._forward(source)
+            cuda.current_stream(self._place).wait_stream(stream)
+            graph = cuda.CUDAGraph()
+            with cuda.graph(graph):
+                outputs = tuple(v.float() for v in self._forward(source))
+            self._graphs[shape] = (graph, source, outputs)
+        graph, source, outputs = self._graphs[shape]
+        source.copy_(tensor)
+        graph.replay()
+        return tuple(v.cpu().numpy() for v in outputs)
+
+    def _deactivate(self) -> None:
+        self._graphs = {}
+        self._module = None
+
+
+def _specs(program: Any, names: list[str]) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:
+    """Inputs and outputs of an exported program; sizes that are symbols are open."""
+    values = {node.name: node.meta.get("val") for node in program.graph.nodes}
+    signature = program.graph_signature
+    inputs = tuple(_spec(name, values[name]) for name in signature.user_inputs)
+    outputs = zip(names, signature.user_outputs, strict=True)
+    return inputs, tuple(_spec(name, values[own]) for name, own in outputs)
+
+
+def _spec(name: str, value: Any) -> TensorSpec:
+    shape = tuple(size if isinstance(size, int) else None for size in value.shape)
+    return TensorSpec(name, str(value.dtype).removeprefix("torch."), shape)
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:300]
