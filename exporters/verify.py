@@ -96,7 +96,7 @@ def verify(
     if card.decoder in KEPT_BOXES:
         largest["scores"] = np.inf
         if not not_finite:
-            shifts, largest["scores"] = kept_box_shifts(expected, found, card, tolerance.tie)
+            shifts, largest["scores"] = kept_box_shifts(expected, found, card, tolerance.slack)
     else:
         want, have = _join(expected), _join(found)
         for name, values in want.items():

@@ -11,7 +11,7 @@ from rtmpose_sdk import mmdeploy
 from rtmpose_sdk.card import CARD_KEY, ModelCard, Task
 from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.hub.table import PublishedModel
-from rtmpose_sdk.outputs import find_outputs
+from rtmpose_sdk.outputs import find_outputs, measured
 from rtmpose_sdk.runtimes import Runtime, open_runtime
 from rtmpose_sdk.zoo import locate, published_of
 
@@ -96,7 +96,9 @@ def artifact_card(source: str | Path) -> ModelCard:
 def _card(path: Path, runtime: Runtime, published: PublishedModel | None) -> ModelCard:
     if path.is_dir():
         origin = published.file("zip").name if published else ""
-        return mmdeploy.sdk_card(path, runtime.outputs, runtime.inputs, origin)
+        return mmdeploy.sdk_card(
+            path, runtime.outputs, runtime.inputs, origin, lambda size: measured(runtime, size)
+        )
     own = CARD_KEY in runtime.metadata or runtime.path.with_name(runtime.path.name + CARD_SUFFIX).is_file()
     # A published file that carries no card has that of the table.
     return published.card() if published is not None and not own else read_card(runtime)
@@ -161,4 +163,5 @@ def _check_fits(runtime: Runtime, card: ModelCard) -> None:
             f"{runtime.path}: takes {spec}, but its card says {card.input_dtype} "
             f"(N,{','.join(map(str, size))})"
         )
-    find_outputs(runtime.outputs, card, runtime.path)
+    pose = card.task == "pose" and not card.takes_image
+    find_outputs(measured(runtime, card.input_size) if pose else runtime.outputs, card, runtime.path)

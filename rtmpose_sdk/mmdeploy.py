@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ from rtmpose_sdk.errors import CardError, InputError, ModelFileError
 from rtmpose_sdk.keypoint_sets import keypoint_set_of
 from rtmpose_sdk.runtimes import TensorSpec
 
+Measure = Callable[[tuple[int, int]], tuple[TensorSpec, ...]]
+Count = Callable[[int, int, tuple[int, int]], int | None]
 _DETECT_TASKS = ("Detector",)
 _POSE_TASKS = ("PoseDetector",)
 _SUFFIXES = (".onnx", ".xml")
@@ -57,6 +60,7 @@ def sdk_card(
     outputs: tuple[TensorSpec, ...],
     inputs: tuple[TensorSpec, ...] = (),
     origin: str = "",
+    measure: Measure | None = None,
 ) -> ModelCard:
     """The card that pipeline.json describes.
 
@@ -65,6 +69,8 @@ def sdk_card(
         outputs: the opened network's outputs; their shapes tell the keypoint set.
         inputs: its inputs; a fixed size decides where the pipeline contradicts itself.
         origin: the archive's name, where there is one; it tells the keypoint set, too.
+        measure: outputs with their true sizes for an input size (width, height); asked where MMDeploy left
+            the number of keypoints open.
 
     Raises:
         CardError: a pipeline that is not one of RTMPose's, RTMO's or a detector's.
@@ -78,7 +84,8 @@ def sdk_card(
             transforms.setdefault(step["type"], step)
         post = next(t for t in tasks if t.get("name") == "postprocess")
         _refuse({**transforms, "postprocess": post.get("params", {})}, folder)
-        outputs = _renamed(outputs, next((t for t in tasks if t.get("module") == "Net"), {}))
+        net = next((t for t in tasks if t.get("module") == "Net"), {})
+        outputs = _renamed(outputs, net)
         normalize = transforms["Normalize"]
         common: dict[str, Any] = {
             "name": str(deploy["models"][0].get("name", folder.name)),
@@ -92,9 +99,17 @@ def sdk_card(
         if deploy.get("task") in _DETECT_TASKS:
             return _detect_card(common, transforms, post, folder)
         if deploy.get("task") in _POSE_TASKS:
-            if any(len(spec.shape) == 4 for spec in outputs) and len(outputs) == 2:
-                return _one_stage_card(common, transforms, post, outputs, inputs, folder)
-            return _pose_card(common, transforms, post, outputs, inputs, folder)
+            made = _one_stage_card if any(len(spec.shape) == 4 for spec in outputs) else _pose_card
+
+            def count(axis: int, dims: int, size: tuple[int, int]) -> int | None:
+                """Keypoints: what the file says, else what a run gives."""
+                specs = outputs
+                first = next((s for s in specs if len(s.shape) == dims), None)
+                if first is not None and first.shape[axis] is None and measure is not None:
+                    specs = _renamed(measure(size), net)
+                return next((s.shape[axis] for s in specs if len(s.shape) == dims), None)
+
+            return made(common, transforms, post, count, inputs, folder)
     except (KeyError, StopIteration, TypeError, AttributeError, IndexError) as error:
         raise CardError(
             f"{folder / 'pipeline.json'}: not the pipeline of an RTMPose or RTMDet model "
@@ -149,7 +164,7 @@ def _pose_card(
     common: dict[str, Any],
     transforms: dict[str, Any],
     post: dict[str, Any],
-    outputs: tuple[TensorSpec, ...],
+    count: Count,
     inputs: tuple[TensorSpec, ...],
     folder: Path,
 ) -> ModelCard:
@@ -157,22 +172,22 @@ def _pose_card(
         raise CardError(
             f"{folder}: decoder '{post.get('component')}' is not known; expected SimCCLabelDecode"
         )
-    count = outputs[0].shape[1] if len(outputs[0].shape) == 3 else None
     boxes, params = transforms["TopDownGetBboxCenterScale"], post["params"]
     said = {
         "TopDownAffine": transforms["TopDownAffine"]["image_size"],
         "TopDownGetBboxCenterScale": boxes.get("image_size"),
         "postprocess": params.get("input_size"),
     }
+    size = _size(said, inputs, folder)
     return ModelCard(
         **common,
         task="pose",
-        input_size=_size(said, inputs, folder),
+        input_size=size,
         decoder="simcc",
         bbox_padding=float(boxes.get("padding", 1.25)),
         simcc_split_ratio=float(params.get("simcc_split_ratio", 2.0)),
         simcc_beta=_RTMW_BETA if "rtmw" in common["weights_source"] else _RTMPOSE_BETA,
-        keypoint_set=_keypoint_set(count, common["weights_source"] or str(folder)),
+        keypoint_set=_keypoint_set(count(1, 3, size), common["weights_source"] or str(folder)),
     )
 
 
@@ -180,22 +195,22 @@ def _one_stage_card(
     common: dict[str, Any],
     transforms: dict[str, Any],
     post: dict[str, Any],
-    outputs: tuple[TensorSpec, ...],
+    count: Count,
     inputs: tuple[TensorSpec, ...],
     folder: Path,
 ) -> ModelCard:
-    keypoints = next(spec for spec in outputs if len(spec.shape) == 4)
     resize = transforms.get("BottomupResize") or transforms.get("Resize") or {}
     params = post.get("params", {})
+    size = _size({"Resize": resize.get("input_size") or resize.get("size")}, inputs, folder)
     return ModelCard(
         **common,
         task="pose",
         decoder="rtmo",
-        input_size=_size({"Resize": resize.get("input_size") or resize.get("size")}, inputs, folder),
+        input_size=size,
         pad_value=_pad_value({"Pad": resize} if "pad_val" in resize else transforms),
         score_threshold=float(params.get("score_thr", 0.05)),
         nms_iou_threshold=float(params.get("nms_thr", 0.65)),
-        keypoint_set=_keypoint_set(keypoints.shape[2], common["weights_source"] or str(folder)),
+        keypoint_set=_keypoint_set(count(2, 4, size), common["weights_source"] or str(folder)),
     )
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import CardError
-from rtmpose_sdk.runtimes import TensorSpec
+from rtmpose_sdk.runtimes import Runtime, TensorSpec
 
 _WANTED: dict[str, dict[str, int]] = {
     "simcc": {"simcc_x": 3, "simcc_y": 3},
@@ -46,6 +48,24 @@ def find_outputs(specs: tuple[TensorSpec, ...], card: ModelCard, origin: object)
             places |= dict(zip(meant, here, strict=True))
     _check_sizes({name: specs[i] for name, i in places.items()}, card, origin)
     return places
+
+
+def measured(runtime: Runtime, size: tuple[int, int]) -> tuple[TensorSpec, ...]:
+    """The outputs with their true sizes, by a run on an empty picture: exported shapes may leave them open.
+
+    Args:
+        runtime: the opened network; it takes (N,3,h,w).
+        size: (width, height) px of its input.
+    """
+    if all(None not in spec.shape[1:] for spec in runtime.outputs):
+        return runtime.outputs
+    spec = runtime.inputs[0]
+    shape = (spec.shape[0] or 1, 3, size[1], size[0])
+    arrays = runtime.run(np.zeros(shape, spec.dtype))
+    return tuple(
+        TensorSpec(each.name, each.dtype, (each.shape[0], *array.shape[1:]))
+        for each, array in zip(runtime.outputs, arrays, strict=True)
+    )
 
 
 def _check_sizes(found: dict[str, TensorSpec], card: ModelCard, origin: object) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -140,6 +140,10 @@ class Runtime(ABC):
         ):
             raise InputError(f"{self.path.name} takes {spec}; given {array.dtype.name} {array.shape}")
         return self._infer(np.ascontiguousarray(array))
+
+    def bare(self, array: Array) -> Callable[[], object]:
+        """The engine's own call on one input, with nothing of the SDK around it: for benchmarks."""
+        return lambda: self._infer(array)
 
     def close(self) -> None:
         """Free what the engine holds. Closing twice is no error."""

@@ -14,9 +14,9 @@ from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image, write_bytes, write_image
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.sheets import contact_sheet
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.logs import FIGURES, STEPS, read_log
-from rtmpose_sdk.training.sheets import contact_sheet
 
 REPORT, CURVES, WORST = "report.md", "curves.png", "worst.jpg"
 _WORST = 24

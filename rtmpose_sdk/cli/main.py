@@ -1,4 +1,4 @@
-"""`rtmpose`: predict, models, card, export, eval, train, data."""
+"""`rtmpose`: predict, models, card, export, eval, compare, train, data."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import typer
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.cli.card import app as card
+from rtmpose_sdk.cli.compare import compare
 from rtmpose_sdk.cli.data import app as data
 from rtmpose_sdk.cli.evaluate import evaluate
 from rtmpose_sdk.cli.models import app as models
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command("predict")(offers_offline(predict))
 app.command("eval")(offers_offline(evaluate))
+app.command("compare")(offers_offline(compare))
 app.command("train")(offers_offline(train))
 app.add_typer(data, name="data")
 app.add_typer(models, name="models")
