@@ -72,7 +72,7 @@ def evaluate_pipeline(
         InputError: annotations of another kind, or of other keypoints than the model's.
         ImageError: a picture that is missing or broken.
     """
-    return _evaluate_poses(pipeline.predictor, pipeline.detector, annotations, images, track)
+    return _evaluate_poses(pipeline.top_down(), pipeline.detector, annotations, images, track)
 
 
 def _evaluate_poses(

@@ -79,7 +79,7 @@ def _report(
     runs: int,
 ) -> dict[str, dict[str, Any]]:
     """What was run, and milliseconds of its steps."""
-    predictor, detector = pipeline.predictor, pipeline.detector
+    predictor, detector = pipeline.top_down(), pipeline.detector
     runtime = predictor.runtime
     cv2.setNumThreads(runtime.threads)
     steps = pose_steps(predictor, picture, boxes)

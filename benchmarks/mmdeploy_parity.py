@@ -1,10 +1,7 @@
 """Do we give what MMDeploy's own SDK gives, from the same folder and the same pictures?
 
-    pip install mmdeploy-runtime
-    python -m rtmpose_sdk.benchmarks.mmdeploy_parity --images DIR --detector FOLDER --pose FOLDER
-
-The peer cuts a box given as (x1, y1, x2, y2) to whole px and counts its last px, so the boxes here are whole
-px and it gets (x1, y1, x2 - 1, y2 - 1): both then mean the same box.
+pip install mmdeploy-runtime
+python -m rtmpose_sdk.benchmarks.mmdeploy_parity --images DIR --detector FOLDER --pose FOLDER
 """
 
 from __future__ import annotations
@@ -81,7 +78,7 @@ def detector_parity(folder: Path, pictures: list[Path]) -> Parity:
 
 
 def pose_parity(folder: Path, pictures: list[Path], detector: Path | str) -> tuple[Parity, Parity]:
-    """Shifts of keypoints in the same whole-px boxes: of all, and of those that are sure in both."""
+    """Shifts of keypoints in the same boxes: of all, and of those that are sure in both."""
     peer = import_peer().PoseDetector(model_path=str(folder), device_name="cpu", device_id=0)
     every: list[float] = []
     sure: list[float] = []
@@ -91,12 +88,11 @@ def pose_parity(folder: Path, pictures: list[Path], detector: Path | str) -> tup
     ):
         for path in pictures:
             picture = read_image(path)
-            boxes = np.rint(find(picture).boxes)
-            boxes = boxes[(boxes[:, 2:] - boxes[:, :2] > 8).all(axis=1)]
+            boxes = find(picture).boxes
             if not len(boxes):
                 continue
             mine = ours(picture, boxes)
-            theirs = peer(picture, (boxes - np.array([0, 0, 1, 1])).astype(np.float32))
+            theirs = peer(picture, boxes)
             shift = np.abs(mine.keypoints - theirs[..., :2]).max(axis=2)
             every.extend(shift.ravel().tolist())
             sure.extend(shift[mine.confidences >= 0.8].tolist())

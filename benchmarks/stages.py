@@ -48,7 +48,8 @@ def detect_steps(detector: Detector, image: NDArray[np.uint8]) -> dict[str, Step
         return detector._normalize(canvas[None])
 
     tensor = prepare()
-    outputs = dict(zip(detector._names, detector.runtime.run(tensor), strict=True))
+    found = detector.runtime.run(tensor)
+    outputs = {name: found[place] for name, place in detector._outputs.items()}
     return {
         "detector, bare engine": detector.runtime.bare(tensor),
         "detector": lambda: detector(image),

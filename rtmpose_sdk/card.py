@@ -50,6 +50,7 @@ class ModelCard:
             is how the weights are stored; the arithmetic is chosen when it is opened.
         float_layers: layers that an int8 artifact leaves in float, because they cost accuracy.
         keypoint_set: name of the keypoint set (pose), else "".
+        crop: how a box is cut out: "affine" is MMPose's, "mmdeploy" the whole px of MMDeploy's SDK.
         bbox_padding: factor by which a box grows before it is cropped (pose; MMPose 1.25).
         keypoint_definition: the keypoint set itself, where the SDK's table does not have it
             (`KeypointSet.definition`).
@@ -83,6 +84,7 @@ class ModelCard:
     keypoint_set: str = ""
     keypoint_definition: Mapping[str, Any] = field(default_factory=dict)
     bbox_padding: float = 1.25
+    crop: Literal["affine", "mmdeploy"] = "affine"
     simcc_split_ratio: float = 2.0
     simcc_beta: float = 10.0
     heatmap_udp: bool = False
@@ -104,6 +106,7 @@ class ModelCard:
         self._check("task", self.task, get_args(Task))
         self._check("decoder", self.decoder, get_args(Decoder))
         self._check("color_order", self.color_order, get_args(ColorOrder))
+        self._check("crop", self.crop, ("affine", "mmdeploy"))
         if (self.input_layout, self.input_dtype) not in (("nhwc", "uint8"), ("nchw", "float32")):
             raise CardError(
                 f"card of '{self.name}': input {self.input_layout}/{self.input_dtype} is not known; "

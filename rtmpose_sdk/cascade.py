@@ -179,8 +179,8 @@ def _around(result: PoseResult, row: int, part: Part, least: float) -> Floats | 
     elbow, wrist = at(f"{side}_elbow"), at(f"{side}_wrist")
     if elbow is None or wrist is None:
         return None
-    hand = (wrist - elbow) * _HAND_PER_FOREARM
-    return _square(wrist + hand / 2, float(np.linalg.norm(hand)) * _HAND_MARGIN)
+    hand = (wrist - elbow) * np.float32(_HAND_PER_FOREARM)
+    return _square(wrist + hand / np.float32(2), float(np.linalg.norm(hand)) * _HAND_MARGIN)
 
 
 def _face(at: object) -> Floats | None:

@@ -22,7 +22,7 @@ class Crops(NamedTuple):
 
     Attributes:
         images: (N,h,w,3) uint8 BGR.
-        scales: (N,) picture px per crop px.
+        scales: (N,), or (N,2) where x and y differ, picture px per crop px.
         origins: (N,2) picture px of the crop's (0, 0).
     """
 
@@ -32,7 +32,7 @@ class Crops(NamedTuple):
 
     def to_picture(self, points: Floats) -> Floats:
         """Points (N,K,2) in crop px → picture px."""
-        result: Floats = points * self.scales[:, None, None] + self.origins[:, None]
+        result: Floats = points * self.scales.reshape(len(self.scales), 1, -1) + self.origins[:, None]
         return result
 
 

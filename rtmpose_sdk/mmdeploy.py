@@ -84,7 +84,7 @@ def sdk_card(
             transforms.setdefault(step["type"], step)
         post = next(t for t in tasks if t.get("name") == "postprocess")
         _refuse({**transforms, "postprocess": post.get("params", {})}, folder)
-        net = next((t for t in tasks if t.get("module") == "Net"), {})
+        net: dict[str, Any] = next((t for t in tasks if t.get("module") == "Net"), {})
         outputs = _renamed(outputs, net)
         normalize = transforms["Normalize"]
         common: dict[str, Any] = {
@@ -184,6 +184,7 @@ def _pose_card(
         task="pose",
         input_size=size,
         decoder="simcc",
+        crop="mmdeploy",
         bbox_padding=float(boxes.get("padding", 1.25)),
         simcc_split_ratio=float(params.get("simcc_split_ratio", 2.0)),
         simcc_beta=_RTMW_BETA if "rtmw" in common["weights_source"] else _RTMPOSE_BETA,

@@ -119,6 +119,18 @@ class Pipeline:
             raise InputError(f"{self.predictor.card.name} takes no boxes: it finds persons by itself")
         return self.predictor(picture, boxes)
 
+    def top_down(self) -> Predictor:
+        """The pose network that takes boxes.
+
+        Raises:
+            InputError: the model works in one stage and takes none.
+        """
+        if isinstance(self.predictor, OneStage):
+            raise InputError(
+                f"{self.predictor.card.name} works in one stage; a top-down model is needed here"
+            )
+        return self.predictor
+
     def close(self) -> None:
         """Free both engines."""
         self.predictor.close()

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import Model, open_model
+from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
 from rtmpose_sdk.decode import Decoded, decode_simcc
 from rtmpose_sdk.decode_heatmap import decode_heatmap
 from rtmpose_sdk.decode_simcc3d import decode_simcc3d
@@ -100,7 +101,8 @@ class Predictor:
 
     def _predict(self, picture: Image, boxes: Floats) -> Decoded:
         """One batch; keypoints in px of the picture."""
-        crops = crop_boxes(picture, boxes, self.card.input_size, self.card.bbox_padding)
+        crop = crop_boxes_mmdeploy if self.card.crop == "mmdeploy" else crop_boxes
+        crops = crop(picture, boxes, self.card.input_size, self.card.bbox_padding)
         outputs = self._run(crops.images)
         if self.flip_test:
             flipped = self._flip_back(self._run(flip_horizontally(crops.images)))

@@ -165,11 +165,13 @@ def _set(answers: Answers, question: Question, said: str) -> None:
         typer.echo(f"'{said}' is none of them")
         return
     try:
-        value = {
-            "size": lambda: parse_size(said),
-            "split_ratio": lambda: float(said),
-            "udp": lambda: said == "yes",
-        }.get(key, lambda: said)()
+        value: object = said
+        if key == "size":
+            value = parse_size(said)
+        elif key == "split_ratio":
+            value = float(said)
+        elif key == "udp":
+            value = said == "yes"
     except (InputError, ValueError) as error:
         typer.echo(str(error))
         return

@@ -63,10 +63,11 @@ def test_every_archive_runs_by_name_then_offline(
             result = pipeline(photo, "full")
             card = pipeline.predictor.card
         assert result.keypoint_set.name == row.keypoint_set
-        # Bin 100, 120 → px 50, 60 of the input, of a box of 512 * 1.25 px around the middle.
+        # Bin 100, 120 → px 50, 60 of the input, of a box of 512 * 1.25 px around the middle. MMDeploy's own
+        # crop is cut in whole px and counts a box's last one: a px of the crop is a few of the picture.
         scale = 1.25 * max(512 / size[0], 512 / size[1])
         expected = 256 + (np.array([50, 60]) - np.array(size) / 2) * scale
-        np.testing.assert_allclose(result.keypoints[0], np.tile(expected, (count, 1)), atol=0.01)
+        np.testing.assert_allclose(result.keypoints[0], np.tile(expected, (count, 1)), atol=scale)
         assert result.draw(photo, 0).shape == photo.shape
     assert len(server.requests) == 1
     assert (card.license, card.weights_source) == ("Apache-2.0", row.files[1].name)
