@@ -156,7 +156,7 @@ def compare_boxes(
     """
     moved: list[NDArray[Any]] = []
     score = 0.0
-    counts = [0, 0]
+    only_a, seen_b = 0, 0
     for row in track(rows):
         picture = read_image(row.path)
         one, other = a(picture), b(picture)
@@ -169,15 +169,15 @@ def compare_boxes(
                 moved.append(np.abs(one.boxes[i] - other.boxes[j]))
                 score = max(score, float(abs(one.scores[i] - other.scores[j])))
             else:
-                counts[0] += 1
-        counts[1] += len(other)
-    counts[1] -= len(moved)
+                only_a += 1
+        seen_b += len(other)
     if not moved:
         raise InputError(f"no person that both find in {len(rows)} pictures; there is nothing to compare")
     values = np.concatenate(moved)
     median, p99 = np.percentile(values, [50, 99])
     worst = float(values.max())
-    return Comparison(len(moved), float(median), float(p99), worst, float("nan"), score, *counts, [])
+    only_b = seen_b - len(moved)
+    return Comparison(len(moved), float(median), float(p99), worst, float("nan"), score, only_a, only_b, [])
 
 
 def _crop_scales(boxes: NDArray[np.float32], predictor: Predictor) -> NDArray[np.float64]:
