@@ -1,24 +1,25 @@
 """A strongly typed graph of two precisions: fp16 where that is safe, fp32 where it is not.
 
-Half precision ends at 65504, and RTMPose passes that in three places: the sum of squares of ScaleNorm, the
-squared ReLU of the attention, and the matrix products around it. So:
+Half precision ends at 65504 and has eleven bits. RTMPose passes the first in three places: the sum of squares
+of ScaleNorm, the squared ReLU of the attention, and the products around it. The second makes ties of
+neighbouring SimCC bins, and a bin is half a pixel. So:
 
 - Convolutions, their activations and what lies between them are fp16.
 - The picture's way to the first convolution is fp32 (0...255 minus a mean).
-- ScaleNorm, attention, box decode, softmax and everything after them are fp32, outputs included.
-- Matrix products are fp16 everywhere (TensorRT for RTX has no fp32 ones for compute capability 7.5), but
-  among those fp32 nodes both factors are first divided by their largest magnitude along the axis that is
-  summed over, and the product multiplied by it, in fp32. Both factors then lie in -1...1, so that n
-  products sum up to at most n: no weights and no picture can make it overflow. Behind a ScaleNorm, where
-  n values are at most sqrt(n), that is left out for the left factor.
-- A last convolution (heatmaps, RTMDet's predictions) is fp32, so that distances keep their resolution.
+- ScaleNorm, attention, classifiers, box decode, softmax and all that follows them are fp32, outputs included;
+  so is a last convolution (heatmaps, RTMDet's predictions). That is 1 to 3 % of the arithmetic.
+- Among these fp32 nodes, a product with weights becomes a convolution of width one: TensorRT for RTX has no
+  fp32 matrix product for compute capability 7.5 ("FP32 GEMM is not supported"), but fp32 convolutions.
+- A product of two activations is fp16 there. Each factor is first divided by its largest magnitude along
+  the axis that is summed over, and the product multiplied by both, in fp32. The factors then lie in -1...1
+  and n products sum up to at most n: no weights and no picture can make it overflow.
 
 All of it is written down in the graph, in Cast nodes: an engine has nothing to choose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
@@ -48,7 +49,7 @@ def half_graph(model: onnx.ModelProto, float_nodes: Collection[str] | None = Non
     Args:
         model: fp32 graph of plain operators, as `build_onnx` gives it.
         float_nodes: nodes (by the name of their first output) whose results are fp32; None takes
-            `float_node_names(model)`. A matrix product among them is an fp16 one between rescalings.
+            `float_node_names(model)`. Nothing else is safe: for experiments.
 
     Raises:
         InputError: a weight that fp16 cannot hold, or a graph of an older operator set.
@@ -95,44 +96,50 @@ def _downstream(nodes: Iterable[onnx.NodeProto], starts: Collection[str]) -> set
 
 
 class _Halving:
-    """One pass over the nodes; casts are made where a tensor is first needed in the other type."""
+    """One pass over the nodes; a cast is made where a tensor is first needed in the other type."""
 
     def __init__(self, model: onnx.ModelProto, float_nodes: Collection[str]) -> None:
         inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
-        values = (*inferred.input, *inferred.output, *inferred.value_info)
+        types = {v.name: v.type.tensor_type for v in (*inferred.input, *inferred.output, *inferred.value_info)}
         self.model, self.float_nodes = model, float_nodes
         self.weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-        self.floats = {v.name for v in values if v.type.tensor_type.elem_type == TensorProto.FLOAT}
+        self.ranks = {name: len(kind.shape.dim) for name, kind in types.items()}
+        self.floats = {name for name, kind in types.items() if kind.elem_type == TensorProto.FLOAT}
         self.floats |= {name for name, value in self.weights.items() if value.dtype == np.float32}
-        self.bounded = _scale_norms(model.graph.node)
         self.halves: set[str] = set()
+        """Tensors of the fp32 graph that are made in fp16."""
+        self.made: set[str] = set()
+        """Tensors that the fp32 graph does not have."""
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, Array] = {}
-        self.made: set[str] = set()
 
     def graph(self) -> onnx.ModelProto:
         """The new model."""
-        outputs = {value.name for value in self.model.graph.output}
         for node in self.model.graph.node:
-            name = node.output[0]
-            if name in self.float_nodes:
-                if node.op_type == "MatMul":
-                    self._product(node)
-                else:
-                    self._copy(node, self._as_float)
-                continue
-            copied = self._copy(node, self._as_half)
-            for i, output in enumerate(node.output):
-                if output not in self.floats:
-                    continue
-                self.halves.add(output)
-                if output in outputs:  # a graph's outputs stay fp32
-                    copied.output[i] = f"{output}.half"
-                    self.made.add(f"{output}.half")
-                    self._cast(f"{output}.half", output, TensorProto.FLOAT)
+            if node.output[0] not in self.float_nodes:
+                self._halve(node)
+            elif node.op_type != "MatMul" or self.ranks[node.output[0]] != 3:
+                self._copy(node, self._as_float)
+            elif node.input[1] in self.weights:
+                self._convolution(node)
+            else:
+                self._product(node)
         return self._assembled()
 
-    def _copy(self, node: onnx.NodeProto, cast: Any) -> onnx.NodeProto:
+    def _halve(self, node: onnx.NodeProto) -> None:
+        copied = self._copy(node, self._as_half)
+        if node.op_type == "Cast" and node.output[0] in self.floats:
+            copied.attribute[0].i = TensorProto.FLOAT16
+        outputs = {value.name for value in self.model.graph.output}
+        for i, name in enumerate(node.output):
+            if name in self.floats and name in outputs:  # the graph's outputs stay fp32
+                copied.output[i] = f"{name}.half"
+                self.made.add(f"{name}.half")
+                self._cast(f"{name}.half", name, TensorProto.FLOAT)
+            elif name in self.floats:
+                self.halves.add(name)
+
+    def _copy(self, node: onnx.NodeProto, cast: Callable[[str], str]) -> onnx.NodeProto:
         copied = onnx.NodeProto()
         copied.CopyFrom(node)
         fixed = _FLOAT_ONLY.get(node.op_type, ())
@@ -145,32 +152,30 @@ class _Halving:
         self.nodes.append(copied)
         return copied
 
-    def _cast(self, source: str, result: str, kind: int) -> str:
-        self._add("Cast", [source], result, to=kind)
-        return result
-
-    def _add(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], f"{kind}_{output}", **attributes))
+    def _add(self, kind: str, inputs: list[str], output: str, name: str = "", **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], name or f"{kind}_{output}", **attributes))
         return output
 
+    def _cast(self, source: str, result: str, kind: int) -> str:
+        return self._add("Cast", [source], result, to=kind)
+
     def _as_half(self, name: str) -> str:
-        if name in self.weights:
-            half = f"{name}.half"
-            self.constants[half] = _to_half(name, self.weights[name])
-            return half
         half = f"{name}.half"
-        if half in self.made:
+        if name in self.weights:
+            self.constants[half] = _to_half(name, self.weights[name])
             return half
         if name in self.halves:
             return name
-        self.made.add(half)
-        return self._cast(name, half, TensorProto.FLOAT16)
+        if half not in self.made:
+            self.made.add(half)
+            self._cast(name, half, TensorProto.FLOAT16)
+        return half
 
     def _as_float(self, name: str) -> str:
         if name in self.weights:
             self.constants[name] = self.weights[name]
             return name
-        if name not in self.halves or f"{name}.half" in self.made:
+        if name not in self.halves:
             return name
         full = f"{name}.float"
         if full not in self.made:
@@ -178,46 +183,37 @@ class _Halving:
             self._cast(name, full, TensorProto.FLOAT)
         return full
 
+    def _convolution(self, node: onnx.NodeProto) -> None:
+        """A product with weights, (N,K,in) x (in,out), as an fp32 convolution of width one along K."""
+        (name, weights), output = node.input, node.output[0]
+        kernel, turned = f"{weights}.kernel", f"{name}.turned"
+        self.constants[kernel] = np.ascontiguousarray(self.weights[weights].T[:, :, None])
+        if turned not in self.made:
+            self.made.add(turned)
+            self._add("Transpose", [self._as_float(name)], turned, perm=[0, 2, 1])
+        result = self._add("Conv", [turned, kernel], f"{output}.turned", node.name)
+        self._add("Transpose", [result], output, perm=[0, 2, 1])
+
     def _product(self, node: onnx.NodeProto) -> None:
-        """A product whose factors are fp16 numbers in -1...1, rescaled in fp32."""
-        (left, left_scale), (right, right_scale) = (
-            self._unit(name, axis) for name, axis in zip(node.input, (-1, -2), strict=True)
-        )
+        """A product of activations whose factors are fp16 numbers in -1...1, rescaled in fp32."""
+        (left, rows), (right, columns) = self._unit(node.input[0], -1), self._unit(node.input[1], -2)
         output = node.output[0]
-        half = f"{output}.unit"
-        self.nodes.append(helper.make_node("MatMul", [left, right], [half], node.name or f"MatMul_{half}"))
-        scales = [scale for scale in (left_scale, right_scale) if scale is not None]
-        last = self._cast(half, f"{half}.float" if scales else output, TensorProto.FLOAT)
-        for i, scale in enumerate(scales):
-            done = i == len(scales) - 1
-            last = self._add("Mul", [last, scale], output if done else f"{output}.scaled")
+        unit = self._add("MatMul", [left, right], f"{output}.unit", node.name)
+        full = self._cast(unit, f"{output}.unit.float", TensorProto.FLOAT)
+        self._add("Mul", [self._add("Mul", [full, rows], f"{output}.rows"), columns], output)
 
-    def _unit(self, name: str, axis: int) -> tuple[str, str | None]:
-        """A factor in fp16 with its largest magnitude along `axis` at one, and what it was divided by."""
-        if name in self.weights:
-            values = self.weights[name]
-            scale = np.maximum(np.abs(values).max(axis=axis, keepdims=True), np.float32(_TINY))
-            self.constants[f"{name}.unit"] = _to_half(name, values / scale)
-            self.constants[f"{name}.scale"] = scale
-            return f"{name}.unit", f"{name}.scale"
-        if name in self.bounded and axis == -1:
-            return self._as_half(name), None
-        unit, scale_name = f"{name}.unit{axis}", f"{name}.scale{axis}"
-        if unit not in self.made:
-            self.made.add(unit)
-            full = self._as_float(name)
-            axes = self._constant(f"axis{axis}", np.array([axis], np.int64))
-            tiny = self._constant("tiny", np.array(_TINY, np.float32))
-            size = self._add("Abs", [full], f"{name}.abs{axis}")
-            peak = self._add("ReduceMax", [size, axes], f"{name}.peak{axis}", keepdims=1)
-            self._add("Clip", [peak, tiny], scale_name)
-            ratio = self._add("Div", [full, scale_name], f"{name}.ratio{axis}")
-            self._cast(ratio, unit, TensorProto.FLOAT16)
-        return unit, scale_name
-
-    def _constant(self, name: str, value: Array) -> str:
-        self.constants[f"half.{name}"] = value
-        return f"half.{name}"
+    def _unit(self, name: str, axis: int) -> tuple[str, str]:
+        """A factor in fp16, with its largest magnitude along `axis` at one, and what it was divided by."""
+        self.constants["half.axes"] = np.array([-1], np.int64)
+        self.constants["half.axes2"] = np.array([-2], np.int64)
+        self.constants["half.tiny"] = np.array(_TINY, np.float32)
+        axes = "half.axes" if axis == -1 else "half.axes2"
+        full = self._as_float(name)
+        size = self._add("Abs", [full], f"{name}.size")
+        peak = self._add("ReduceMax", [size, axes], f"{name}.peak", keepdims=1)
+        scale = self._add("Clip", [peak, "half.tiny"], f"{name}.scale")
+        ratio = self._add("Div", [full, scale], f"{name}.ratio")
+        return self._cast(ratio, f"{name}.unit", TensorProto.FLOAT16), scale
 
     def _assembled(self) -> onnx.ModelProto:
         result = onnx.ModelProto()
@@ -230,17 +226,6 @@ class _Halving:
         result = shape_inference.infer_shapes(result, strict_mode=True)
         onnx.checker.check_model(result, full_check=True)
         return result
-
-
-def _scale_norms(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    """Outputs of ScaleNorms: a vector divided by its clipped, scaled ReduceL2."""
-    norms, found = set(), set()
-    for node in nodes:
-        if node.op_type == "ReduceL2" or (node.op_type in ("Mul", "Clip") and node.input[0] in norms):
-            norms.add(node.output[0])
-        elif node.op_type == "Div" and node.input[1] in norms:
-            found.add(node.output[0])
-    return found
 
 
 def _to_half(name: str, values: Array) -> Array:

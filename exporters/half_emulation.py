@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper, shape_inference
@@ -17,6 +19,8 @@ def emulate_half(model: onnx.ModelProto) -> onnx.ModelProto:
     them: an fp16 graph that gives NaN on a GPU gives right numbers there. This one gives what a GPU that
     adds up in fp32 (tensor cores do) would.
 
+    A norm (ReduceL2) is computed from its squares, as TensorRT's ONNX parser takes it apart.
+
     Args:
         model: a graph with fp16 nodes, as `half_graph` gives it.
     """
@@ -29,7 +33,7 @@ def emulate_half(model: onnx.ModelProto) -> onnx.ModelProto:
             values = numpy_helper.to_array(tensor).astype(np.float32)
             tensor.CopyFrom(numpy_helper.from_array(values, tensor.name))
     nodes: list[onnx.NodeProto] = []
-    for node in model.graph.node:
+    for node in _without_norms(model, types):
         copied = onnx.NodeProto()
         copied.CopyFrom(node)
         nodes.append(copied)
@@ -48,3 +52,18 @@ def emulate_half(model: onnx.ModelProto) -> onnx.ModelProto:
     graph.node.extend(nodes)
     onnx.checker.check_model(result, full_check=True)
     return result
+
+
+def _without_norms(model: onnx.ModelProto, types: dict[str, int]) -> Iterator[onnx.NodeProto]:
+    for node in model.graph.node:
+        name = node.output[0]
+        if node.op_type != "ReduceL2" or types.get(name) != TensorProto.FLOAT16:
+            yield node
+            continue
+        squares, total = f"{name}.squares", f"{name}.total"
+        types[squares] = types[total] = TensorProto.FLOAT16
+        yield helper.make_node("Mul", [node.input[0], node.input[0]], [squares])
+        summed = helper.make_node("ReduceSum", [squares, *node.input[1:]], [total])
+        summed.attribute.extend(node.attribute)
+        yield summed
+        yield helper.make_node("Sqrt", [total], [name])
