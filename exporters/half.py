@@ -1,13 +1,13 @@
 """A strongly typed graph of two precisions: fp16 where that is safe, fp32 where it is not.
 
-Half precision ends at 65504 and has eleven bits. RTMPose passes the first in three places: the sum of squares
-of ScaleNorm, the squared ReLU of the attention, and the products around it. The second makes ties of
-neighbouring SimCC bins, and a bin is half a pixel. So:
+Half precision ends at 65504 and has eleven bits. RTMPose passes the first in three places: the sum of
+squares of ScaleNorm, the squared ReLU of the attention, and the products around it. The second makes ties
+of neighbouring SimCC bins, and a bin is half a pixel. So:
 
 - Convolutions, their activations and what lies between them are fp16.
 - The picture's way to the first convolution is fp32 (0...255 minus a mean).
-- ScaleNorm, attention, classifiers, box decode, softmax and all that follows them are fp32, outputs included;
-  so is a last convolution (heatmaps, RTMDet's predictions). That is 1 to 3 % of the arithmetic.
+- ScaleNorm, attention, classifiers, box decode, softmax and all that follows them are fp32, outputs
+  included; so is a last convolution (heatmaps, RTMDet's predictions).
 - Among these fp32 nodes, a product with weights becomes a convolution of width one: TensorRT for RTX has no
   fp32 matrix product for compute capability 7.5 ("FP32 GEMM is not supported"), but fp32 convolutions.
 - A product of two activations is fp16 there. Each factor is first divided by its largest magnitude along
@@ -57,6 +57,7 @@ def half_graph(model: onnx.ModelProto, float_nodes: Collection[str] | None = Non
     opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
     if opset < MIN_OPSET:
         raise InputError(f"the graph has operator set {opset}; expected {MIN_OPSET} or later")
+    model = _with_plain_weights(model)
     names = float_node_names(model) if float_nodes is None else float_nodes
     return _Halving(model, names).graph()
 
@@ -85,6 +86,24 @@ def float_node_names(model: onnx.ModelProto) -> set[str]:
     return image | starts | _downstream(nodes, starts)
 
 
+def _with_plain_weights(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Weights that are stored as fp16 behind a Cast become plain fp32 ones."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    graph = result.graph
+    stored = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT16}
+    nodes = []
+    for node in graph.node:
+        if node.op_type == "Cast" and node.input[0] in stored:
+            values = numpy_helper.to_array(stored[node.input[0]]).astype(np.float32)
+            stored[node.input[0]].CopyFrom(numpy_helper.from_array(values, node.output[0]))
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return result
+
+
 def _downstream(nodes: Iterable[onnx.NodeProto], starts: Collection[str]) -> set[str]:
     """First outputs of the nodes that depend on any of `starts`."""
     reached, found = set(starts), set()
@@ -100,7 +119,9 @@ class _Halving:
 
     def __init__(self, model: onnx.ModelProto, float_nodes: Collection[str]) -> None:
         inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
-        types = {v.name: v.type.tensor_type for v in (*inferred.input, *inferred.output, *inferred.value_info)}
+        types = {
+            v.name: v.type.tensor_type for v in (*inferred.input, *inferred.output, *inferred.value_info)
+        }
         self.model, self.float_nodes = model, float_nodes
         self.weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         self.ranks = {name: len(kind.shape.dim) for name, kind in types.items()}
@@ -153,7 +174,9 @@ class _Halving:
         return copied
 
     def _add(self, kind: str, inputs: list[str], output: str, name: str = "", **attributes: Any) -> str:
-        self.nodes.append(helper.make_node(kind, inputs, [output], name or f"{kind}_{output}", **attributes))
+        self.nodes.append(
+            helper.make_node(kind, inputs, [output], name or f"{kind}_{output}", **attributes)
+        )
         return output
 
     def _cast(self, source: str, result: str, kind: int) -> str:

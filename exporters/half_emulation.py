@@ -27,7 +27,9 @@ def emulate_half(model: onnx.ModelProto) -> onnx.ModelProto:
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
-    types = {v.name: v.type.tensor_type.elem_type for v in shape_inference.infer_shapes(model).graph.value_info}
+    types = {
+        v.name: v.type.tensor_type.elem_type for v in shape_inference.infer_shapes(model).graph.value_info
+    }
     for tensor in graph.initializer:
         if tensor.data_type == TensorProto.FLOAT16:
             values = numpy_helper.to_array(tensor).astype(np.float32)

@@ -1,7 +1,7 @@
 """PyTorch model → TensorRT engine file: TensorRT 10, TensorRT 11 and TensorRT for RTX in one code path.
 
-Networks are strongly typed: every precision is in the ONNX graph that is handed over, so that all three build
-the same thing. TensorRT 11 knows nothing else; 10 and RTX are told so by a flag.
+Networks are strongly typed: every precision is in the ONNX graph that is handed over, so that all three
+build the same thing. TensorRT 11 knows nothing else; 10 and RTX are told so by a flag.
 """
 
 from __future__ import annotations
@@ -35,6 +35,10 @@ Batch = tuple[int, int, int]
 """Smallest, most usual and largest batch."""
 DEFAULT_BATCH: Batch = (1, 1, 8)
 SUFFIX = ".engine"
+_DEFAULT_TARGETS: dict[Flavour, str] = {
+    "tensorrt": "the GPU that it was built on",
+    "tensorrt-rtx": "Ampere and later",
+}
 
 
 def parse_batch(text: str) -> Batch:
@@ -45,7 +49,9 @@ def parse_batch(text: str) -> Batch:
     """
     parts = text.split(":")
     if len(parts) not in (1, 3) or not all(part.strip().isdecimal() for part in parts):
-        raise InputError(f"batch '{text}' is not MIN:OPT:MAX; expected three numbers such as 1:4:16, or one")
+        raise InputError(
+            f"batch '{text}' is not MIN:OPT:MAX; expected three numbers such as 1:4:16, or one"
+        )
     numbers = [int(part) for part in parts]
     return _checked_batch((numbers[0], numbers[len(numbers) // 2], numbers[-1]))
 
@@ -120,8 +126,8 @@ def write_tensorrt(
     done = card if graph is not None else replace(card, precision=precision)
     name = (
         f"{card.name} {done.precision} batch {':'.join(map(str, batch))} for "
-        f"{' '.join(targets) or ('Ampere and later' if flavour == 'tensorrt-rtx' else 'the GPU it was built on')}"
-        f", rtmpose-sdk {__version__}, {TITLES[flavour]} {trt.__version__}"
+        f"{' '.join(targets) or _DEFAULT_TARGETS[flavour]}, {TITLES[flavour]} {trt.__version__}, "
+        f"rtmpose-sdk {__version__}"
     )
     engine = _Build(trt, flavour, model, name).run(batch, capabilities, timing_cache)
     note = f"Engine: {name}."
@@ -148,7 +154,9 @@ def _flavour(targets: tuple[str, ...], timing_cache: Path | None) -> Flavour:
     installed = installed_flavours()
     if not installed:
         raise MissingExtraError(
-            "tensorrt", "tensorrt", "Building an engine for the GPU of this machine (or 'tensorrt-rtx': any GPU)"
+            "tensorrt",
+            "tensorrt",
+            "Building an engine for the GPU of this machine (or 'tensorrt-rtx': any GPU)",
         )
     if len(installed) > 1:
         raise InputError(
@@ -179,8 +187,8 @@ def _capabilities(trt: Any, targets: tuple[str, ...]) -> dict[str, Any]:
     for target in targets:
         if target.lower() not in known:
             raise InputError(
-                f"target '{target}' is not one of {', '.join(known)}, the compute capabilities that TensorRT "
-                f"for RTX {trt.__version__} builds for (sm75 is 7.5: GTX 16 and RTX 20)"
+                f"target '{target}' is not one of {', '.join(known)}, which TensorRT for RTX "
+                f"{trt.__version__} builds for (sm75 is compute capability 7.5: GTX 16 and RTX 20)"
             )
     return {target.lower(): known[target.lower()] for target in targets}
 
@@ -202,7 +210,7 @@ def _float_first(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _swap(transpose: onnx.NodeProto, cast: onnx.NodeProto) -> None:
-    """x → transpose → cast becomes x → cast → transpose, in the same two places."""
+    """X → transpose → cast becomes x → cast → transpose, in the same two places."""
     names = transpose.input[0], transpose.output[0], cast.output[0]
     first, second = onnx.NodeProto(), onnx.NodeProto()
     first.CopyFrom(cast)
@@ -285,8 +293,8 @@ class _Build:
         cache = self.config.create_timing_cache(file.read_bytes() if file.is_file() else b"")
         if cache is None or not self.config.set_timing_cache(cache, False):
             raise ModelFileError(
-                f"{file}: not a timing cache of {self.title} on this GPU ({said(self.errors)}); delete it, and "
-                "a new one is written"
+                f"{file}: not a timing cache of {self.title} on this GPU ({said(self.errors)}); delete it, "
+                "and a new one is written"
             )
         return cache
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import ctypes
 import importlib
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
@@ -27,8 +29,8 @@ class CudaMemory(ABC):
     captures: bool
 
     @abstractmethod
-    def activate(self) -> None:
-        """Make the device this thread's current one: before any other call from a thread."""
+    def current(self) -> AbstractContextManager[None]:
+        """Within it the device is this thread's current one, as every other call needs it."""
 
     @abstractmethod
     def allocate(self, size: int) -> int:
@@ -118,16 +120,16 @@ class _CudaPython(CudaMemory):
             raise _no_device(number, self._text(error) if int(error) else "there is no GPU")
         if number >= count:
             raise _no_device(number, f"this machine has {count} (cuda:0 to cuda:{count - 1})")
-        self.activate()
-        properties = self._call("cudaGetDeviceProperties", number)
-        name = properties.name
-        name = name.decode(errors="replace") if isinstance(name, bytes) else str(name)
-        self.gpu = f"{name} (sm{properties.major}{properties.minor})"
-        self._stream = self._call("cudaStreamCreateWithFlags", cuda.cudaStreamNonBlocking)
-        self.stream = int(self._stream)
+        with self.current():
+            properties = self._call("cudaGetDeviceProperties", number)
+            self.gpu = f"{_string(properties.name)} (sm{properties.major}{properties.minor})"
+            self._stream = self._call("cudaStreamCreateWithFlags", cuda.cudaStreamNonBlocking)
+            self.stream = int(self._stream)
 
-    def activate(self) -> None:
+    @contextmanager
+    def current(self) -> Iterator[None]:
         self._call("cudaSetDevice", self._number)
+        yield
 
     def allocate(self, size: int) -> int:
         return int(self._call("cudaMalloc", size))
@@ -179,8 +181,14 @@ class _CudaPython(CudaMemory):
         return results[0] if results else None
 
     def _text(self, error: Any) -> str:
-        _, text = self._cuda.cudaGetErrorString(error)
-        return text.decode(errors="replace") if isinstance(text, bytes) else str(text)
+        return _string(self._cuda.cudaGetErrorString(error)[1])
+
+
+def _string(text: bytes | str) -> str:
+    return text.decode(errors="replace").rstrip("\0") if isinstance(text, bytes) else text
+
+
+_NO_GRAPHS = "graphs are recorded with cuda-python only"
 
 
 class _PyCuda(CudaMemory):
@@ -199,17 +207,19 @@ class _PyCuda(CudaMemory):
             raise _no_device(number, f"this machine has {count} GPUs")
         device = cuda.Device(number)
         self._context = device.retain_primary_context()
-        self._current = False
-        self.activate()
-        self.gpu = f"{device.name()} (sm{''.join(map(str, device.compute_capability()))})"
-        self._stream = cuda.Stream()
-        self.stream = int(self._stream.handle)
         self._allocations: dict[int, Any] = {}
+        self.gpu = f"{device.name()} (sm{''.join(map(str, device.compute_capability()))})"
+        with self.current():
+            self._stream = cuda.Stream()
+            self.stream = int(self._stream.handle)
 
-    def activate(self) -> None:
-        if not self._current:
-            self._context.push()
-            self._current = True
+    @contextmanager
+    def current(self) -> Iterator[None]:
+        self._context.push()
+        try:
+            yield
+        finally:
+            self._cuda.Context.pop()
 
     def allocate(self, size: int) -> int:
         allocation = self._cuda.mem_alloc(size)
@@ -236,18 +246,17 @@ class _PyCuda(CudaMemory):
         self._stream.synchronize()
 
     def begin_capture(self) -> None:
-        raise NotImplementedError("graphs are recorded with cuda-python only")
+        raise NotImplementedError(_NO_GRAPHS)
 
     def end_capture(self) -> Any:
-        raise NotImplementedError("graphs are recorded with cuda-python only")
+        raise NotImplementedError(_NO_GRAPHS)
 
     def launch(self, graph: Any) -> None:
-        raise NotImplementedError("graphs are recorded with cuda-python only")
+        raise NotImplementedError(_NO_GRAPHS)
 
     def drop(self, graph: Any) -> None:
-        raise NotImplementedError("graphs are recorded with cuda-python only")
+        raise NotImplementedError(_NO_GRAPHS)
 
     def close(self) -> None:
         self._allocations.clear()
-        self._context.pop()
-        self._current = False
+        self._stream = None

@@ -67,6 +67,7 @@ def message_logger(trt: Any) -> tuple[Any, list[str]]:
 
 
 def said(errors: list[str]) -> str:
-    """What the engine complained about, in one line; its searching for a GPU only if there is nothing else."""
-    told = [text for text in dict.fromkeys(errors) if "cudaError" not in text] or list(dict.fromkeys(errors))
+    """What the engine complained about, in one line; that it found no GPU only if there is nothing else."""
+    told = list(dict.fromkeys(errors))
+    told = [text for text in told if "cudaError" not in text] or told
     return "; ".join(told)[:600] or "it gave no reason"
