@@ -215,6 +215,7 @@ class _Halving:
             self.made.add(turned)
             self._add("Transpose", [self._as_float(name)], turned, perm=[0, 2, 1])
         result = self._add("Conv", [turned, kernel], f"{output}.turned", node.name)
+        self.made.add(result)
         self._add("Transpose", [result], output, perm=[0, 2, 1])
 
     def _product(self, node: onnx.NodeProto) -> None:

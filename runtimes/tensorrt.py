@@ -71,8 +71,8 @@ class TensorRtRuntime(Runtime):
         engine = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise ModelFileError(
-                f"{self.path}: {self.engine} cannot load it on {self._memory.gpu}: {said(errors)}. The file "
-                f"is damaged, or was built for another GPU. {_REBUILD}"
+                f"{self.path}: {self.engine} cannot load it on {self._memory.gpu}: {said(errors)}. The "
+                f"file is damaged, or was built for another GPU. {_REBUILD}"
             )
         self._cuda_engine = engine
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
@@ -111,8 +111,8 @@ class TensorRtRuntime(Runtime):
             )
         else:
             raise ModelFileError(
-                f"{self.path}: {self.engine} refuses it on {self._memory.gpu}: {told}. {_REBUILD}, or update "
-                "the driver where that is too old"
+                f"{self.path}: {self.engine} refuses it on {self._memory.gpu}: {told}. {_REBUILD}, or "
+                "update the driver where that is too old"
             )
 
     def _spec(self, name: str) -> TensorSpec:
