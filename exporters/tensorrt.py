@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import onnx
-from onnx import TensorProto, shape_inference
+from onnx import TensorProto
 from torch import nn
 
 from rtmpose_sdk._version import __version__
@@ -205,8 +205,8 @@ def _float_first(model: onnx.ModelProto) -> onnx.ModelProto:
         users = [j for j, node in enumerate(nodes) if transpose.output[0] in node.input]
         if len(users) == 1 and nodes[users[0]].op_type == "Cast":
             _swap(nodes[i], nodes[users[0]])
-    del result.graph.value_info[:]
-    return shape_inference.infer_shapes(result, strict_mode=True)
+            del result.graph.value_info[:]  # the type in between is another one
+    return result
 
 
 def _swap(transpose: onnx.NodeProto, cast: onnx.NodeProto) -> None:

@@ -85,7 +85,6 @@ def _kinds(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
 
 
 UNIT = ["Abs", "ReduceMax", "Clip", "Div"]
-SCALE_NORM = ["ReduceL2", "Mul", "Clip", "Div"]
 PRODUCT = ["Transpose", "Conv", "Transpose"]
 
 
@@ -97,8 +96,10 @@ def test_fp32_is_exactly_where_it_is_meant(pose: onnx.ModelProto) -> None:
         [node.op_type for node in kinds["float"]]
         == [
             *["Slice", "Slice", "Slice", "Concat", "Sub", "Mul"],  # the picture
-            *[*SCALE_NORM, *PRODUCT],  # mlp
-            *[*SCALE_NORM, *PRODUCT],  # uv
+            *["ReduceL2", "Mul", "Clip", "Div", "Mul"],  # ScaleNorm, times its g
+            *PRODUCT,  # mlp
+            *["ReduceL2", "Mul", "Mul", "Clip", "Div", "Mul"],  # the same; the shortcut's scale
+            *PRODUCT,  # uv
             *["Sigmoid", "Mul", "Split", "Mul", "Mul", "Add", "Add", "Transpose"],  # SiLU, query and key
             *[*UNIT, *UNIT, "Mul", "Mul"],  # query times key
             *["Div", "Relu", "Pow"],  # the squared ReLU
