@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 from onnx.reference import ReferenceEvaluator
+from torch import nn
 
 from rtmpose_sdk.card import CARD_KEY, ModelCard
 from rtmpose_sdk.decode import decode_simcc
@@ -23,7 +24,7 @@ from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.onnx import build_onnx
-from rtmpose_sdk.models import build_model
+from rtmpose_sdk.models.rtmw_head import RTMWHead
 from rtmpose_sdk.zoo import find_model
 
 PLAIN: frozenset[str] = frozenset()
@@ -49,7 +50,7 @@ def _card(model: onnx.ModelProto) -> ModelCard:
 
 @pytest.fixture(scope="module")
 def crops(pose: onnx.ModelProto, coco: dict) -> np.ndarray:
-    return verification_images(_card(pose), coco["folder"], coco["file"], 100)
+    return verification_images(_card(pose), coco["folder"], coco["file"], 64)
 
 
 def _run(model: onnx.ModelProto, images: np.ndarray) -> list[np.ndarray]:
@@ -146,29 +147,43 @@ def test_fp32_in_a_detector_is_its_last_convolutions_and_the_decode(detector: on
     assert sum(node.op_type == "Conv" for node in kinds["half"]) == total["Conv"] - 6
 
 
-def _lively(network: torch.nn.Module) -> torch.nn.Module:
-    torch.manual_seed(0)
-    for parameter in network.parameters():
-        if parameter.ndim > 1:
-            torch.nn.init.normal_(parameter, std=1.4 / parameter[0].numel() ** 0.5)
-    return network.eval()
+class _SmallRtmw(nn.Module):
+    """RTMW's head, and a neck's upsampling, behind a handful of convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(3, 32, 16, 16)
+        self.down = nn.Conv2d(32, 64, 3, 2, 1)
+        self.up = nn.Conv2d(64, 32, 1)
+        self.head = RTMWHead(64, 133, (192, 256), 2.0)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        p4 = nn.functional.silu(self.stem(x))
+        p5 = nn.functional.silu(self.down(p4))
+        p4 = p4 + nn.functional.interpolate(self.up(p5), scale_factor=2.0, mode="nearest")
+        return self.head((p4, p4, p5))
 
 
 def test_rtmw() -> None:
-    """Two ScaleNorms more, PixelShuffle, Resize: its scales must stay fp32."""
-    network = _lively(build_model("rtmw-m", keypoint_set="coco_wholebody133"))
+    """A ScaleNorm more, PixelShuffle, and Resize, whose scales must stay fp32."""
+    torch.manual_seed(0)
+    network = _SmallRtmw()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            nn.init.normal_(parameter, std=1.4 / parameter[0].numel() ** 0.5)
     card = new_card("rtmw-m", (192, 256), "coco_wholebody133")
     model = build_onnx(network, card)
-    images = verification_images(card, None, None, 16)[:2]
     kinds = _kinds(half_graph(model))
     counts = {kind: Counter(node.op_type for node in nodes) for kind, nodes in kinds.items()}
     assert counts["float"]["ReduceL2"] == 3
     assert counts["float"]["Conv"] == 6  # mlp, mlp2, uv, o, two classifiers
-    assert counts["half"]["Resize"] == 2
+    assert counts["half"]["Resize"] == 1
     assert counts["half"]["DepthToSpace"] == 1
+    assert counts["half"]["Conv"] == 6
+    images = verification_images(card, None, None, 16)
     want, have = _run(model, images), _emulated(model, images, None)
     for a, b in zip(want, have, strict=True):
-        assert np.abs(a - b).max() < 0.02 * np.abs(a).max()
+        assert np.abs(a - b).max() < 0.01 * np.abs(a).max()
 
 
 def test_keypoints_stay_within_a_pixel(pose: onnx.ModelProto, crops: np.ndarray) -> None:
