@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rtmpose_sdk.exporters.checkpoint_to_onnx import new_card
+from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.tensorrt import builder_graph, parse_batch, write_tensorrt
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.models.build import DEFAULT_DETECT_SIZE, DEFAULT_POSE_SIZE

@@ -31,7 +31,9 @@ from rtmpose_sdk.errors import InputError
 
 HALF_MAX = 65504.0
 """The largest fp16 number."""
-MIN_OPSET = 18
+MIN_OPSET = 13
+_AXES_ARE_INPUTS = 18
+"""Operator set from which ReduceMax takes its axes as an input."""
 WEIGHTED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 SENSITIVE = ("ReduceL2", "Softmax")
 """Operators that are computed in fp32, with all that follows them."""
@@ -59,7 +61,7 @@ def half_graph(model: onnx.ModelProto, float_nodes: Collection[str] | None = Non
         raise InputError(f"the graph has operator set {opset}; expected {MIN_OPSET} or later")
     model = _with_plain_weights(model)
     names = float_node_names(model) if float_nodes is None else float_nodes
-    return _Halving(model, names).graph()
+    return _Halving(model, names, opset).graph()
 
 
 def float_node_names(model: onnx.ModelProto) -> set[str]:
@@ -87,14 +89,18 @@ def float_node_names(model: onnx.ModelProto) -> set[str]:
 
 
 def _with_plain_weights(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Weights that are stored as fp16 behind a Cast become plain fp32 ones."""
+    """Constant nodes, and weights that are stored as fp16 behind a Cast, become plain fp32 weights."""
     result = onnx.ModelProto()
     result.CopyFrom(model)
     graph = result.graph
     stored = {t.name: t for t in graph.initializer if t.data_type == TensorProto.FLOAT16}
     nodes = []
     for node in graph.node:
-        if node.op_type == "Cast" and node.input[0] in stored:
+        if node.op_type == "Constant" and node.attribute[0].name == "value":
+            tensor = graph.initializer.add()
+            tensor.CopyFrom(node.attribute[0].t)
+            tensor.name = node.output[0]
+        elif node.op_type == "Cast" and node.input[0] in stored:
             values = numpy_helper.to_array(stored[node.input[0]]).astype(np.float32)
             stored[node.input[0]].CopyFrom(numpy_helper.from_array(values, node.output[0]))
         else:
@@ -117,12 +123,12 @@ def _downstream(nodes: Iterable[onnx.NodeProto], starts: Collection[str]) -> set
 class _Halving:
     """One pass over the nodes; a cast is made where a tensor is first needed in the other type."""
 
-    def __init__(self, model: onnx.ModelProto, float_nodes: Collection[str]) -> None:
+    def __init__(self, model: onnx.ModelProto, float_nodes: Collection[str], opset: int) -> None:
         inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
         types = {
             v.name: v.type.tensor_type for v in (*inferred.input, *inferred.output, *inferred.value_info)
         }
-        self.model, self.float_nodes = model, float_nodes
+        self.model, self.float_nodes, self.opset = model, float_nodes, opset
         self.weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         self.ranks = {name: len(kind.shape.dim) for name, kind in types.items()}
         self.floats = {name for name, kind in types.items() if kind.elem_type == TensorProto.FLOAT}
@@ -228,13 +234,15 @@ class _Halving:
 
     def _unit(self, name: str, axis: int) -> tuple[str, str]:
         """A factor in fp16, with its largest magnitude along `axis` at one, and what it was divided by."""
-        self.constants["half.axes"] = np.array([-1], np.int64)
-        self.constants["half.axes2"] = np.array([-2], np.int64)
         self.constants["half.tiny"] = np.array(_TINY, np.float32)
-        axes = "half.axes" if axis == -1 else "half.axes2"
         full = self._as_float(name)
         size = self._add("Abs", [full], f"{name}.size")
-        peak = self._add("ReduceMax", [size, axes], f"{name}.peak", keepdims=1)
+        peak = f"{name}.peak"
+        if self.opset < _AXES_ARE_INPUTS:
+            self._add("ReduceMax", [size], peak, axes=[axis], keepdims=1)
+        else:
+            self.constants[f"half.axis{axis}"] = np.array([axis], np.int64)
+            self._add("ReduceMax", [size, f"half.axis{axis}"], peak, keepdims=1)
         scale = self._add("Clip", [peak, "half.tiny"], f"{name}.scale")
         ratio = self._add("Div", [full, scale], f"{name}.ratio")
         return self._cast(ratio, f"{name}.unit", TensorProto.FLOAT16), scale
@@ -247,8 +255,11 @@ class _Halving:
             del field[:]
         graph.node.extend(self.nodes)
         graph.initializer.extend(numpy_helper.from_array(v, k) for k, v in self.constants.items())
-        result = shape_inference.infer_shapes(result, strict_mode=True)
-        onnx.checker.check_model(result, full_check=True)
+        try:
+            result = shape_inference.infer_shapes(result, strict_mode=True)
+            onnx.checker.check_model(result, full_check=True)
+        except (onnx.checker.ValidationError, shape_inference.InferenceError) as error:
+            raise InputError(f"this graph cannot be written in half precision: {error}") from None
         return result
 
 

@@ -18,11 +18,11 @@ from rich.table import Table
 
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.decode import decode_simcc
-from rtmpose_sdk.exporters.checkpoint_to_onnx import new_card
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.network import open_network
+from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import build_onnx
 
 _BATCH = 16

@@ -62,10 +62,10 @@ def _without_norms(model: onnx.ModelProto, types: dict[str, int]) -> Iterator[on
         if node.op_type != "ReduceL2" or types.get(name) != TensorProto.FLOAT16:
             yield node
             continue
-        squares, total = f"{name}.squares", f"{name}.total"
-        types[squares] = types[total] = TensorProto.FLOAT16
-        yield helper.make_node("Mul", [node.input[0], node.input[0]], [squares])
-        summed = helper.make_node("ReduceSum", [squares, *node.input[1:]], [total])
-        summed.attribute.extend(node.attribute)
+        total = f"{name}.total"
+        types[total] = TensorProto.FLOAT16
+        summed = onnx.NodeProto()
+        summed.CopyFrom(node)
+        summed.op_type, summed.output[0] = "ReduceSumSquare", total
         yield summed
         yield helper.make_node("Sqrt", [total], [name])

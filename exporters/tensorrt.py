@@ -57,18 +57,24 @@ def parse_batch(text: str) -> Batch:
 
 
 def builder_graph(
-    network: nn.Module, card: ModelCard, precision: Precision = "fp16", graph: onnx.ModelProto | None = None
+    network: nn.Module | None,
+    card: ModelCard,
+    precision: Precision = "fp16",
+    graph: onnx.ModelProto | None = None,
 ) -> onnx.ModelProto:
     """Exactly the graph that is handed to the builder: what can be verified where the engine cannot run.
 
     On ONNX Runtime's CPU verify `emulate_half` of it: that runs fp16 nodes in fp32 and hides overflow.
 
     Args:
-        network, card: see `build_onnx`.
+        network: see `build_onnx`; not looked at where a graph is given.
+        card: see there.
         precision: of convolutions; see `half_graph` for what stays fp32.
         graph: a graph of another making (int8 with QDQ nodes); `precision` says nothing then.
     """
     if graph is None:
+        if network is None:
+            raise InputError("there is neither a network nor a graph; expected one of them")
         graph = build_onnx(network, card)
         if precision == "fp16":
             graph = half_graph(graph)
@@ -76,7 +82,7 @@ def builder_graph(
 
 
 def write_tensorrt(
-    network: nn.Module,
+    network: nn.Module | None,
     card: ModelCard,
     path: Path,
     *,
@@ -90,7 +96,8 @@ def write_tensorrt(
     """Build an engine and write it, its card beside it; nothing half-written is left.
 
     Args:
-        network, card: the model; the card's precision becomes that of the engine.
+        network: the model; not looked at where a graph is given.
+        card: of the model; its precision becomes that of the engine, but where a graph is given.
         path: the `.engine` file.
         precision: "fp16" is the mixed graph of `half_graph`.
         batch: (smallest, most usual, largest) number of crops at once.

@@ -84,6 +84,7 @@ class TensorRtRuntime(Runtime):
         self._limits = [tuple(shape) for shape in engine.get_tensor_profile_shape(inputs[0], 0)]
         smallest, usual, largest = (shape[0] for shape in self._limits)
         self.batches = (smallest, usual, largest)
+        self.smallest_batch, self.largest_batch = smallest, largest
         self.metadata = {"engine": engine.name, "gpu": self._memory.gpu}
         self.records = header.flavour == "tensorrt-rtx" or self._memory.captures
         self._records_itself = header.flavour == "tensorrt-rtx"

@@ -19,10 +19,10 @@ from torch import nn
 from rtmpose_sdk.card import CARD_KEY, ModelCard
 from rtmpose_sdk.decode import decode_simcc
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.checkpoint_to_onnx import new_card
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.half_emulation import emulate_half
+from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import build_onnx
 from rtmpose_sdk.models.rtmw_head import RTMWHead
 from rtmpose_sdk.zoo import find_model
@@ -285,7 +285,7 @@ def test_no_product_overflows(exponents: tuple[int, int], seed: int, zeros: bool
     assert (np.abs(have - want) <= 32 * bound * 2e-3).all()
 
 
-def _product_session() -> onnxruntime.InferenceSession:
+def _product_session(opset: int = 18) -> onnxruntime.InferenceSession:
     graph = helper.make_graph(
         [helper.make_node("MatMul", ["a", "b"], ["c"])],
         "product",
@@ -295,7 +295,7 @@ def _product_session() -> onnxruntime.InferenceSession:
         ],
         [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 5, 7])],
     )
-    half = half_graph(_model(graph))
+    half = half_graph(_model(graph, opset))
     assert [n.op_type for n in half.graph.node].count("MatMul") == 1
     return onnxruntime.InferenceSession(emulate_half(half).SerializeToString())
 
@@ -360,6 +360,37 @@ def test_weights_that_half_precision_cannot_hold() -> None:
 
 def test_an_older_operator_set_is_refused() -> None:
     model = _small(1.0)
-    model.opset_import[0].version = 13
-    with pytest.raises(InputError, match="operator set 13; expected 18"):
+    model.opset_import[0].version = 11
+    with pytest.raises(InputError, match="operator set 11; expected 13"):
         half_graph(model)
+
+
+def test_a_graph_that_cannot_be_written_says_so() -> None:
+    """A norm with its axes as an input, as only later operator sets have it."""
+    model = _small(1.0)
+    model.opset_import[0].version = 13
+    with pytest.raises(InputError, match="cannot be written in half precision: .*ReduceL2"):
+        half_graph(model)
+
+
+def test_axes_of_an_older_operator_set_are_attributes() -> None:
+    left, right = (np.full(shape, 3e4, np.float32) for shape in ((1, 5, 32), (1, 32, 7)))
+    have = _product_session(13).run(None, {"a": left, "b": right})[0]
+    np.testing.assert_allclose(have, left @ right, rtol=1e-3)
+
+
+def test_weights_in_constant_nodes() -> None:
+    """As other exporters write them."""
+    model, image = _small(1.0), np.random.default_rng(2).normal(size=(2, 3, 6, 6)).astype(np.float32)
+    other = onnx.ModelProto()
+    other.CopyFrom(model)
+    del other.graph.node[:], other.graph.initializer[:]
+    other.graph.node.extend(
+        helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in model.graph.initializer
+    )
+    other.graph.node.extend(model.graph.node)
+    results = [
+        onnxruntime.InferenceSession(half_graph(m).SerializeToString()).run(None, {"x": image})[0]
+        for m in (model, other)
+    ]
+    np.testing.assert_array_equal(*results)
