@@ -13,7 +13,9 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from torch import nn
 
+from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.tensorrt import builder_graph, parse_batch, write_tensorrt
 from rtmpose_sdk.models import build_model
@@ -25,20 +27,23 @@ TARGETS = ("sm75", "sm86", "sm89", "sm120")
 
 def measure(name: str, targets: list[str], batch: str, folder: Path) -> list[tuple[float, float]]:
     """Seconds and MB of each target's fp16 engine; the weights are random."""
-    if name.startswith("rtmdet"):
-        size = DEFAULT_DETECT_SIZE.get(name, (640, 640))
-        network, card = build_model(name, input_size=size), new_card(name, size)
-    else:
-        network = build_model(name, keypoint_set="coco17")
-        card = new_card(name, DEFAULT_POSE_SIZE, "coco17")
-    graph = builder_graph(network.eval(), card)
+    network, card = _random(name)
+    graph = builder_graph(network, card)
     path = folder / f"{name}.engine"
     found = []
     for target in targets:
         start = time.perf_counter()
-        write_tensorrt(network, card, path, batch=parse_batch(batch), targets=(target,), graph=graph)
+        write_tensorrt(None, card, path, batch=parse_batch(batch), targets=(target,), graph=graph)
         found.append((time.perf_counter() - start, path.stat().st_size / 1e6))
     return found
+
+
+def _random(name: str) -> tuple[nn.Module, ModelCard]:
+    if name.startswith("rtmdet"):
+        size = DEFAULT_DETECT_SIZE.get(name, (640, 640))
+        return build_model(name, input_size=size).eval(), new_card(name, size)
+    network = build_model(name, keypoint_set="coco17")
+    return network.eval(), new_card(name, DEFAULT_POSE_SIZE, "coco17")
 
 
 def main(

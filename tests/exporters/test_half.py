@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -19,6 +21,7 @@ from torch import nn
 from rtmpose_sdk.card import CARD_KEY, ModelCard
 from rtmpose_sdk.decode import decode_simcc
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters import half_drift
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.half_emulation import emulate_half
@@ -204,6 +207,19 @@ def test_a_plain_cast_moves_keypoints(pose: onnx.ModelProto, crops: np.ndarray) 
     assert (drift > 0).mean() > 0.05
 
 
+def test_the_table_of_drifts(
+    pose: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], coco: dict
+) -> None:
+    network = SimpleNamespace(name="rtmpose-t", input_size=(192, 256))
+    monkeypatch.setattr(half_drift, "open_network", lambda weights: (network, "coco17"))
+    monkeypatch.setattr(half_drift, "build_onnx", lambda network, card: pose)
+    half_drift.main(Path("w.pth"), coco["folder"], coco["file"], limit=6)
+    printed = capsys.readouterr().out
+    assert "6 crops" in printed
+    assert len([line for line in printed.splitlines() if line.startswith("│")]) >= 3
+    assert "nan" not in printed
+
+
 def _scaled(model: onnx.ModelProto, part: str, factor: float) -> onnx.ModelProto:
     """The same network with some weights larger."""
     result = onnx.ModelProto()
@@ -369,7 +385,7 @@ def test_a_graph_that_cannot_be_written_says_so() -> None:
     """A norm with its axes as an input, as only later operator sets have it."""
     model = _small(1.0)
     model.opset_import[0].version = 13
-    with pytest.raises(InputError, match="cannot be written in half precision: .*ReduceL2"):
+    with pytest.raises(InputError, match=r"cannot be written in half precision: .*ReduceL2"):
         half_graph(model)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from rtmpose_sdk.errors import (
     MissingExtraError,
     OutputError,
 )
+from rtmpose_sdk.exporters import engine_builds
 from rtmpose_sdk.exporters import tensorrt as exporter
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.tensorrt import builder_graph, parse_batch, write_tensorrt
@@ -170,6 +172,19 @@ def test_nms_stays_outside(tmp_path: Path) -> None:
     card = ModelCard(**{**card.__dict__, "decoder": "boxes_nms"})
     with pytest.raises(InputError, match=r"built without NMS in the graph.*leave out --nms"):
         write_tensorrt(NETWORK, card, tmp_path / "d.engine", targets=("sm86",), graph=model)
+
+
+@rtx
+def test_the_table_of_builds(
+    pose: tuple[onnx.ModelProto, ModelCard],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(engine_builds, "_random", lambda name: (NETWORK, pose[1]))
+    monkeypatch.setattr(engine_builds, "builder_graph", lambda network, card: pose[0])
+    engine_builds.main(["rtmpose-t"], ["sm75", "sm86"], "1:2:4")
+    row = next(line for line in capsys.readouterr().out.splitlines() if "rtmpose-t" in line)
+    assert re.fullmatch(r"│ rtmpose-t +(│ \d+\.\d\d \(1\d\.\d\) ){2}│", row.strip())
 
 
 def test_other_file_names_are_refused(pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path) -> None:
