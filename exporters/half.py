@@ -147,7 +147,7 @@ class _Halving:
                 self._halve(node)
             elif node.op_type != "MatMul" or self.ranks[node.output[0]] != 3:
                 self._copy(node, self._as_float)
-            elif node.input[1] in self.weights:
+            elif node.input[1] in self.weights and self.weights[node.input[1]].ndim == 2:
                 self._convolution(node)
             else:
                 self._product(node)
@@ -234,18 +234,23 @@ class _Halving:
 
     def _unit(self, name: str, axis: int) -> tuple[str, str]:
         """A factor in fp16, with its largest magnitude along `axis` at one, and what it was divided by."""
+        new = f"{name}.axis{axis}"
+        unit, scale = f"{new}.unit", f"{new}.scale"
+        if unit in self.made:
+            return unit, scale
+        self.made.add(unit)
         self.constants["half.tiny"] = np.array(_TINY, np.float32)
         full = self._as_float(name)
-        size = self._add("Abs", [full], f"{name}.size")
-        peak = f"{name}.peak"
+        size = self._add("Abs", [full], f"{new}.size")
+        peak = f"{new}.peak"
         if self.opset < _AXES_ARE_INPUTS:
             self._add("ReduceMax", [size], peak, axes=[axis], keepdims=1)
         else:
             self.constants[f"half.axis{axis}"] = np.array([axis], np.int64)
             self._add("ReduceMax", [size, f"half.axis{axis}"], peak, keepdims=1)
-        scale = self._add("Clip", [peak, "half.tiny"], f"{name}.scale")
-        ratio = self._add("Div", [full, scale], f"{name}.ratio")
-        return self._cast(ratio, f"{name}.unit", TensorProto.FLOAT16), scale
+        self._add("Clip", [peak, "half.tiny"], scale)
+        ratio = self._add("Div", [full, scale], f"{new}.ratio")
+        return self._cast(ratio, unit, TensorProto.FLOAT16), scale
 
     def _assembled(self) -> onnx.ModelProto:
         result = onnx.ModelProto()

@@ -395,6 +395,23 @@ def test_axes_of_an_older_operator_set_are_attributes() -> None:
     np.testing.assert_allclose(have, left @ right, rtol=1e-3)
 
 
+def test_a_factor_of_two_products() -> None:
+    """One tensor, normalised along either axis, and once more."""
+    graph = helper.make_graph(
+        [
+            helper.make_node("MatMul", ["a", "a"], ["b"]),
+            helper.make_node("MatMul", ["a", "b"], ["c"]),
+        ],
+        "square",
+        [helper.make_tensor_value_info("a", TensorProto.FLOAT, [1, 4, 4])],
+        [helper.make_tensor_value_info("c", TensorProto.FLOAT, [1, 4, 4])],
+    )
+    value = np.random.default_rng(0).normal(size=(1, 4, 4)).astype(np.float32) * 1e3
+    session = onnxruntime.InferenceSession(emulate_half(half_graph(_model(graph))).SerializeToString())
+    have = session.run(None, {"a": value})[0]
+    np.testing.assert_allclose(have, value @ (value @ value), rtol=2e-2, atol=2e7)
+
+
 def test_weights_in_constant_nodes() -> None:
     """As other exporters write them."""
     model, image = _small(1.0), np.random.default_rng(2).normal(size=(2, 3, 6, 6)).astype(np.float32)
