@@ -82,8 +82,15 @@ def artifact_card(source: str | Path) -> ModelCard:
         ModelNotFoundError, ModelFileError, CardError, MissingExtraError: see there.
     """
     path = find_model(source)
+    beside = _card_beside(path)
+    if beside.is_file():  # an engine file may need a device that this machine does not have
+        return ModelCard.from_json(beside.read_text("utf-8"), str(beside))
     with open_runtime(mmdeploy.network_file(path) if path.is_dir() else path) as runtime:
         return _card(path, runtime)
+
+
+def _card_beside(path: Path) -> Path:
+    return path.with_name(path.name + ".card.json")
 
 
 def _card(path: Path, runtime: Runtime) -> ModelCard:
@@ -96,7 +103,7 @@ def read_card(runtime: Runtime) -> ModelCard:
     Raises:
         CardError: there is none, or it is damaged.
     """
-    beside = runtime.path.with_name(runtime.path.name + ".card.json")
+    beside = _card_beside(runtime.path)
     if CARD_KEY in runtime.metadata:
         return ModelCard.from_json(runtime.metadata[CARD_KEY], str(runtime.path))
     if beside.is_file():

@@ -67,7 +67,12 @@ def test_one_command(weights: Path, tmp_path: Path) -> None:
         (["--backend", "openvino", "--out", "t.xml", "--storage", "fp16"], "say --precision fp16"),
         (["--precision", "int8"], "--precision int8 and --calibrate go together"),
         (["--calibrate", "."], "--precision int8 and --calibrate go together"),
-        (["--precision", "fp16"], "--backend onnx has no fp16; expected one of fp32"),
+        (["--backend", "torch", "--out", "t.pt2", "--precision", "fp16"], "torch has no fp16; expected"),
+        (["--target", "sm86"], "--batch, --target and --timing-cache are for --backend tensorrt"),
+        (
+            ["--backend", "tensorrt", "--out", "t.engine", "--batch", "4:1"],
+            "batch '4:1' is not MIN:OPT:MAX",
+        ),
         (["--precision", "int8", "--calibrate", "none"], "none: neither a folder nor a file"),
         (["--out", "no/t.onnx"], "folder does not exist"),
         (["--annotations", "a.json"], "needs --images"),

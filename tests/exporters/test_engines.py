@@ -12,10 +12,11 @@ from rtmpose_sdk import Detector, Predictor
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.crops import verification_images
-from rtmpose_sdk.exporters.export import Wish, export
+from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.network import open_network
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
+from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.runtimes import open_runtime
 
@@ -151,3 +152,40 @@ def test_torch_programs_run_in_bf16_and_refuse_what_they_cannot(
     torch.export.save(foreign, str(cut))
     with pytest.raises(ModelFileError, match="not one of rtmpose-export"):
         open_runtime(cut)
+
+
+def test_an_engine_without_its_gpu_is_verified_by_its_graph(
+    subject: Subject, crops: np.ndarray, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorrt_rtx")
+    from rtmpose_sdk.errors import DeviceError
+
+    wish = Wish("tensorrt", targets=("sm86",), batch=(1, 2, 4))
+    found = export(subject, tmp_path / "m.engine", crops, wish)
+    assert found is not None
+    assert found.verified, found
+    assert found.precision == "fp16"
+    assert found.p99_shift <= 1
+    card = artifact_card(tmp_path / "m.engine")  # read beside the file: no GPU is needed for it
+    assert card.precision == "fp16"
+    assert {p.name for p in tmp_path.iterdir()} == {"m.engine", "m.engine.card.json"}
+    if not torch.cuda.is_available():
+        assert found.what == card.verification["what"] == "graph"
+        with pytest.raises(DeviceError):
+            open_runtime(tmp_path / "m.engine", device="cuda")
+
+
+def test_fp16_onnx_is_verified_in_fp16_arithmetic(
+    subject: Subject, crops: np.ndarray, tmp_path: Path
+) -> None:
+    import onnx
+
+    found = export(subject, tmp_path / "m.onnx", crops, Wish("onnx", "fp16"))
+    assert found is not None
+    assert found.verified
+    assert found.what == "graph"
+    assert max(found.largest_difference.values()) > 1e-4  # fp32 arithmetic would be nearer
+    kinds = {t.data_type for t in onnx.load(tmp_path / "m.onnx").graph.initializer}
+    assert onnx.TensorProto.FLOAT16 in kinds
+    with Predictor(tmp_path / "m.onnx", threads=1) as predictor:
+        assert predictor.card.precision == "fp16"

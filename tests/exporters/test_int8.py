@@ -18,7 +18,7 @@ from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.calibrate import calibration_images
 from rtmpose_sdk.exporters.crops import verification_images
-from rtmpose_sdk.exporters.export import Wish, export
+from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.layers import Layer, cut_behind_layers, layers
 from rtmpose_sdk.exporters.network import open_network
 from rtmpose_sdk.exporters.new_card import new_card
@@ -30,6 +30,7 @@ from rtmpose_sdk.exporters.sensitivity import (
     output_error,
 )
 from rtmpose_sdk.exporters.subject import Subject
+from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.models.count import count
 from rtmpose_sdk.runtimes import open_runtime
