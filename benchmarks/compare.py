@@ -20,6 +20,8 @@ from rtmpose_sdk.results import PoseResult
 
 SAME_BOX = 0.5
 """Overlap from which two boxes are taken for the same person."""
+SURE = 0.3
+"""Confidence from which a keypoint is taken for seen."""
 Rows = list["Row"]
 
 
@@ -49,6 +51,8 @@ class Comparison(NamedTuple):
         persons: compared (pose), or found by both (detect).
         median, p99, worst: shift of keypoints, px of the network input; or of boxes' sides, px of the
             picture.
+        sure_p99: the same p99 of the keypoints that the first is sure of (`SURE`); NaN where there are
+            none. Elsewhere two peaks may be nearly as high, and a breath decides between them.
         score: largest difference of a keypoint's confidence, or of a box's score.
         only_a, only_b: boxes that one detector alone has.
         pairs: all persons (pose), those that differ most first.
@@ -58,6 +62,7 @@ class Comparison(NamedTuple):
     median: float
     p99: float
     worst: float
+    sure_p99: float
     score: float
     only_a: int
     only_b: int
@@ -132,9 +137,13 @@ def compare_poses(
     if not pairs:
         raise InputError(f"nobody was found in {len(rows)} pictures; there is nothing to compare")
     values = np.concatenate([pair.shifts for pair in pairs])
+    sure = values[np.concatenate([pair.a.confidences[0] for pair in pairs]) >= SURE]
+    sure_p99 = float(np.percentile(sure, 99)) if len(sure) else float("nan")
     median, p99 = np.percentile(values, [50, 99])
     pairs.sort(key=lambda pair: -float(np.median(pair.shifts)))
-    return Comparison(len(pairs), float(median), float(p99), float(values.max()), score, 0, 0, pairs)
+    return Comparison(
+        len(pairs), float(median), float(p99), float(values.max()), sure_p99, score, 0, 0, pairs
+    )
 
 
 def compare_boxes(
@@ -147,7 +156,7 @@ def compare_boxes(
     """
     moved: list[NDArray[Any]] = []
     score = 0.0
-    counts = [0, 0]
+    only_a, seen_b = 0, 0
     for row in track(rows):
         picture = read_image(row.path)
         one, other = a(picture), b(picture)
@@ -160,14 +169,15 @@ def compare_boxes(
                 moved.append(np.abs(one.boxes[i] - other.boxes[j]))
                 score = max(score, float(abs(one.scores[i] - other.scores[j])))
             else:
-                counts[0] += 1
-        counts[1] += len(other)
-    counts[1] -= len(moved)
+                only_a += 1
+        seen_b += len(other)
     if not moved:
         raise InputError(f"no person that both find in {len(rows)} pictures; there is nothing to compare")
     values = np.concatenate(moved)
     median, p99 = np.percentile(values, [50, 99])
-    return Comparison(len(moved), float(median), float(p99), float(values.max()), score, *counts, [])
+    worst = float(values.max())
+    only_b = seen_b - len(moved)
+    return Comparison(len(moved), float(median), float(p99), worst, float("nan"), score, only_a, only_b, [])
 
 
 def _crop_scales(boxes: NDArray[np.float32], predictor: Predictor) -> NDArray[np.float64]:

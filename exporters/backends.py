@@ -8,16 +8,16 @@ from rtmpose_sdk.errors import InputError
 
 
 class Backend(NamedTuple):
-    """Suffix of the artifact; its precisions, the usual one first; files that belong to it."""
+    """Suffix of the artifact's main file, and its precisions, the usual one first."""
 
     suffix: str
     precisions: tuple[str, ...]
-    companions: tuple[str, ...] = ()
 
 
 BACKENDS = {
-    "onnx": Backend(".onnx", ("fp32", "int8")),
-    "openvino": Backend(".xml", ("fp16", "fp32", "int8"), (".bin",)),
+    "onnx": Backend(".onnx", ("fp32", "fp16", "int8")),
+    "openvino": Backend(".xml", ("fp16", "fp32", "int8")),
+    "tensorrt": Backend(".engine", ("fp16", "fp32", "int8")),
     "torch": Backend(".pt2", ("fp32",)),
 }
 

@@ -31,6 +31,7 @@ class Backend(str, enum.Enum):
 
     ONNX = "onnx"
     OPENVINO = "openvino"
+    TENSORRT = "tensorrt"
     TORCH = "torch"
 
 
@@ -62,7 +63,12 @@ def export(
         Path,
         typer.Option(help="Checkpoint (.pth) in the published layout; or an fp32 ONNX model with a card."),
     ],
-    out: Annotated[Path, typer.Option(help="The artifact to write: .onnx, .xml (OpenVINO), .pt2 (torch).")],
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="The artifact to write: .onnx, .xml (OpenVINO), .engine (TensorRT), .pt2 (torch)."
+        ),
+    ],
     model: Annotated[
         str | None,
         typer.Option(help="rtmpose-t, rtmdet-nano, rtmw-l, ...; default: read from the weights."),
@@ -70,7 +76,7 @@ def export(
     backend: Annotated[Backend, typer.Option(help="Engine to export for.")] = Backend.ONNX,
     precision: Annotated[
         Precision | None,
-        typer.Option(help="Default: onnx and torch fp32, openvino fp16 (weights; arithmetic on opening)."),
+        typer.Option(help="Default: onnx and torch fp32; tensorrt fp16; openvino fp16 weights."),
     ] = None,
     calibrate: Annotated[
         Path | None,
@@ -82,6 +88,14 @@ def export(
     calibration_detector: Annotated[
         str, typer.Option(help="int8: finds the persons in pictures without annotations.")
     ] = DEFAULT_DETECTOR,
+    batch: Annotated[
+        str | None, typer.Option(help="TensorRT: smallest, usual and largest batch; default 1:1:8.")
+    ] = None,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="TensorRT for RTX: GPU to build for, sm75 ... sm120; repeatable."),
+    ] = None,
+    timing_cache: Annotated[Path | None, typer.Option(help="TensorRT: file of measured kernels.")] = None,
     keypoints: Annotated[
         str | None,
         typer.Option(
@@ -135,6 +149,8 @@ def export(
     half = storage is Storage.FP16
     if half and backend is not Backend.ONNX:
         raise InputError(f"--storage is for ONNX; with --backend {backend.value} say --precision fp16")
+    if backend is not Backend.TENSORRT and (batch or target or timing_cache):
+        raise InputError("--batch, --target and --timing-cache are for --backend tensorrt")
     figures = _figures(accuracy or [])
     _check_extra()
     if not out.parent.is_dir():
@@ -142,8 +158,10 @@ def export(
 
     from rtmpose_sdk.exporters.calibrate import calibration_images
     from rtmpose_sdk.exporters.crops import verification_images
-    from rtmpose_sdk.exporters.export import Wish, export
+    from rtmpose_sdk.exporters.export import export
     from rtmpose_sdk.exporters.report import print_verification
+    from rtmpose_sdk.exporters.tensorrt import parse_batch
+    from rtmpose_sdk.exporters.wish import Wish
 
     size = parse_size(input_size) if input_size else None
     subject = _subject(weights, model, keypoints, size, input_kind.value, nms, license_name, notes, figures)
@@ -151,14 +169,24 @@ def export(
     measure = _measure(annotations, images) if verify and annotations and images else None
     pictures = verification_images(card, images, annotations, crops) if verify else None
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        calibration = calibrate and calibration_images(
-            card,
-            calibrate,
-            calibration_detector,
-            calibration_crops,
-            lambda rows: progress.track(rows, description="calibration"),
+        calibration = None
+        if calibrate is not None:
+            calibration = calibration_images(
+                card,
+                calibrate,
+                calibration_detector,
+                calibration_crops,
+                lambda rows: progress.track(rows, description="calibration"),
+            )
+        wish = Wish(
+            backend.value,
+            kind,
+            half,
+            calibration,
+            parse_batch(batch) if batch else None,
+            tuple(target or ()),
+            timing_cache,
         )
-        wish = Wish(backend.value, kind, half, calibration)
         found = export(
             subject,
             out,

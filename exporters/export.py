@@ -4,52 +4,39 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal, cast
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
+from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters import onnx as onnx_files
-from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
+from rtmpose_sdk.errors import DeviceError, InputError
+from rtmpose_sdk.exporters.backends import check_precision
+from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.layers import Layer
-from rtmpose_sdk.exporters.onnx import half_storage, save_onnx
+from rtmpose_sdk.exporters.onnx import save_onnx
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.verify import Verification, verify
+from rtmpose_sdk.exporters.wish import Wish
+from rtmpose_sdk.exporters.writers import replace_card, write
 from rtmpose_sdk.runtimes import open_runtime
 
 Images = NDArray[np.uint8]
 Measure = Callable[[Path], float]
 """AP of an artifact."""
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What kind of artifact is wanted.
-
-    Attributes:
-        backend: a key of `BACKENDS`.
-        precision: None is the backend's usual one.
-        half_storage: ONNX: weights stored as fp16, arithmetic in fp32.
-        calibration: int8: (N,h,w,3) uint8 BGR of the card's input size.
-    """
-
-    backend: str = "onnx"
-    precision: str | None = None
-    half_storage: bool = False
-    calibration: Images | None = None
+Track = Callable[[Sequence[Layer]], Iterable[Layer]]
 
 
 def export(
     subject: Subject,
     out: Path,
     crops: Images | None,
-    wish: Wish = Wish(),
+    wish: Wish = Wish(),  # noqa: B008 - frozen
     measure: Measure | None = None,
-    track: Callable[[Sequence[Layer]], Iterable[Layer]] = iter,
+    track: Track = iter,
 ) -> Verification | None:
     """Export, verify against the reference, write the artifact with the figures in its card.
 
@@ -72,44 +59,58 @@ def export(
         MissingExtraError: a package that the backend needs.
     """
     precision = check_precision(wish.backend, wish.precision)
-    card = replace(subject.card, precision=precision)
-    with subject.reference() as reference, tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        trial = Path(folder) / out.name
+    card = replace(subject.card, precision=precision, verification={})
+    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
+        made = Path(folder) / "made"
+        made.mkdir()
+        trial = made / out.name
         if precision == "int8":
             card = replace(card, float_layers=_float_layers(subject, card, wish, track))
-        card = replace(card, verification={})
-        _write(subject, card, trial, wish, precision)
+        artifact = write(subject, card, trial, wish, precision)
         found = None
         if crops is not None:
-            with open_runtime(trial) as runtime:
-                found = verify(reference, runtime, card, crops, _tolerances(wish, precision))
-                engine = runtime.engine
+            runs = _what_runs(trial, artifact, card, Path(folder))
+            found, engine = _verified(subject, card, runs, crops, precision, wish)
             if measure is not None:
                 plain = Path(folder) / "reference.onnx"
                 save_onnx(subject.graph, subject.card, plain)
-                found = found.with_accuracy(measure(plain), measure(trial))
-            replace_card(trial, replace(card, verification={**found.as_dict(), "engine": engine}))
-        companions = [trial.with_suffix(suffix) for suffix in BACKENDS[wish.backend].companions]
-        for file in (*companions, trial):
+                found = found.with_accuracy(measure(plain), measure(runs))
+            verification = {**found.as_dict(), "engine": engine}
+            replace_card(trial, replace(artifact_card(trial), verification=verification))
+        for file in sorted(made.iterdir(), key=lambda f: f == trial):
             file.replace(out.with_name(file.name))
     return found
 
 
-def replace_card(path: Path, card: ModelCard) -> None:
-    """Give an artifact another card."""
-    if path.suffix == ".onnx":
-        onnx_files.replace_card(path, card)
-    elif path.suffix == ".xml":
-        from rtmpose_sdk.exporters import openvino
+def _what_runs(trial: Path, graph: onnx.ModelProto | None, card: ModelCard, folder: Path) -> Path:
+    """The artifact; or, where its engine has no device here, the graph that it was made of.
 
-        openvino.replace_card(path, card)
-    else:
-        from rtmpose_sdk.exporters import torch_program
+    ONNX Runtime on a CPU computes fp16 graphs in fp32, so those are emulated.
+    """
+    if graph is None:
+        return trial
+    if trial.suffix == ".engine":
+        try:
+            open_runtime(trial, device="cuda").close()
+        except DeviceError:
+            pass
+        else:
+            return trial
+    stand_in = folder / "graph.onnx"
+    save_onnx(emulate_half(graph) if card.precision == "fp16" else graph, card, stand_in)
+    return stand_in
 
-        torch_program.replace_card(path, card)
+
+def _verified(
+    subject: Subject, card: ModelCard, runs: Path, crops: Images, precision: str, wish: Wish
+) -> tuple[Verification, str]:
+    device = "cuda" if runs.suffix == ".engine" else "cpu"
+    with subject.reference() as reference, open_runtime(runs, device) as runtime:
+        found = verify(reference, runtime, card, crops, _tolerances(wish, precision))
+        return replace(found, what="graph" if runs.name == "graph.onnx" else "artifact"), runtime.engine
 
 
-def _float_layers(subject: Subject, card: ModelCard, wish: Wish, track: Any) -> tuple[str, ...]:
+def _float_layers(subject: Subject, card: ModelCard, wish: Wish, track: Track) -> tuple[str, ...]:
     """Layers that int8 may not have."""
     from rtmpose_sdk.exporters.sensitivity import choose_float_layers, measure_sensitivity
 
@@ -118,36 +119,6 @@ def _float_layers(subject: Subject, card: ModelCard, wish: Wish, track: Any) -> 
     return choose_float_layers(measure_sensitivity(subject.graph, card, wish.calibration, track))
 
 
-def _write(subject: Subject, card: ModelCard, path: Path, wish: Wish, precision: str) -> None:
-    if wish.backend == "onnx":
-        model = subject.graph
-        if precision == "int8":
-            from rtmpose_sdk.exporters.int8 import Int8Quantizer
-
-            assert wish.calibration is not None
-            quantizer = Int8Quantizer(model, card, wish.calibration)
-            names = {layer.name for layer in quantizer.layers} - set(card.float_layers)
-            model = quantizer.quantize(names)
-        save_onnx(half_storage(model) if wish.half_storage else model, card, path)
-    elif wish.backend == "openvino":
-        from rtmpose_sdk.exporters.openvino import write_openvino
-
-        kind = cast('Literal["fp32", "fp16", "int8"]', precision)
-        write_openvino(subject.graph, card, path, kind, wish.calibration, card.float_layers)
-    else:
-        from rtmpose_sdk.exporters.torch_program import write_torch_program
-
-        write_torch_program(_network(subject, wish.backend), card, path)
-
-
-def _network(subject: Subject, backend: str) -> Any:
-    if subject.network is None:
-        raise InputError(
-            f"--backend {backend} is exported from a checkpoint (.pth); {subject.file} is an ONNX model"
-        )
-    return subject.network
-
-
 def _tolerances(wish: Wish, precision: str) -> str:
     stored_half = wish.half_storage or (wish.backend == "openvino" and precision == "fp16")
-    return "fp16-storage" if stored_half and precision != "int8" else precision
+    return "fp16-storage" if stored_half and precision in ("fp32", "fp16") else precision

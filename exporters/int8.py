@@ -22,22 +22,31 @@ from rtmpose_sdk.normalize import Normalizer
 class Int8Quantizer:
     """Measures the ranges of a graph's activations once, then quantises any choice of its layers.
 
-    Static, weights signed and per channel, activations unsigned: on x86 with VNNI the fast kind.
+    Static, weights signed and per channel, activations unsigned unless symmetric ones are asked for: on
+    x86 with VNNI the fast kind.
 
     Args:
         graph: the fp32 ONNX graph.
         card: how pictures become its input.
         calibration: (N,h,w,3) uint8 BGR of the card's input size.
+        symmetric: activations signed, with a zero point of 0: what TensorRT takes.
 
     Attributes:
         layers: what can be quantised, see `rtmpose_sdk.exporters.layers.layers`. Products of two
             activations (the attention), sigmoids and norms stay in float always.
     """
 
-    def __init__(self, graph: onnx.ModelProto, card: ModelCard, calibration: NDArray[np.uint8]) -> None:
+    def __init__(
+        self,
+        graph: onnx.ModelProto,
+        card: ModelCard,
+        calibration: NDArray[np.uint8],
+        symmetric: bool = False,
+    ) -> None:
         from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
         self.layers = layers(graph)
+        self._symmetric = symmetric
         self._graph = shape_inference.infer_shapes(graph)
         with tempfile.TemporaryDirectory() as folder, _quiet():
             source = Path(folder) / "graph.onnx"
@@ -67,12 +76,12 @@ class Int8Quantizer:
                 per_channel=True,
                 reduce_range=False,
                 weight_qType=QuantType.QInt8,
-                activation_qType=QuantType.QUInt8,
+                activation_qType=QuantType.QInt8 if self._symmetric else QuantType.QUInt8,
                 tensors_range=self._ranges,
                 nodes_to_quantize=list(names),
                 nodes_to_exclude=[],
                 op_types_to_quantize=sorted({layer.kind for layer in self.layers}),
-                extra_options={},
+                extra_options={"ActivationSymmetric": self._symmetric},
             )
             quantizer.quantize_model()
         result: onnx.ModelProto = quantizer.model.model

@@ -17,17 +17,22 @@ def print_verification(found: Verification | None, card: ModelCard, out: Path) -
     console = Console()
     if found is not None:
         console.print(_table(found, card))
-    size = sum(file.stat().st_size for file in out.parent.glob(f"{out.stem}.*") if _belongs(file, out))
+    weights = out.with_suffix(".bin")  # of OpenVINO and ncnn
+    size = out.stat().st_size
+    if out.suffix in (".xml", ".param") and weights.is_file():
+        size += weights.stat().st_size
+    if found is not None and found.what == "graph":
+        console.print(
+            "The file itself was not run: no device for it here. What was compared is the graph that it "
+            "was built from, with fp16 rounded and overflowing as a GPU does.",
+            soft_wrap=True,
+        )
     compared = f"{found.crops} crops compared" if found else "not verified"
     console.print(
         f"{out}: {card.name} {card.input_size[0]}x{card.input_size[1]} {card.keypoint_set}, "
         f"{size / 1e6:.1f} MB, {compared}",
         soft_wrap=True,
     )
-
-
-def _belongs(file: Path, out: Path) -> bool:
-    return file == out or (out.suffix != ".onnx" and file.suffix == ".bin")
 
 
 def _table(found: Verification, card: ModelCard) -> Table:

@@ -14,12 +14,14 @@ ENGINES = {
     "onnxruntime": ("onnxruntime", "OnnxRuntime"),
     "openvino": ("openvino", "OpenVinoRuntime"),
     "torch": ("torch", "TorchRuntime"),
+    "tensorrt": ("tensorrt", "TensorRtRuntime"),
 }
 """Engine → module of this room, and class."""
 _BY_SUFFIX = {
     ".onnx": ("onnxruntime", "openvino"),
     ".xml": ("openvino",),
     ".pt2": ("torch",),
+    ".engine": ("tensorrt",),
 }
 """Kind of file → engines that read it; the first one does unless another is asked for."""
 

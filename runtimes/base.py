@@ -75,11 +75,14 @@ class Runtime(ABC):
         precision: precision that was asked for; None where the artifact decides.
         engine: engine and version, "onnxruntime 1.23.0".
         inputs, outputs: specs in order.
+        smallest_batch, largest_batch: what `run` takes at once; None is any.
         metadata: text entries that the artifact carries (the model card is one of them).
     """
 
     device_kinds: tuple[str, ...] = ("cpu",)
     precisions: tuple[str, ...] = ()
+    smallest_batch: int = 1
+    largest_batch: int | None = None
 
     def __init__(
         self, path: Path, device: str, threads: int | None = None, precision: str | None = None

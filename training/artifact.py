@@ -15,10 +15,11 @@ from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.exporters.crops import verification_images
-from rtmpose_sdk.exporters.export import Wish, export
+from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
 from rtmpose_sdk.exporters.onnx import build_onnx, replace_card, save_onnx
 from rtmpose_sdk.exporters.subject import Subject
+from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.training.config import RunConfig

@@ -117,6 +117,15 @@ def check(source: Source, track: Callable[[Iterable[Any]], Iterable[Any]] = iter
             )
             continue
         known = points[:, 2] > 0
+        if known.any() and row.get("num_keypoints") != int(known.sum()):
+            findings.append(
+                Finding(
+                    "num_keypoints",
+                    name,
+                    f"{row.get('num_keypoints', 'absent')}, but {int(known.sum())} are labelled; without "
+                    "it, evaluation skips the person",
+                )
+            )
         counts += known
         labelled += bool(known.any())
         findings += _keypoints(name, row, points, known, names, size)

@@ -34,7 +34,9 @@ def write_report(folder: Path, config: RunConfig, artifact: Path) -> Path:
     lines = [f"# {config.model}: {folder.name}", "", f"Artifact: `{artifact.name}`", ""]
     if figures:
         names = [name for name in figures if name != "step"]
-        best = int(np.argmax(figures["AP" if config.task == "pose" else "AP50"]))
+        # The last of equals, as the loop keeps it.
+        ranked = np.array(figures["AP" if config.task == "pose" else "AP50"])
+        best = len(ranked) - 1 - int(ranked[::-1].argmax())
         lines += [
             f"Averaged weights on `{Path(config.val_annotations).name}`, measured as `rtmpose eval` does:",
             "",

@@ -129,6 +129,8 @@ def _differences(found: Comparison, task: str) -> Table:
     unit = "keypoints, px of a's input" if task == "pose" else "sides of boxes, px of the picture"
     for name in ("median", "p99", "worst"):
         table.add_row(f"{unit}: {name}", f"{getattr(found, name):.3f}")
+    if task == "pose":
+        table.add_row("keypoints with a confidence of 0.3 or more: p99", f"{found.sure_p99:.3f}")
     table.add_row(f"largest of a {'confidence' if task == 'pose' else 'score'}", f"{found.score:.4f}")
     if task == "detect":
         table.add_row("boxes that only a has", str(found.only_a))

@@ -16,13 +16,14 @@ from rtmpose_sdk import Detector, Predictor, read_image
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.decode import decode_boxes, iou
 from rtmpose_sdk.exporters.crops import verification_images
-from rtmpose_sdk.exporters.export import Wish, export
+from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.graph import DecodedBoxes
 from rtmpose_sdk.exporters.network import open_network
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.verify import torch_reference, verify
+from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.normalize import Normalizer
