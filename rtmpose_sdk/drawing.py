@@ -39,15 +39,19 @@ def draw_poses(
     """
     canvas = np.ascontiguousarray(as_bgr(image)).copy()
     width = max(1, round(min(canvas.shape[:2]) / _SHORT_SIDE_PER_WIDTH))
-    colors = keypoint_colors(result.keypoint_set)
+    colors, fine = keypoint_colors(result.keypoint_set), _fine(result.keypoint_set)
     for person in range(len(result)):
         x1, y1, x2, y2 = (int(v) for v in result.boxes[person].round())
         cv2.rectangle(canvas, (x1, y1), (x2, y2), BOX, max(1, width // 2), cv2.LINE_AA)
         visible = result.confidences[person] >= min_confidence
         points = np.rint(result.keypoints[person] * (1 << _SUBPIXEL_BITS)).astype(int).tolist()
+        for a, b in result.keypoint_set.outlines:
+            if visible[a] and visible[b]:
+                ends = tuple(points[a]), tuple(points[b])
+                cv2.line(canvas, *ends, colors[b], max(1, width // 2), cv2.LINE_AA, _SUBPIXEL_BITS)
         for a, b in result.keypoint_set.skeleton:
             if visible[a] and visible[b]:
-                color = colors[a] if colors[a] == colors[b] else MIDDLE
+                color = colors[b] if colors[a] == colors[b] or b in fine else MIDDLE
                 for line_color, line_width in ((OUTLINE, width + 2), (color, width)):
                     cv2.line(
                         canvas,
@@ -59,7 +63,11 @@ def draw_poses(
                         _SUBPIXEL_BITS,
                     )
         for k in np.flatnonzero(visible):
-            for dot_color, radius in ((OUTLINE, width + 2), (colors[k], width + 1)):
+            grow = 0 if k in fine else 1
+            for dot_color, radius in (
+                (OUTLINE, width + 2 * grow),
+                (colors[k], max(1, width - 1 + 2 * grow)),
+            ):
                 cv2.circle(
                     canvas,
                     tuple(points[k]),
@@ -70,6 +78,12 @@ def draw_poses(
                     _SUBPIXEL_BITS,
                 )
     return canvas
+
+
+def _fine(keypoint_set: KeypointSet) -> set[int]:
+    """Keypoints that lie close together, of faces, hands and feet: smaller dots, lines in their colour."""
+    parts = [range(*places) for name, places in keypoint_set.parts.items() if name != "body"]
+    return {k for line in keypoint_set.outlines for k in line} | {k for part in parts for k in part}
 
 
 def keypoint_colors(keypoint_set: KeypointSet) -> list[Color]:

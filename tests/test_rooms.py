@@ -167,6 +167,7 @@ def test_package_data_is_installed() -> None:
     for name in (
         "py.typed",
         "data/keypoint_sets.json",
+        "data/published_models.json",
         "data/rtmpose-t-own.onnx",
         "data/rtmdet-nano-own.onnx",
         "data/astronaut.jpg",
