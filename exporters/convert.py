@@ -13,6 +13,9 @@ from typing import Any
 
 from rtmpose_sdk.errors import RTMPoseError, VerificationError
 
+LARGEST_SHIFT = 0.5
+"""px of the network input; a conversion that moves more of them is refused."""
+
 
 def convert(request: dict[str, Any]) -> None:
     """Export a checkpoint to the file that the request names, verified.
@@ -38,7 +41,8 @@ def convert(request: dict[str, Any]) -> None:
     if request["source"]:
         card = replace(card, weights_source=request["source"])
     found = export(Subject(card, network), Path(request["out"]), verification_images(card, None, None, 16))
-    if found is None or not found.verified:
+    # What differs, but not by a px, is kept as `verified: false`; opening it warns every time.
+    if found is None or found.not_finite or not found.p99_shift <= LARGEST_SHIFT:
         raise VerificationError(
             f"{weights}: its ONNX file does not give what the PyTorch model gives; export it with "
             "rtmpose-export for a closer look"

@@ -63,6 +63,7 @@ class DecodedBoxes(nn.Module):
                 indexing="ij",
             )
             points.append(torch.stack([x, y], dim=-1).reshape(-1, 2))
+        self.farthest = 2.0 * max(width, height)
         self.points: Tensor
         self.register_buffer("points", torch.cat(points).float())
 
@@ -72,6 +73,8 @@ class DecodedBoxes(nn.Module):
         half = len(levels) // 2
         scores = torch.cat([level.flatten(2) for level in levels[:half]], dim=2).sigmoid().amax(dim=1)
         distances = torch.cat([level.flatten(2) for level in levels[half:]], dim=2).transpose(1, 2)
+        # exp() may overflow; further than this from its point, a side is outside of the input anyway.
+        distances = distances.clamp(-self.farthest, self.farthest)
         boxes = torch.cat([self.points - distances[..., :2], self.points + distances[..., 2:]], dim=2)
         return boxes, scores
 
