@@ -24,7 +24,7 @@ from rtmpose_sdk.exporters.ncnn_param import (
     check_converted,
     format_param,
     parse_param,
-    with_float_sums,
+    with_safe_end,
     with_interface,
 )
 
@@ -119,7 +119,7 @@ def _convert(network: nn.Module, card: ModelCard, path: Path, half: bool) -> Non
         names = output_names(card)
         if {blob for layer in layers for blob in layer.outputs} < {f"out{i}" for i in range(len(names))}:
             raise EngineError(f"pnnx converted the network without the outputs {', '.join(names)}")
-        layers = with_float_sums(with_interface(layers, card.input_size, names))
+        layers = with_safe_end(with_interface(layers, card.input_size, names))
         path.write_text(format_param(layers), "ascii")
         path.with_suffix(".bin").write_bytes(source.with_suffix(".ncnn.bin").read_bytes())
 

@@ -1,4 +1,4 @@
-"""ncnn's graph, the `.param` file: reading it, naming what it takes and gives, keeping sums in fp32."""
+"""ncnn's graph, the `.param` file: reading it, naming what it takes and gives, keeping its end exact."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from rtmpose_sdk.errors import InputError
 _MAGIC = "7767517"
 _FEATURE_MASK = "31"
 _FLOAT_SUMS = 1
-"""ncnn's feature mask: no fp16 arithmetic in this layer."""
+_ON_PROCESSOR = 16
+"""ncnn's feature mask: no fp16 arithmetic in this layer; no Vulkan."""
+_GEMM_OUTPUT_TYPE = "13"
+_FLOAT_OUTPUT = "1"
 CONVOLUTIONS = ("Convolution", "ConvolutionDepthWise", "Deconvolution")
 
 
@@ -89,12 +92,14 @@ def with_interface(
     return [layer.with_parameters(shape) if layer.kind == "Input" else layer for layer in renamed]
 
 
-def with_float_sums(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
-    """The graph with sums in fp32, always, from the last convolution of every path to its end.
+def with_safe_end(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
+    """The graph with its end kept as exact as ncnn can: from the last convolution of every path on.
 
-    That is the whole head of RTMPose and RTMW and the boxes of RTMDet: 7 % of RTMPose-t's multiply-adds.
-    What is handed from layer to layer is still fp16 or bf16 where that is asked for: ncnn's masks against
-    that (2 and 4) make it read fp16 as fp32, and beyond the end of the memory (seen in 1.0.20261020).
+    That is the whole head of RTMPose and RTMW, and the boxes of RTMDet: 7 % of RTMPose-t's
+    multiply-adds. Sums are in fp32, always; on a GPU, what follows the convolution runs on the processor
+    (small layers, each a dispatch of its own); and the products that give the outputs give fp32.
+    What is handed from layer to layer may still be fp16 or bf16: ncnn's masks against that (2 and 4)
+    make it read fp16 as fp32, beyond the end of the memory (seen in 1.0.20261020).
     """
     feeds: dict[str, int] = {blob: i for i, layer in enumerate(layers) for blob in layer.inputs}
     leads_to_convolution: set[int] = set()
@@ -102,8 +107,14 @@ def with_float_sums(layers: Sequence[NcnnLayer]) -> list[NcnnLayer]:
         following = [feeds[blob] for blob in layers[i].outputs if blob in feeds]
         if any(j in leads_to_convolution or layers[j].kind in CONVOLUTIONS for j in following):
             leads_to_convolution.add(i)
-    mask = {_FEATURE_MASK: str(_FLOAT_SUMS)}
-    return [
-        layer if i in leads_to_convolution or layer.kind == "Input" else layer.with_parameters(mask)
-        for i, layer in enumerate(layers)
-    ]
+
+    def safe(i: int, layer: NcnnLayer) -> NcnnLayer:
+        if i in leads_to_convolution or layer.kind == "Input":
+            return layer
+        mask = _FLOAT_SUMS if layer.kind in CONVOLUTIONS else _FLOAT_SUMS | _ON_PROCESSOR
+        changes = {_FEATURE_MASK: str(mask)}
+        if layer.kind == "Gemm" and not any(blob in feeds for blob in layer.outputs):
+            changes[_GEMM_OUTPUT_TYPE] = _FLOAT_OUTPUT
+        return layer.with_parameters(changes)
+
+    return [safe(i, layer) for i, layer in enumerate(layers)]
