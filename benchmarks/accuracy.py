@@ -18,7 +18,10 @@ from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError, MissingExtraError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.pipeline import Pipeline
+from rtmpose_sdk.predictor import Predictor
 
+Track = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
+"""Shows progress over pictures."""
 FIGURES = (
     "AP",
     "AP50",
@@ -56,7 +59,7 @@ def evaluate_pipeline(
     pipeline: Pipeline,
     annotations: Path,
     images: Path,
-    track: Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]] = iter,
+    track: Track = iter,
 ) -> Report:
     """Pose everybody in the annotated pictures and score it as COCO does.
 
@@ -69,24 +72,28 @@ def evaluate_pipeline(
         InputError: annotations of another kind, or of other keypoints than the model's.
         ImageError: a picture that is missing or broken.
     """
+    return _evaluate_poses(pipeline.predictor, pipeline.detector, annotations, images, track)
+
+
+def _evaluate_poses(
+    predictor: Predictor, detector: Detector | None, annotations: Path, images: Path, track: Track
+) -> Report:
     _scorer()
-    truth = _read(annotations, len(pipeline.predictor.keypoint_set))
+    truth = _read(annotations, len(predictor.keypoint_set))
     category = person_category(truth, annotations)["id"]
     boxes = person_boxes(truth, annotations)
     pictures = truth["images"]
-    if pipeline.detector is None:
+    if detector is None:
         pictures = [p for p in pictures if p["id"] in boxes]
     results: list[dict[str, Any]] = []
     for row in track(pictures):
         picture = read_image(images / row["file_name"])
-        given = None if pipeline.detector else boxes[row["id"]]
-        found = pipeline(picture, given).to_coco(row["id"])
+        given = detector(picture) if detector else boxes[row["id"]]
+        found = predictor(picture, given).to_coco(row["id"])
         results.extend({**person, "category_id": category} for person in found)
     if not results:
         raise InputError(f"{images}: nobody was found in {len(pictures)} pictures; there is no AP")
-    sigmas = pipeline.predictor.keypoint_set.oks_sigmas or (UNKNOWN_SIGMA,) * len(
-        pipeline.predictor.keypoint_set
-    )
+    sigmas = predictor.keypoint_set.oks_sigmas or (UNKNOWN_SIGMA,) * len(predictor.keypoint_set)
     figures = _score(truth, results, "keypoints", FIGURES, np.array(sigmas))
     return Report(figures, len(pictures), len(results), results)
 
@@ -95,7 +102,7 @@ def evaluate_detector(
     detector: Detector,
     annotations: Path,
     images: Path,
-    track: Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]] = iter,
+    track: Track = iter,
 ) -> Report:
     """Look for persons in every annotated picture and score the boxes as COCO does.
 
@@ -129,12 +136,29 @@ def artifact_accuracy(
     Raises:
         InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
     """
-    task = artifact_card(artifact).task
-    if task == "pose":
-        with Pipeline(artifact, None, threads=threads) as pipeline:
-            return evaluate_pipeline(pipeline, annotations, images).figures
-    with Detector(artifact, threads=threads, score_threshold=LEAST_SCORE) as detector:
-        return evaluate_detector(detector, annotations, images).figures
+    if artifact_card(artifact).task == "pose":
+        with Predictor(artifact, threads=threads) as predictor:
+            return model_accuracy(predictor, annotations, images)
+    with Detector(artifact, threads=threads) as detector:
+        return model_accuracy(detector, annotations, images)
+
+
+def model_accuracy(
+    model: Predictor | Detector, annotations: Path, images: Path, track: Track = iter
+) -> dict[str, float]:
+    """The same of a model that is open.
+
+    Raises:
+        InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
+    """
+    if isinstance(model, Predictor):
+        return _evaluate_poses(model, None, annotations, images, track).figures
+    given = model.score_threshold
+    model.score_threshold = LEAST_SCORE
+    try:
+        return evaluate_detector(model, annotations, images, track).figures
+    finally:
+        model.score_threshold = given
 
 
 def _scorer() -> ModuleType:

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.benchmarks.latency import measure
-from rtmpose_sdk.benchmarks.stages import bare_session
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
 
@@ -20,7 +19,7 @@ from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
 def main() -> None:
     """Print medians and ratios, one thread, one person."""
     with open_runtime(find_model(DEFAULT_POSE), threads=1) as runtime:
-        session: Any = bare_session(runtime)
+        session: Any = runtime._session  # type: ignore[attr-defined]
         name = runtime.inputs[0].name
         shape = [d or 1 for d in runtime.inputs[0].shape]
         image = np.random.default_rng(0).integers(0, 255, shape, np.uint8)

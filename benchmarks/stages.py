@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,21 +12,8 @@ from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.geometry import Crops, crop_boxes, letterbox
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
-from rtmpose_sdk.runtimes import Runtime
 
 Step = Callable[[], object]
-
-
-def bare_engine(runtime: Runtime, array: NDArray[np.generic]) -> Step:
-    """The engine's own call, with nothing of the SDK around it."""
-    session = bare_session(runtime)
-    feed = {runtime.inputs[0].name: array}
-    return lambda: session.run(None, feed)
-
-
-def bare_session(runtime: Runtime) -> Any:
-    """The engine's own object: what a hand-written loop would call."""
-    return runtime._session  # type: ignore[attr-defined]
 
 
 def pose_steps(
@@ -43,7 +29,7 @@ def pose_steps(
     tensor = predictor._normalize(crops.images)
     simcc_x, simcc_y = predictor._run(crops.images)
     return {
-        "bare engine": bare_engine(predictor.runtime, tensor),
+        "bare engine": predictor.runtime.bare(tensor),
         "predictor": lambda: predictor(image, boxes),
         "pre-process": lambda: predictor._normalize(cut().images),
         "network": lambda: predictor.runtime.run(tensor),
@@ -64,7 +50,7 @@ def detect_steps(detector: Detector, image: NDArray[np.uint8]) -> dict[str, Step
     tensor = prepare()
     outputs = dict(zip(detector._names, detector.runtime.run(tensor), strict=True))
     return {
-        "detector, bare engine": bare_engine(detector.runtime, tensor),
+        "detector, bare engine": detector.runtime.bare(tensor),
         "detector": lambda: detector(image),
         "detector, pre-process": prepare,
         "detector, network": lambda: detector.runtime.run(tensor),

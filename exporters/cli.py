@@ -148,13 +148,15 @@ def export(
     measure = _measure(annotations, images) if verify and annotations and images else None
     pictures = verification_images(card, images, annotations, crops) if verify else None
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        calibration = calibrate and calibration_images(
-            card,
-            calibrate,
-            calibration_detector,
-            calibration_crops,
-            lambda rows: progress.track(rows, description="calibration"),
-        )
+        calibration = None
+        if calibrate is not None:
+            calibration = calibration_images(
+                card,
+                calibrate,
+                calibration_detector,
+                calibration_crops,
+                lambda rows: progress.track(rows, description="calibration"),
+            )
         wish = Wish(backend.value, kind, half, calibration)
         found = export(
             subject,

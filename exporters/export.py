@@ -18,7 +18,7 @@ from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
 from rtmpose_sdk.exporters.layers import Layer
 from rtmpose_sdk.exporters.onnx import half_storage, save_onnx
 from rtmpose_sdk.exporters.subject import Subject
-from rtmpose_sdk.exporters.verify import Reference, Verification, verify
+from rtmpose_sdk.exporters.verify import Verification, verify
 from rtmpose_sdk.runtimes import open_runtime
 
 Images = NDArray[np.uint8]
@@ -76,7 +76,7 @@ def export(
     with subject.reference() as reference, tempfile.TemporaryDirectory(dir=out.parent) as folder:
         trial = Path(folder) / out.name
         if precision == "int8":
-            card = replace(card, float_layers=_float_layers(subject, card, reference, wish, track))
+            card = replace(card, float_layers=_float_layers(subject, card, wish, track))
         card = replace(card, verification={})
         _write(subject, card, trial, wish, precision)
         found = None
@@ -109,21 +109,13 @@ def replace_card(path: Path, card: ModelCard) -> None:
         torch_program.replace_card(path, card)
 
 
-def _float_layers(
-    subject: Subject, card: ModelCard, reference: Reference, wish: Wish, track: Any
-) -> tuple[str, ...]:
-    """Layers that int8 may not have; a part of the calibration crops is held back to find them."""
-    from rtmpose_sdk.exporters.int8 import Int8Quantizer
-    from rtmpose_sdk.exporters.sensitivity import PROBE_CROPS, choose_float_layers, measure_sensitivity
+def _float_layers(subject: Subject, card: ModelCard, wish: Wish, track: Any) -> tuple[str, ...]:
+    """Layers that int8 may not have."""
+    from rtmpose_sdk.exporters.sensitivity import choose_float_layers, measure_sensitivity
 
-    crops = wish.calibration
-    if crops is None or len(crops) < 2 * PROBE_CROPS:
-        raise InputError(
-            f"int8 is calibrated on real crops: {0 if crops is None else len(crops)} were given; expected "
-            f"{2 * PROBE_CROPS} or more (--calibrate FOLDER)"
-        )
-    quantizer = Int8Quantizer(subject.graph, card, crops[:-PROBE_CROPS])
-    return choose_float_layers(measure_sensitivity(quantizer, card, reference, crops[-PROBE_CROPS:], track))
+    if wish.calibration is None:
+        raise InputError("int8 needs crops to calibrate with (--calibrate FOLDER)")
+    return choose_float_layers(measure_sensitivity(subject.graph, card, wish.calibration, track))
 
 
 def _write(subject: Subject, card: ModelCard, path: Path, wish: Wish, precision: str) -> None:

@@ -50,3 +50,37 @@ def silu_nodes(graph: onnx.ModelProto) -> list[str]:
             if any(s is not None and s.op_type == "Sigmoid" for s in sources):
                 names.append(node.name)
     return names
+
+
+def cut_behind_layers(graph: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph up to its last layers, whose results become its outputs.
+
+    What stands behind them (decode, NMS) has no weights, and can make a small error look like a large
+    one: which of two boxes is kept is chance.
+    """
+    names = {layer.name for layer in layers(graph)}
+    needed: dict[str, bool] = {}  # tensor → a layer stands behind it
+    for node in reversed(graph.graph.node):
+        behind = node.name in names or any(needed.get(name, False) for name in node.output)
+        for name in node.input:
+            needed[name] = needed.get(name, False) or behind
+    last = [
+        node.output[0]
+        for node in graph.graph.node
+        if node.name in names and not needed.get(node.output[0], False)
+    ]
+    cut = onnx.ModelProto()
+    cut.CopyFrom(shape_inference.infer_shapes(graph))
+    values = {v.name: v for v in (*cut.graph.value_info, *cut.graph.output)}
+    outputs = [values.get(name) or onnx.ValueInfoProto(name=name) for name in last]
+    del cut.graph.output[:]
+    cut.graph.output.extend(outputs)
+    wanted = set(last)
+    kept = []
+    for node in reversed(cut.graph.node):
+        if any(name in wanted for name in node.output):
+            kept.append(node)
+            wanted |= set(node.input)
+    del cut.graph.node[:]
+    cut.graph.node.extend(reversed(kept))
+    return cut

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.int8 import Int8Quantizer
-from rtmpose_sdk.exporters.layers import Layer
-from rtmpose_sdk.exporters.shifts import Outputs
-from rtmpose_sdk.exporters.verify import Reference, runtime_reference
+from rtmpose_sdk.exporters.layers import Layer, cut_behind_layers
+from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.runtimes import open_runtime
+
+Array = NDArray[Any]
 
 PROBE_CROPS = 16
 """Crops that every layer is measured on."""
@@ -33,27 +34,32 @@ class Sensitivity(NamedTuple):
 
 
 def measure_sensitivity(
-    quantizer: Int8Quantizer,
+    graph: onnx.ModelProto,
     card: ModelCard,
-    reference: Reference,
     crops: NDArray[np.uint8],
     track: Callable[[Sequence[Layer]], Iterable[Layer]] = iter,
 ) -> list[Sensitivity]:
-    """Error of every layer, in the graph's order.
+    """Error of every layer, in the graph's order, at the outputs of the network's last layers.
 
     Args:
-        quantizer: of the graph.
-        card: of the graph.
-        reference: the fp32 model.
-        crops: (N,h,w,3) uint8 BGR that were not calibrated with; the first few are used.
+        graph: the fp32 graph.
+        card: how pictures become its input.
+        crops: (N,h,w,3) uint8 BGR; the last few are probed with, the others calibrated with.
         track: shows progress.
+
+    Raises:
+        InputError: too few crops.
     """
-    crops = crops[:PROBE_CROPS]
-    if len(crops) == 0:
-        raise InputError("there is no crop to measure the layers' sensitivity with")
-    want = reference(crops)
+    if len(crops) < 2 * PROBE_CROPS:
+        raise InputError(
+            f"int8 is calibrated on real crops: {len(crops)} were given; expected {2 * PROBE_CROPS} or more"
+        )
+    short = cut_behind_layers(graph)
+    quantizer = Int8Quantizer(short, card, crops[:-PROBE_CROPS])
+    probe = Normalizer(card)(crops[-PROBE_CROPS:])
+    want = _run(quantizer.quantize([]), probe)
     return [
-        Sensitivity(layer, output_error(want, _run(quantizer.quantize([layer.name]), card, crops)))
+        Sensitivity(layer, output_error(want, _run(quantizer.quantize([layer.name]), probe)))
         for layer in track(quantizer.layers)
     ]
 
@@ -75,18 +81,17 @@ def choose_float_layers(found: Iterable[Sensitivity], budget: float = ERROR_BUDG
     return tuple(names)
 
 
-def output_error(want: list[Outputs], have: list[Outputs]) -> float:
+def output_error(want: Sequence[Array], have: Sequence[Array]) -> float:
     """Mean squared difference / mean square, the mean of all outputs; infinite where one is not finite."""
-    errors = []
-    for name in want[0]:
-        a, b = (np.concatenate([batch[name] for batch in batches]) for batches in (want, have))
-        errors.append(float(np.square(b - a).mean() / np.square(a).mean()))
+    errors = [float(np.square(b - a).mean() / np.square(a).mean()) for a, b in zip(want, have, strict=True)]
     return float(np.mean(errors)) if np.isfinite(errors).all() else float("inf")
 
 
-def _run(model: onnx.ModelProto, card: ModelCard, crops: NDArray[np.uint8]) -> list[Outputs]:
+def _run(model: onnx.ModelProto, crops: Array) -> list[Array]:
+    """Outputs crop by crop, for a graph's batch may be fixed to 1."""
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "probe.onnx"
         onnx.save(model, str(file))
         with open_runtime(file) as runtime:
-            return runtime_reference(runtime, card)(crops)
+            parts = [runtime.run(crop[None]) for crop in crops]
+    return [np.concatenate(values) for values in zip(*parts, strict=True)]

@@ -14,9 +14,6 @@ from rtmpose_sdk.decode_heatmap import decode_heatmap
 Array = NDArray[Any]
 Outputs = dict[str, Array]
 
-_LEAST_SLACK = 1e-3
-"""Scores and overlaps this near to a threshold may fall on either side of it, in fp32."""
-
 
 def keypoint_shifts(want: Outputs, have: Outputs, card: ModelCard, tie: float) -> tuple[Array, int]:
     """Shifts (N*K,), 0 where it is a tie, and the number of ties.
@@ -67,7 +64,7 @@ def box_shifts(want: Outputs, have: Outputs, card: ModelCard) -> Array:
 
 
 def kept_box_shifts(
-    reference: list[Outputs], outputs: list[Outputs], card: ModelCard, tie: float
+    reference: list[Outputs], outputs: list[Outputs], card: ModelCard, slack: float
 ) -> tuple[Array, float]:
     """Shift of every box that a graph's NMS kept, and the largest difference of a score.
 
@@ -79,9 +76,8 @@ def kept_box_shifts(
         reference: all boxes before NMS, or those that the same graph's NMS kept.
         outputs: picture by picture.
         card: thresholds.
-        tie: scores and overlaps within twice this of a threshold may fall on either side of it.
+        slack: scores and overlaps within this of a threshold may fall on either side of it.
     """
-    slack = max(_LEAST_SLACK, 2 * tie)
     shifts: list[Array] = [np.zeros(1)]
     worst_score = 0.0
     for want, got in zip(_per_picture(reference), outputs, strict=True):
@@ -89,8 +85,8 @@ def kept_box_shifts(
         kept, kept_scores = _boxes(got, card)
         clear = kept_scores > card.score_threshold + slack
         if clear.any() and not len(boxes):
-            return np.array([np.inf]), worst_score
-        if clear.any():
+            shifts.append(np.full(clear.sum(), np.inf))
+        elif clear.any():
             moved = np.abs(kept[clear, None] - boxes[None]).max(axis=2)
             shifts.append(moved.min(axis=1))
             change = np.abs(kept_scores[clear] - scores[moved.argmin(axis=1)])
@@ -101,8 +97,7 @@ def kept_box_shifts(
         covered = (iou(boxes[sure], kept) > card.nms_iou_threshold - slack) & (
             kept_scores[None] > scores[sure, None] - slack
         )
-        if not covered.any(axis=1).all():
-            return np.array([np.inf]), worst_score
+        shifts.append(np.full((~covered.any(axis=1)).sum(), np.inf))
     return np.concatenate(shifts), worst_score
 
 

@@ -9,16 +9,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
+from onnx import version_converter
 from torch import nn
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.onnx import build_onnx
+from rtmpose_sdk.exporters.onnx import OPSET, build_onnx
 from rtmpose_sdk.exporters.verify import Reference, runtime_reference, torch_reference
 from rtmpose_sdk.mmdeploy import network_file
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.zoo import find_model
+
+_LEAST_OPSET = 13
+"""Of int8 with a scale per channel. MMDeploy wrote 11."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +46,9 @@ class Subject:
             return build_onnx(self.network, self.card)
         model = onnx.load(str(self.file))
         del model.metadata_props[:]
+        opset = next(entry.version for entry in model.opset_import if not entry.domain)
+        if opset < _LEAST_OPSET:
+            model = version_converter.convert_version(model, OPSET)
         return model
 
     @contextlib.contextmanager

@@ -96,7 +96,7 @@ def verify(
     if card.decoder in KEPT_BOXES:
         largest["scores"] = np.inf
         if not not_finite:
-            shifts, largest["scores"] = kept_box_shifts(expected, found, card, tolerance.tie)
+            shifts, largest["scores"] = kept_box_shifts(expected, found, card, tolerance.slack)
     else:
         want, have = _join(expected), _join(found)
         for name, values in want.items():
@@ -108,11 +108,15 @@ def verify(
             shifts = box_shifts(want, have, card)
     median, p99 = (float(v) for v in np.percentile(shifts, [50, 99], method="higher"))
     worst = float(shifts.max())
-    within = (
-        tolerance.relative is None or all(value <= tolerance.relative for value in largest.values())
-    ) and (median <= tolerance.median and p99 <= tolerance.p99)
+    limits = (
+        *((value, tolerance.relative) for value in largest.values()),
+        (median, tolerance.median),
+        (p99, tolerance.p99),
+        (worst, tolerance.worst),
+    )
+    within = all(limit is None or value <= limit for value, limit in limits)
     return Verification(
-        verified=not_finite == 0 and within and (tolerance.worst is None or worst <= tolerance.worst),
+        verified=not_finite == 0 and within,
         what="artifact",
         precision=precision,
         crops=len(images),

@@ -47,8 +47,9 @@ class Predictor:
         self.runtime, self.card = open_model(model, "pose", device, threads, precision, engine)
         self.keypoint_set = self.card.keypoints()
         self.flip_test = flip_test
-        self._fixed_batch = self.runtime.inputs[0].shape[0]
-        self.batch_limit = self._fixed_batch or batch_limit
+        fixed = self.runtime.inputs[0].shape[0]
+        self._smallest_batch = fixed or self.runtime.smallest_batch
+        self.batch_limit = fixed or min(batch_limit, self.runtime.largest_batch or batch_limit)
         self._normalize = Normalizer(self.card)
         self._outputs = _decoded_outputs(self.runtime.outputs, self.card)
         self._flip_indices = np.array(self.keypoint_set.flip_indices)
@@ -103,8 +104,8 @@ class Predictor:
     def _run(self, images: Image) -> list[Floats]:
         """The outputs that are decoded: SimCC x and y, or heatmaps."""
         count = len(images)
-        if self._fixed_batch and count < self._fixed_batch:
-            filler = np.zeros((self._fixed_batch - count, *images.shape[1:]), np.uint8)
+        if count < self._smallest_batch:
+            filler = np.zeros((self._smallest_batch - count, *images.shape[1:]), np.uint8)
             images = np.concatenate([images, filler])
         outputs = self.runtime.run(self._normalize(images))
         return [outputs[i][:count] for i in self._outputs]

@@ -15,6 +15,7 @@ ENGINES = {
     "openvino": ("openvino", "OpenVinoRuntime"),
     "torch": ("torch", "TorchRuntime"),
     "ncnn": ("ncnn", "NcnnRuntime"),
+    "tensorrt": ("tensorrt", "TensorRtRuntime"),
 }
 """Engine → module of this room, and class."""
 _BY_SUFFIX = {
@@ -22,6 +23,7 @@ _BY_SUFFIX = {
     ".xml": ("openvino",),
     ".pt2": ("torch",),
     ".param": ("ncnn",),
+    ".engine": ("tensorrt",),
 }
 """Kind of file → engines that read it; the first one does unless another is asked for."""
 

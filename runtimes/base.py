@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -75,11 +75,14 @@ class Runtime(ABC):
         precision: precision that was asked for; None where the artifact decides.
         engine: engine and version, "onnxruntime 1.23.0".
         inputs, outputs: specs in order.
+        smallest_batch, largest_batch: what `run` takes at once; None is any.
         metadata: text entries that the artifact carries (the model card is one of them).
     """
 
     device_kinds: tuple[str, ...] = ("cpu",)
     precisions: tuple[str, ...] = ()
+    smallest_batch: int = 1
+    largest_batch: int | None = None
 
     def __init__(
         self, path: Path, device: str, threads: int | None = None, precision: str | None = None
@@ -140,6 +143,10 @@ class Runtime(ABC):
         ):
             raise InputError(f"{self.path.name} takes {spec}; given {array.dtype.name} {array.shape}")
         return self._infer(np.ascontiguousarray(array))
+
+    def bare(self, array: Array) -> Callable[[], object]:
+        """The engine's own call on one input, with nothing of the SDK around it: for benchmarks."""
+        return lambda: self._infer(array)
 
     def close(self) -> None:
         """Free what the engine holds. Closing twice is no error."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -89,6 +90,11 @@ class OnnxRuntime(Runtime):
             return tuple(self._session.run(self._names, {self.inputs[0].name: array}))
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             raise EngineError(f"{self.path.name}: ONNX Runtime failed: {_one_line(error)}") from None
+
+    def bare(self, array: Array) -> Callable[[], object]:
+        """ONNX Runtime's `run`."""
+        session, feed = self._session, {self.inputs[0].name: array}
+        return lambda: session.run(None, feed)
 
     def _deactivate(self) -> None:
         self._session = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -117,6 +118,11 @@ class OpenVinoRuntime(Runtime):
             raise EngineError(f"{self.path.name}: OpenVINO failed: {_one_line(error)}") from None
         # Copies: the engine writes the next run's outputs into the same memory.
         return tuple(request.get_output_tensor(i).data.copy() for i in range(len(self.outputs)))
+
+    def bare(self, array: Array) -> Callable[[], object]:
+        """OpenVINO's `infer`."""
+        request = self._request(len(array))
+        return lambda: request.infer([array], share_inputs=True)
 
     def _unreadable(self, error: Exception) -> ModelFileError:
         return ModelFileError(f"{self.path}: OpenVINO cannot open it on {self.device}: {_one_line(error)}")

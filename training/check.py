@@ -17,8 +17,8 @@ from rtmpose_sdk.errors import DataError, ImageError
 from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named
+from rtmpose_sdk.sheets import contact_sheet
 from rtmpose_sdk.training.persons import LEAST_SIDE, Source
-from rtmpose_sdk.training.sheets import contact_sheet
 
 BOX_SLACK = 0.25
 """Parts of a box by which a keypoint may lie outside of it."""
@@ -117,6 +117,15 @@ def check(source: Source, track: Callable[[Iterable[Any]], Iterable[Any]] = iter
             )
             continue
         known = points[:, 2] > 0
+        if known.any() and row.get("num_keypoints") != int(known.sum()):
+            findings.append(
+                Finding(
+                    "num_keypoints",
+                    name,
+                    f"{row.get('num_keypoints', 'absent')}, but {int(known.sum())} are labelled; without "
+                    "it, evaluation skips the person",
+                )
+            )
         counts += known
         labelled += bool(known.any())
         findings += _keypoints(name, row, points, known, names, size)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.models.build import HeadKind, HeadOptions
 from rtmpose_sdk.training.persons import Source
 from rtmpose_sdk.training.simcc_loss import Reduction
@@ -113,7 +114,7 @@ class RunConfig:
 
     def save(self, folder: Path) -> None:
         """Write it into a run's folder."""
-        (folder / CONFIG).write_text(json.dumps(dataclasses.asdict(self), indent=1), "utf-8")
+        write_bytes(folder / CONFIG, json.dumps(dataclasses.asdict(self), indent=1).encode())
 
     @classmethod
     def load(cls, folder: Path) -> RunConfig:

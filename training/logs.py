@@ -6,6 +6,8 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from rtmpose_sdk.images import write_bytes
+
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
@@ -72,4 +74,4 @@ def _truncate(file: Path, done: int) -> None:
         return
     lines = file.read_text("utf-8").splitlines()
     kept = [line for line in lines[1:] if int(line.split(",")[0]) <= done]
-    file.write_text("\n".join([*lines[:1], *kept, ""]), "utf-8")
+    write_bytes(file, "\n".join([*lines[:1], *kept, ""]).encode())

@@ -14,9 +14,9 @@ from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image, write_bytes, write_image
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.sheets import contact_sheet
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.logs import FIGURES, STEPS, read_log
-from rtmpose_sdk.training.sheets import contact_sheet
 
 REPORT, CURVES, WORST = "report.md", "curves.png", "worst.jpg"
 _WORST = 24
@@ -34,7 +34,9 @@ def write_report(folder: Path, config: RunConfig, artifact: Path) -> Path:
     lines = [f"# {config.model}: {folder.name}", "", f"Artifact: `{artifact.name}`", ""]
     if figures:
         names = [name for name in figures if name != "step"]
-        best = int(np.argmax(figures["AP" if config.task == "pose" else "AP50"]))
+        # The last of equals, as the loop keeps it.
+        ranked = np.array(figures["AP" if config.task == "pose" else "AP50"])
+        best = len(ranked) - 1 - int(ranked[::-1].argmax())
         lines += [
             f"Averaged weights on `{Path(config.val_annotations).name}`, measured as `rtmpose eval` does:",
             "",

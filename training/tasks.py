@@ -74,8 +74,16 @@ def pose_task(
     canvases = _canvases(config, folder, keypoint_set, fabric, progress)
     schedule = build_schedule(config, len(canvases))
     teacher = None
-    if config.teacher and config.head != "heatmap" and has_bins(config.teacher, config.input_size):
-        teacher = LogitsTeacher(config.teacher, keypoint_set, config.input_size)
+    if config.teacher and config.head != "heatmap":
+        if has_bins(config.teacher, config.input_size):
+            teacher = LogitsTeacher(config.teacher, keypoint_set, config.input_size)
+            progress.say(f"{config.teacher}: gives labels, and its bins are imitated")
+        else:
+            width, height = config.input_size
+            progress.say(
+                f"{config.teacher}: gives labels only; its bins could be imitated if it were SimCC of "
+                f"{width}x{height}"
+            )
     strong = PoseAugmentation(
         scale=config.scale,
         rotation=config.rotation,

@@ -1,4 +1,4 @@
-"""`rtmpose`: predict, models, eval, train, data."""
+"""`rtmpose`: predict, models, eval, compare, train, data."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk._version import __version__
+from rtmpose_sdk.cli.compare import compare
 from rtmpose_sdk.cli.data import app as data
 from rtmpose_sdk.cli.evaluate import evaluate
 from rtmpose_sdk.cli.predict import predict
@@ -22,6 +23,7 @@ app = typer.Typer(
 )
 app.command()(predict)
 app.command("eval")(evaluate)
+app.command()(compare)
 app.command()(train)
 app.add_typer(data, name="data")
 

@@ -315,7 +315,7 @@ def train(
         scale=scale or ((0.6, 1.4) if task is Task.POSE else (0.5, 2.0)),
         pretrain_epochs=pretrain_epochs if task is Task.POSE else 0.0,
         pretrain_size=parse_size(pretrain_size),
-        teacher=teacher or "",
+        teacher=_resolved(teacher),
         teacher_confidence=teacher_confidence,
         teacher_everything=teacher_everything,
         rotation=rotation,
@@ -438,6 +438,13 @@ class _Shown:
         self.bars.update(self._steps, completed=done, figures=text)
         if not self.console.is_terminal:
             self.say(f"step {done} of {total}: {text}, {figures['steps_per_second']:.2f} steps/s")
+
+
+def _resolved(teacher: str | None) -> str:
+    """A file or folder by its whole path, so that a run can be resumed from elsewhere; a name as it is."""
+    if not teacher:
+        return ""
+    return str(Path(teacher).resolve()) if Path(teacher).exists() else teacher
 
 
 def _finish(work: Callable[[Any, _Shown], Path], folder: Path) -> None:

@@ -96,6 +96,6 @@ def test_other_arguments(model: Path, tmp_path: Path) -> None:
         open_runtime(model, precision="fp16")
     with pytest.raises(ModelFileError, match="not a file"):
         open_runtime(tmp_path / "none.onnx")
-    (tmp_path / "net.engine").write_bytes(b"x")
-    with pytest.raises(ModelFileError, match=r"files of kind '\.engine'"):
-        open_runtime(tmp_path / "net.engine")
+    (tmp_path / "net.plan").write_bytes(b"x")
+    with pytest.raises(ModelFileError, match=r"files of kind '\.plan'"):
+        open_runtime(tmp_path / "net.plan")

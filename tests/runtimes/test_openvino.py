@@ -41,5 +41,64 @@ def test_devices_and_precisions_that_are_not_there(network: Path, tmp_path: Path
     with pytest.raises(DeviceError, match="in precision 'int4'"):
         open_runtime(network, precision="int4")
     (tmp_path / "cut.xml").write_bytes(network.read_bytes()[:3000])
+    (tmp_path / "cut.bin").write_bytes(network.with_suffix(".bin").read_bytes())
     with pytest.raises(ModelFileError, match=r"cut\.xml: OpenVINO cannot open it"):
         open_runtime(tmp_path / "cut.xml")
+
+
+def test_precisions_that_the_processor_lacks_are_refused(network: Path) -> None:
+    """bf16 runs where the processor has it, and is an error elsewhere: never fp32 in its place."""
+    import openvino
+
+    able = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    for precision in ("bf16", "fp16"):
+        if precision.upper() in able:
+            with open_runtime(network, precision=precision) as runtime:
+                assert runtime.precision == precision
+        else:
+            with pytest.raises(DeviceError, match=f"'{precision}' was asked for, but OpenVINO on cpu"):
+                open_runtime(network, precision=precision)
+
+
+def test_weights_that_are_missing_or_cut(network: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "model.xml"
+    copy.write_bytes(network.read_bytes())
+    with pytest.raises(ModelFileError, match=r"model\.bin is missing beside it"):
+        open_runtime(copy)
+    copy.with_suffix(".bin").write_bytes(network.with_suffix(".bin").read_bytes()[:1000])
+    with pytest.raises(ModelFileError, match="OpenVINO cannot open it"):
+        open_runtime(copy)
+
+
+@pytest.fixture(scope="module")
+def own() -> Path:
+    from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
+
+    return find_model(DEFAULT_POSE)
+
+
+def test_onnx_is_read_directly_with_its_card(own: Path, photo: np.ndarray) -> None:
+    from rtmpose_sdk import Predictor
+
+    box = np.array([[100, 20, 420, 500]], np.float32)
+    with Predictor(own, threads=1) as one, Predictor(own, threads=1, engine="openvino") as other:
+        assert other.runtime.engine.startswith("openvino")
+        assert other.card == one.card
+        a, b = one(photo, box), other(photo, box)
+    np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, atol=1e-3)
+    assert np.median(np.abs(a.keypoints - b.keypoints)) < 0.5
+    with pytest.raises(InputError, match=r"'torch' does not read .*; expected onnxruntime"):
+        open_runtime(own, engine="torch")
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 17])
+def test_any_batch_is_put_together_of_those_that_are_compiled(own: Path, count: int) -> None:
+    images = np.random.default_rng(count).integers(0, 255, (count, 256, 192, 3), np.uint8)
+    with open_runtime(own, threads=1, engine="openvino") as runtime:
+        assert runtime.inputs[0].shape[0] is None
+        together = runtime.run(images)
+        assert together[0].shape == (count, 17, 384)
+        for i in {0, count // 2, count - 1}:
+            alone = runtime.run(images[i : i + 1])
+            for a, b in zip(together, alone, strict=True):
+                np.testing.assert_allclose(a[i], b[0], atol=1e-4)

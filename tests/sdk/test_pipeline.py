@@ -62,6 +62,23 @@ def test_all_persons_go_through_in_one_call(predictor: Predictor, photo: np.ndar
     assert calls == [16, 4]
 
 
+def test_batches_that_an_engine_was_built_for_are_kept(photo: np.ndarray) -> None:
+    """TensorRT engines take no other: more persons are more calls, fewer are filled up."""
+    boxes = np.array([[0, 0, 512, 512], [100, 50, 350, 400], [50, 20, 400, 500]], np.float32)
+    with Predictor("rtmpose-t-own", threads=1) as plain:
+        want = plain(photo, boxes)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("rtmpose_sdk.runtimes.base.Runtime.largest_batch", 2)
+        patch.setattr("rtmpose_sdk.runtimes.base.Runtime.smallest_batch", 2)
+        calls = []
+        with Predictor("rtmpose-t-own", threads=1) as predictor:
+            run = predictor.runtime.run
+            predictor.runtime.run = lambda array: (calls.append(len(array)), run(array))[1]
+            result = predictor(photo, boxes)
+    assert calls == [2, 2]
+    np.testing.assert_allclose(result.keypoint_scores, want.keypoint_scores, atol=1e-4)
+
+
 def test_flip_test_puts_left_and_right_back(photo: np.ndarray, predictor: Predictor) -> None:
     flipping = Predictor("rtmpose-t-own", threads=1, flip_test=True)
     box = np.array([[0, 0, 512, 512]], np.float32)

@@ -1,0 +1,186 @@
+"""Do two artifacts, or two engines, give the same keypoints on the same pictures?"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.coco import person_boxes, read_annotations
+from rtmpose_sdk.decode import iou
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.geometry import check_boxes
+from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
+from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.results import PoseResult
+
+SAME_BOX = 0.5
+"""Overlap from which two boxes are taken for the same person."""
+SURE = 0.3
+"""Confidence from which a keypoint is taken for seen."""
+Rows = list["Row"]
+
+
+class Row(NamedTuple):
+    """A picture, and its annotated boxes (N,4) xyxy px; None where there are no annotations."""
+
+    path: Path
+    boxes: NDArray[np.float32] | None
+
+
+class PosePair(NamedTuple):
+    """A person as both see it: poses of one person each, and the shift of every keypoint (K,).
+
+    Shifts are in px of the first model's input, so that near and far persons count alike.
+    """
+
+    path: Path
+    a: PoseResult
+    b: PoseResult
+    shifts: NDArray[np.float64]
+
+
+class Comparison(NamedTuple):
+    """What was found.
+
+    Attributes:
+        persons: compared (pose), or found by both (detect).
+        median, p99, worst: shift of keypoints, px of the network input; or of boxes' sides, px of the
+            picture.
+        sure_p99: the same p99 of the keypoints that the first is sure of (`SURE`); NaN where there are
+            none. Elsewhere two peaks may be nearly as high, and a breath decides between them.
+        score: largest difference of a keypoint's confidence, or of a box's score.
+        only_a, only_b: boxes that one detector alone has.
+        pairs: all persons (pose), those that differ most first.
+    """
+
+    persons: int
+    median: float
+    p99: float
+    worst: float
+    sure_p99: float
+    score: float
+    only_a: int
+    only_b: int
+    pairs: list[PosePair]
+
+
+def find_rows(images: Path, annotations: Path | None, limit: int | None = None) -> Rows:
+    """Pictures to compare on: those with annotated persons, or all of a folder.
+
+    Raises:
+        InputError: no such folder, or no picture in it.
+    """
+    if not images.is_dir():
+        raise InputError(f"{images}: not a folder; expected one with pictures to compare on")
+    if annotations is None:
+        rows = [Row(p, None) for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+    else:
+        content = read_annotations(annotations)
+        boxes = person_boxes(content, annotations)
+        rows = [
+            Row(images / row["file_name"], boxes[row["id"]])
+            for row in content["images"]
+            if row["id"] in boxes
+        ]
+    if not rows:
+        raise InputError(f"{images}: no picture to compare on")
+    return rows[:limit]
+
+
+def compare_poses(
+    a: Predictor,
+    b: Predictor,
+    rows: Rows,
+    detector: Detector | None = None,
+    track: Callable[[Rows], Iterable[Row]] = iter,
+) -> Comparison:
+    """Pose the same persons with both.
+
+    Args:
+        a, b: predictors of the same keypoints.
+        rows: pictures; without annotated boxes the detector's are taken.
+        detector: finds persons where nothing is annotated; without it the whole picture is one.
+        track: shows progress.
+
+    Raises:
+        InputError: other keypoints, or nobody to compare on.
+    """
+    if a.keypoint_set != b.keypoint_set:
+        raise InputError(
+            f"{a.card.name} gives {a.keypoint_set.name}, {b.card.name} {b.keypoint_set.name}; only models "
+            "of the same keypoints can be compared"
+        )
+    pairs: list[PosePair] = []
+    score = 0.0
+    for row in track(rows):
+        picture = read_image(row.path)
+        size = (picture.shape[1], picture.shape[0])
+        if row.boxes is not None:
+            boxes = check_boxes(row.boxes, size)
+        elif detector is not None:
+            boxes = detector(picture).boxes
+        else:
+            boxes = np.array([[0, 0, *size]], np.float32)
+        one, other = a(picture, boxes), b(picture, boxes)
+        scales = _crop_scales(boxes, a)
+        shifts = np.linalg.norm(one.keypoints - other.keypoints, axis=-1) / scales[:, None]
+        pairs += [
+            PosePair(row.path, one[i : i + 1], other[i : i + 1], shifts[i]) for i in range(len(boxes))
+        ]
+        if len(boxes):
+            score = max(score, float(np.abs(one.confidences - other.confidences).max()))
+    if not pairs:
+        raise InputError(f"nobody was found in {len(rows)} pictures; there is nothing to compare")
+    values = np.concatenate([pair.shifts for pair in pairs])
+    sure = values[np.concatenate([pair.a.confidences[0] for pair in pairs]) >= SURE]
+    sure_p99 = float(np.percentile(sure, 99)) if len(sure) else float("nan")
+    median, p99 = np.percentile(values, [50, 99])
+    pairs.sort(key=lambda pair: -float(np.median(pair.shifts)))
+    return Comparison(
+        len(pairs), float(median), float(p99), float(values.max()), sure_p99, score, 0, 0, pairs
+    )
+
+
+def compare_boxes(
+    a: Detector, b: Detector, rows: Rows, track: Callable[[Rows], Iterable[Row]] = iter
+) -> Comparison:
+    """Look for persons in the same pictures with both.
+
+    Raises:
+        InputError: neither finds anybody.
+    """
+    moved: list[NDArray[Any]] = []
+    score = 0.0
+    only_a, seen_b = 0, 0
+    for row in track(rows):
+        picture = read_image(row.path)
+        one, other = a(picture), b(picture)
+        overlap = iou(one.boxes, other.boxes)
+        # Both are sorted by score: each box of the first takes the best of the second that is left.
+        for i in range(len(one)):
+            j = int(overlap[i].argmax()) if len(other) else 0
+            if len(other) and overlap[i, j] >= SAME_BOX:
+                overlap[:, j] = -1
+                moved.append(np.abs(one.boxes[i] - other.boxes[j]))
+                score = max(score, float(abs(one.scores[i] - other.scores[j])))
+            else:
+                only_a += 1
+        seen_b += len(other)
+    if not moved:
+        raise InputError(f"no person that both find in {len(rows)} pictures; there is nothing to compare")
+    values = np.concatenate(moved)
+    median, p99 = np.percentile(values, [50, 99])
+    worst = float(values.max())
+    only_b = seen_b - len(moved)
+    return Comparison(len(moved), float(median), float(p99), worst, float("nan"), score, only_a, only_b, [])
+
+
+def _crop_scales(boxes: NDArray[np.float32], predictor: Predictor) -> NDArray[np.float64]:
+    """Px of the picture per px of the network input, (N,)."""
+    sides = (boxes[:, 2:] - boxes[:, :2]) / np.array(predictor.card.input_size)
+    return np.asarray(predictor.card.bbox_padding * sides.max(axis=1))

@@ -1,0 +1,161 @@
+"""`rtmpose compare`: do two artifacts, or two engines, agree? Where do they differ most?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.progress import Progress
+from rich.table import Table
+
+from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv
+from rtmpose_sdk.errors import InputError
+
+if TYPE_CHECKING:
+    from rtmpose_sdk.benchmarks.compare import Comparison, PosePair
+
+_TILE = 320
+_SHEET = 12
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="A model: name, artifact, SDK folder.")],
+    b: Annotated[str, typer.Argument(help="The other one; the same file where the engines differ.")],
+    images: Annotated[Path, typer.Option(help="Folder with pictures.")],
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO json of them: boxes of persons, and AP of both.")
+    ] = None,
+    detector: DetectorOption = None,
+    limit: Annotated[int | None, typer.Option(min=1, help="Most pictures; default: all.")] = None,
+    engine_a: Annotated[str | None, typer.Option(help="Engine of the first: openvino for ONNX.")] = None,
+    engine_b: Annotated[str | None, typer.Option(help="Of the second.")] = None,
+    precision_a: Annotated[str | None, typer.Option(help="Arithmetic of the first: fp32, bf16.")] = None,
+    precision_b: Annotated[str | None, typer.Option(help="Of the second.")] = None,
+    device_a: Annotated[str, typer.Option(help="Device of the first.")] = "cpu",
+    device_b: Annotated[str, typer.Option(help="Of the second.")] = "cpu",
+    threads: Threads = None,
+    speed: Annotated[
+        bool, typer.Option("--speed", help="Also time both networks, interleaved: 50 + 200 runs.")
+    ] = False,
+    draw: Annotated[
+        Path | None, typer.Option(help="Picture of the persons that differ most (pose).")
+    ] = None,
+) -> None:
+    """Compare two artifacts, or one on two engines: keypoints, boxes, AP, time."""
+    from rtmpose_sdk.artifacts import artifact_card
+    from rtmpose_sdk.benchmarks.compare import compare_boxes, compare_poses, find_rows
+    from rtmpose_sdk.detector import Detector
+    from rtmpose_sdk.predictor import Predictor
+
+    limit_opencv(threads)
+    rows = find_rows(images, annotations, limit)
+    tasks = [artifact_card(name).task for name in (a, b)]
+    if tasks[0] != tasks[1]:
+        raise InputError(f"{a} is for task {tasks[0]}, {b} for {tasks[1]}; expected two of a kind")
+    settings: list[dict[str, Any]] = [
+        {"device": device_a, "threads": threads, "precision": precision_a, "engine": engine_a},
+        {"device": device_b, "threads": threads, "precision": precision_b, "engine": engine_b},
+    ]
+    console = Console()
+    table = Table("figure", "a", "b")
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        if tasks[0] == "detect":
+            with Detector(a, **settings[0]) as one, Detector(b, **settings[1]) as other:
+                found = compare_boxes(one, other, rows, lambda r: progress.track(r))
+                _describe(table, one, other)
+                _accuracy(table, one, other, annotations, images, progress)
+                if speed:
+                    _speed(table, one, other)
+        else:
+            finder = Detector(detector, threads=threads) if detector else None
+            with Predictor(a, **settings[0]) as first, Predictor(b, **settings[1]) as second:
+                found = compare_poses(first, second, rows, finder, lambda r: progress.track(r))
+                _describe(table, first, second)
+                _accuracy(table, first, second, annotations, images, progress)
+                if speed:
+                    _speed(table, first, second)
+    console.print(table)
+    console.print(_differences(found, tasks[0]))
+    if draw is not None:
+        _draw(found.pairs[:_SHEET], draw)
+        console.print(f"{draw}: the persons that differ most, a in green, b in magenta", soft_wrap=True)
+
+
+def _describe(table: Table, a: Any, b: Any) -> None:
+    table.add_row("engine", a.runtime.engine, b.runtime.engine)
+    for what in ("device", "threads"):
+        table.add_row(what, *(str(getattr(m.runtime, what)) for m in (a, b)))
+    table.add_row("artifact", *(m.card.precision for m in (a, b)))
+    table.add_row("arithmetic asked for", *(m.runtime.precision or "-" for m in (a, b)))
+
+
+def _accuracy(
+    table: Table, a: Any, b: Any, annotations: Path | None, images: Path, progress: Progress
+) -> None:
+    if annotations is None:
+        return
+    from rtmpose_sdk.benchmarks.accuracy import model_accuracy
+
+    found = [
+        model_accuracy(model, annotations, images, lambda r: progress.track(r, description="AP"))["AP"]
+        for model in (a, b)
+    ]
+    table.add_row("AP", *(f"{value:.4f}" for value in found))
+
+
+def _speed(table: Table, a: Any, b: Any) -> None:
+    """Medians of one sample; what OpenCV does is not in them."""
+    import numpy as np
+
+    from rtmpose_sdk.benchmarks.latency import measure
+
+    steps = {}
+    for name, model in (("a", a), ("b", b)):
+        spec = model.runtime.inputs[0]
+        shape = [1, *spec.shape[1:]]
+        values = np.random.default_rng(0).integers(0, 255, shape)
+        array = values.astype(spec.dtype) if spec.dtype == "uint8" else (values / 60 - 2).astype(spec.dtype)
+        steps[name] = model.runtime.bare(array)
+    took = measure(steps)
+    table.add_row("network, p50 ms", *(f"{took[name].p50:.2f}" for name in steps))
+    table.add_row("times as fast as a", "1", f"{took['a'].p50 / took['b'].p50:.2f}")
+
+
+def _differences(found: Comparison, task: str) -> Table:
+    table = Table("difference between a and b", "value")
+    table.add_row("persons compared", str(found.persons))
+    unit = "keypoints, px of a's input" if task == "pose" else "sides of boxes, px of the picture"
+    for name in ("median", "p99", "worst"):
+        table.add_row(f"{unit}: {name}", f"{getattr(found, name):.3f}")
+    if task == "pose":
+        table.add_row("keypoints with a confidence of 0.3 or more: p99", f"{found.sure_p99:.3f}")
+    table.add_row(f"largest of a {'confidence' if task == 'pose' else 'score'}", f"{found.score:.4f}")
+    if task == "detect":
+        table.add_row("boxes that only a has", str(found.only_a))
+        table.add_row("boxes that only b has", str(found.only_b))
+    return table
+
+
+def _draw(pairs: list[PosePair], path: Path) -> None:
+    import cv2
+    import numpy as np
+
+    from rtmpose_sdk.geometry import crop_boxes
+    from rtmpose_sdk.images import read_image, write_image
+    from rtmpose_sdk.sheets import contact_sheet
+
+    tiles, captions = [], []
+    for pair in pairs:
+        picture = read_image(pair.path)
+        crops = crop_boxes(picture, pair.a.boxes, (_TILE, _TILE), 1.25)
+        tile = crops.images[0]
+        for pose, color in ((pair.a, (80, 220, 80)), (pair.b, (220, 60, 220))):
+            points = (pose.keypoints[0] - crops.origins[0]) / crops.scales[0]
+            for start, end in pose.keypoint_set.skeleton:
+                ends = [tuple(int(v) for v in np.rint(points[i])) for i in (start, end)]
+                cv2.line(tile, ends[0], ends[1], color, 1, cv2.LINE_AA)
+        tiles.append(tile)
+        captions.append(f"{pair.path.name}: median {np.median(pair.shifts):.1f} px")
+    write_image(path, contact_sheet(tiles, captions, 4))

@@ -1,0 +1,153 @@
+"""Exports for OpenVINO and torch, run on the real engines and compared with PyTorch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rtmpose_sdk import Detector, Predictor
+from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.export import Wish, export
+from rtmpose_sdk.exporters.network import open_network
+from rtmpose_sdk.exporters.new_card import new_card
+from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
+from rtmpose_sdk.models import build_model
+from rtmpose_sdk.runtimes import open_runtime
+
+pytest.importorskip("openvino")
+
+
+@pytest.fixture(scope="module")
+def subject(own_checkpoint: Path) -> Subject:
+    network, keypoint_set = open_network(own_checkpoint)
+    return Subject(new_card(network.name, network.input_size, keypoint_set), network)
+
+
+@pytest.fixture(scope="module")
+def crops(subject: Subject, coco: dict) -> np.ndarray:
+    return verification_images(subject.card, coco["folder"], coco["file"], 64)
+
+
+@pytest.mark.parametrize(
+    ("backend", "precision", "suffix", "files"),
+    [
+        ("openvino", "fp32", ".xml", {"m.xml", "m.bin"}),
+        ("openvino", None, ".xml", {"m.xml", "m.bin"}),
+        ("torch", None, ".pt2", {"m.pt2"}),
+    ],
+)
+def test_engines_give_the_keypoints_of_pytorch(
+    subject: Subject,
+    crops: np.ndarray,
+    tmp_path: Path,
+    backend: str,
+    precision: str | None,
+    suffix: str,
+    files: set[str],
+) -> None:
+    found = export(subject, tmp_path / f"m{suffix}", crops, Wish(backend, precision))
+    assert found is not None
+    assert found.verified, found
+    assert found.p99_shift <= (0.5 if precision == "fp32" else 1.0)
+    assert found.not_finite == 0
+    assert {p.name for p in tmp_path.iterdir()} == files  # nothing half-written beside it
+    card = artifact_card(tmp_path / f"m{suffix}")
+    assert card.verification["verified"] is True
+    assert card.verification["engine"].startswith(backend)
+    assert card.precision == (precision or ("fp16" if backend == "openvino" else "fp32"))
+    assert card.keypoint_set == "coco17"
+
+
+def test_fp16_weights_halve_the_file(subject: Subject, crops: np.ndarray, tmp_path: Path) -> None:
+    for precision in ("fp32", "fp16"):
+        export(subject, tmp_path / f"{precision}.xml", crops[:2], Wish("openvino", precision))
+    sizes = [(tmp_path / f"{precision}.bin").stat().st_size for precision in ("fp16", "fp32")]
+    assert sizes[0] < 0.51 * sizes[1]
+
+
+def test_an_openmmlab_folder_is_exported_for_another_engine(
+    detector_folder: Path, coco: dict, tmp_path: Path
+) -> None:
+    subject = subject_from_artifact(detector_folder)
+    pictures = verification_images(subject.card, coco["folder"], None, 12)
+    found = export(subject, tmp_path / "d.xml", pictures, Wish("openvino", "fp32"))
+    assert found is not None
+    assert found.verified, found
+    with Detector(tmp_path / "d.xml", threads=1) as detector:
+        assert detector.card.decoder == "mmdeploy_dets"
+        assert detector.runtime.engine.startswith("openvino")
+
+
+def test_what_cannot_be_exported_from(subject: Subject, tmp_path: Path, detector_folder: Path) -> None:
+    crops = np.zeros((2, 256, 192, 3), np.uint8)
+    export(subject, tmp_path / "m.xml", crops, Wish("openvino"))
+    with pytest.raises(InputError, match=r"fp16 \.xml; expected a checkpoint"):
+        subject_from_artifact(tmp_path / "m.xml")
+    with pytest.raises(InputError, match="torch is exported from a checkpoint"):
+        export(subject_from_artifact(detector_folder), tmp_path / "d.pt2", crops, Wish("torch"))
+    with pytest.raises(InputError, match="--backend torch has no int8; expected one of fp32"):
+        export(subject, tmp_path / "m.pt2", crops, Wish("torch", "int8"))
+    with pytest.raises(InputError, match="int8 needs crops to calibrate with"):
+        export(subject, tmp_path / "m.onnx", crops, Wish("onnx", "int8"))
+    with pytest.raises(InputError, match="2 were given; expected 32 or more"):
+        export(subject, tmp_path / "m.onnx", crops, Wish("onnx", "int8", calibration=crops))
+    assert {p.name for p in tmp_path.iterdir()} == {"m.xml", "m.bin"}
+
+
+def test_a_wrong_artifact_is_kept_marked_and_warned_about(
+    crops: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An export whose graph lost its colour order: the gate has to see it on any engine."""
+    torch.manual_seed(0)
+    network = build_model("rtmpose-t", keypoint_set="coco17")
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=1.4 / parameter[0].numel() ** 0.5)
+    subject = Subject(new_card("rtmpose-t", (192, 256), "coco17"), network.eval())
+    from rtmpose_sdk.exporters import graph
+
+    monkeypatch.setattr(graph.ImageInput, "forward", lambda self, image: self.network(
+        (image.permute(0, 3, 1, 2).float() - self.mean) * self.scale))  # fmt: skip
+    found = export(subject, tmp_path / "m.xml", crops[:8], Wish("openvino", "fp32"))
+    assert found is not None
+    assert not found.verified
+    with pytest.warns(UserWarning, match="did not pass the check"):
+        Predictor(tmp_path / "m.xml", threads=1)
+
+
+def test_torch_programs_run_in_bf16_and_refuse_what_they_cannot(
+    subject: Subject, crops: np.ndarray, tmp_path: Path
+) -> None:
+    from rtmpose_sdk.errors import DeviceError, ModelFileError
+
+    file = tmp_path / "m.pt2"
+    export(subject, file, None, Wish("torch"))
+    assert artifact_card(file).verification == {}
+    with open_runtime(file, threads=1) as full, open_runtime(file, threads=1, precision="bf16") as half:
+        assert [str(s) for s in full.outputs] == [
+            "simcc_x: float32 (N,17,384)",
+            "simcc_y: float32 (N,17,512)",
+        ]
+        assert full.threads == 1
+        a, b = full.run(crops[:4]), half.run(crops[:4])
+        assert a[0].dtype == b[0].dtype == np.float32
+        difference = np.abs(a[0] - b[0]).max() / np.abs(a[0]).max()
+        assert 1e-4 < difference < 0.1  # another arithmetic, and not by much
+    with pytest.raises(DeviceError, match="autocast on a CPU"):
+        open_runtime(file, precision="fp16")
+    if not torch.cuda.is_available():
+        with pytest.raises(DeviceError, match="'cuda:0' is not there"):
+            open_runtime(file, device="cuda")
+    cut = tmp_path / "cut.pt2"
+    cut.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(ModelFileError, match="cannot open it as an exported program"):
+        open_runtime(cut)
+    foreign = torch.export.export(torch.nn.Linear(2, 2), (torch.zeros(1, 2),))
+    torch.export.save(foreign, str(cut))
+    with pytest.raises(ModelFileError, match="not one of rtmpose-export"):
+        open_runtime(cut)

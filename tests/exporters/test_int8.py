@@ -1,0 +1,230 @@
+"""int8: layers found, sensitivity measured, AP kept, bad calibration refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.calibrate import calibration_images
+from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.export import Wish, export
+from rtmpose_sdk.exporters.layers import Layer, cut_behind_layers, layers
+from rtmpose_sdk.exporters.network import open_network
+from rtmpose_sdk.exporters.new_card import new_card
+from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
+from rtmpose_sdk.exporters.sensitivity import (
+    Sensitivity,
+    choose_float_layers,
+    measure_sensitivity,
+    output_error,
+)
+from rtmpose_sdk.exporters.subject import Subject
+from rtmpose_sdk.models import build_model
+from rtmpose_sdk.models.count import count
+from rtmpose_sdk.runtimes import open_runtime
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR
+
+
+@pytest.fixture(scope="module")
+def subject(own_checkpoint: Path) -> Subject:
+    network, keypoint_set = open_network(own_checkpoint)
+    return Subject(new_card(network.name, network.input_size, keypoint_set), network)
+
+
+@pytest.fixture(scope="module")
+def calibration(subject: Subject, shared: Path) -> np.ndarray:
+    return calibration_images(subject.card, shared / "data" / "coco_train", DEFAULT_DETECTOR, 64)
+
+
+@pytest.fixture(scope="module")
+def some_pictures(coco: dict, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Annotations of every fourth picture: AP in a quarter of the time."""
+    rows = coco["images"][::4]
+    ids = {row["id"] for row in rows}
+    part = {
+        "images": rows,
+        "annotations": [a for a in coco["annotations"] if a["image_id"] in ids],
+        "categories": coco["categories"],
+    }
+    file = tmp_path_factory.mktemp("part") / "part.json"
+    file.write_text(json.dumps(part))
+    return file
+
+
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_int8_keeps_the_ap(
+    subject: Subject, calibration: np.ndarray, coco: dict, some_pictures: Path, tmp_path: Path, backend: str
+) -> None:
+    if backend == "openvino":
+        pytest.importorskip("nncf")
+    out = tmp_path / ("m.onnx" if backend == "onnx" else "m.xml")
+    crops = verification_images(subject.card, coco["folder"], coco["file"], 32)
+    wish = Wish(backend, "int8", calibration=calibration)
+
+    def measure(artifact: Path) -> float:
+        return artifact_accuracy(artifact, some_pictures, coco["folder"])["AP"]
+
+    found = export(subject, out, crops, wish, measure)
+    assert found is not None
+    assert found.verified, found
+    assert found.accuracy is not None
+    assert found.reference_accuracy is not None
+    assert found.accuracy > found.reference_accuracy - 0.01
+    card = artifact_card(out)
+    assert card.precision == "int8"
+    known = {layer.name for layer in layers(subject.graph)}
+    assert 0 < len(card.float_layers) < len(known)
+    assert set(card.float_layers) <= known
+
+
+def test_int8_graphs_hold_what_is_fast_on_x86(
+    subject: Subject, calibration: np.ndarray, tmp_path: Path
+) -> None:
+    """Unsigned activations, signed weights with a scale per channel, and the attention in float."""
+    export(subject, tmp_path / "m.onnx", None, Wish("onnx", "int8", calibration=calibration[:32]))
+    model = onnx.load(tmp_path / "m.onnx")
+    constants = {t.name: t for t in model.graph.initializer}
+    kinds = {"weight": set(), "activation": set()}
+    per_channel = 0
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        weight = node.input[0] in constants and constants[node.input[0]].dims
+        kind = constants[node.input[2]].data_type
+        if weight and kind == onnx.TensorProto.INT8:
+            per_channel += len(constants[node.input[1]].dims) == 1
+        kinds["weight" if weight else "activation"].add(kind)
+    assert kinds["activation"] == {onnx.TensorProto.UINT8}
+    assert onnx.TensorProto.INT8 in kinds["weight"]
+    assert per_channel > 20
+    made_by = {name: node.op_type for node in model.graph.node for name in node.output}
+    products = [
+        n for n in model.graph.node if n.op_type == "MatMul" and not any(i in constants for i in n.input)
+    ]
+    attention = [n for n in products if all(made_by.get(i) != "DequantizeLinear" for i in n.input)]
+    assert len(attention) == 2  # query with key, and attention with value
+
+
+def test_layers_and_their_cost(subject: Subject) -> None:
+    found = layers(subject.graph)
+    assert {layer.kind for layer in found} == {"Conv", "MatMul"}
+    counted = sum(layer.multiply_adds for layer in found)
+    network = count(subject.network).multiply_adds  # with norms, and the attention's products
+    assert 0.93 * network < counted < network
+
+
+def test_a_detector_is_cut_before_its_decode() -> None:
+    torch.manual_seed(0)
+    network = build_model("rtmdet-nano", input_size=(128, 128)).eval()
+    card = new_card("rtmdet-nano", (128, 128), input_kind="tensor", nms=True)
+    cut = cut_behind_layers(build_onnx(network, card))
+    assert {node.op_type for node in cut.graph.node}.isdisjoint({"NonMaxSuppression", "ReduceMax"})
+    import onnxruntime
+
+    image = torch.randn(1, 3, 128, 128)
+    session = onnxruntime.InferenceSession(cut.SerializeToString())
+    outputs = session.run(None, {"input": image.numpy()})
+    with torch.inference_mode():
+        values = [level.numpy() for level in network(image)]
+    exponent = network.bbox_head.exp_on_reg
+    distances = [v / stride for v, stride in zip(values[3:], (8, 16, 32), strict=True)]
+    levels = [*values[:3], *(np.log(v) if exponent else v for v in distances)]
+    assert len(outputs) == 6
+    for output in outputs:
+        same = [np.abs(output - level).max() for level in levels if level.shape == output.shape]
+        assert min(same) < 1e-3
+
+
+def test_the_layer_with_outliers_is_found(tmp_path: Path, photo: np.ndarray) -> None:
+    """One channel a thousand times as large as the others, and its weights as small: the same in fp32."""
+    torch.manual_seed(0)
+    network = build_model("rtmpose-t", keypoint_set="coco17").eval()
+    for parameter in network.parameters():
+        if parameter.ndim > 1:
+            torch.nn.init.normal_(parameter, std=1.4 / parameter[0].numel() ** 0.5)
+    stem = network.backbone.stem
+    with torch.no_grad():
+        stem[1].bn.weight[0] *= 1000  # one channel of what the third convolution sees ...
+        stem[2].conv.weight[:, 0] /= 1000  # ... and takes back
+    card = new_card("rtmpose-t", (192, 256), "coco17")
+    crops = verification_images(card, None, None, 16)
+    pictures = np.concatenate([crops, crops[:, :, ::-1], crops[:, ::-1]])
+    found = measure_sensitivity(build_onnx(network, card), card, np.ascontiguousarray(pictures))
+    worst = max(found, key=lambda s: s.error)
+    names = [s.layer.name for s in found]
+    assert names.index(worst.layer.name) in (1, 2)  # the one that gives it, or the one that takes it
+    others = [s.error for i, s in enumerate(found) if i not in (1, 2)]
+    assert worst.error > 5 * max(others)
+    assert worst.layer.name in choose_float_layers(found, worst.error / 2)
+
+
+@given(
+    st.lists(st.tuples(st.floats(0, 1), st.floats(1, 1e9)), min_size=1, max_size=30),
+    st.floats(1e-6, 2),
+)
+def test_what_is_left_fits_the_budget(pairs: list[tuple[float, float]], budget: float) -> None:
+    found = [Sensitivity(Layer(str(i), "Conv", cost), error) for i, (error, cost) in enumerate(pairs)]
+    names = choose_float_layers(found, budget)
+    left = [s for s in found if s.layer.name not in names]
+    assert sum(s.error for s in left) <= budget * (1 + 1e-9)
+    if names:  # one fewer would not do
+        last = next(s for s in found if s.layer.name == names[-1])
+        assert sum(s.error for s in left) + last.error > budget * (1 - 1e-9)
+
+
+def test_errors_by_hand() -> None:
+    a = np.array([[3.0, 4.0]])
+    assert output_error([a], [a]) == 0
+    assert output_error([a], [np.array([[3.0, 9.0]])]) == pytest.approx(1.0)
+    assert output_error([a], [a * np.nan]) == float("inf")
+
+
+def test_calibration_that_cannot_be_used(subject: Subject, tmp_path: Path) -> None:
+    card = subject.card
+    with pytest.raises(InputError, match="neither a folder nor a file"):
+        calibration_images(card, tmp_path / "none", DEFAULT_DETECTOR)
+    with pytest.raises(InputError, match="no picture in it"):
+        calibration_images(card, tmp_path, DEFAULT_DETECTOR)
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((200, 200, 3), 90, np.uint8))
+    with pytest.raises(InputError, match="1 pictures and nobody in them"):
+        calibration_images(card, tmp_path, DEFAULT_DETECTOR)
+    for name in ("a.json", "b.json"):
+        (tmp_path / name).write_text("{}")
+    with pytest.raises(InputError, match=r"several annotation files \(a.json, b.json\)"):
+        calibration_images(card, tmp_path, DEFAULT_DETECTOR)
+
+
+def test_calibration_is_drawn_at_random_but_always_the_same(subject: Subject, coco: dict) -> None:
+    first, again = (calibration_images(subject.card, coco["file"], "", 20) for _ in range(2))
+    assert np.array_equal(first, again)
+    assert first.shape == (20, 256, 192, 3)
+    in_order = verification_images(subject.card, coco["folder"], coco["file"], 20)
+    assert not np.array_equal(first, in_order)
+    by_folder = calibration_images(subject.card, coco["file"].parent, "", 20)
+    assert np.array_equal(first, by_folder)
+
+
+def test_nms_in_the_graph_is_quantised_around(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network = build_model("rtmdet-nano", input_size=(128, 128)).eval()
+    card = new_card("rtmdet-nano", (128, 128), nms=True)
+    subject = Subject(card, network)
+    pictures = verification_images(card, None, None, 16)
+    calibration = np.concatenate([pictures, pictures[:, :, ::-1]])
+    export(subject, tmp_path / "d.onnx", None, Wish("onnx", "int8", calibration=calibration))
+    with open_runtime(tmp_path / "d.onnx", threads=1) as runtime:
+        assert [spec.name for spec in runtime.outputs] == ["boxes", "scores", "batch_index"]
+        runtime.run(pictures[:1])
+    save_onnx(subject.graph, card, tmp_path / "plain.onnx")
+    assert (tmp_path / "d.onnx").stat().st_size < 0.6 * (tmp_path / "plain.onnx").stat().st_size

@@ -1,0 +1,619 @@
+"""The TensorRT runtime against stand-ins for CUDA and for the engine that compute with numpy.
+
+There is no GPU where these tests run. The stand-ins behave as the real ones where it matters: calls on a
+stream run when it is waited for, memory has borders, a recorded graph replays the addresses and shapes that
+it was recorded with. What needs no GPU (file headers, versions, real refusals) is tested on real files.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from rtmpose_sdk.errors import DeviceError, EngineError, InputError, MissingExtraError, ModelFileError
+from rtmpose_sdk.runtimes import open_runtime
+from rtmpose_sdk.runtimes.engine_file import read_engine_header
+from rtmpose_sdk.runtimes.tensorrt import MAX_GRAPHS, TensorRtRuntime
+
+VERSION = (10, 13, 3, 9)
+BORDER = 16
+
+
+class FakeCuda(ModuleType):
+    """`cuda.bindings.runtime` on host memory."""
+
+    cudaStreamNonBlocking = 1  # noqa: N815 - CUDA's names
+    cudaHostAllocDefault = 0  # noqa: N815
+    cudaMemcpyKind = SimpleNamespace(cudaMemcpyHostToDevice=1, cudaMemcpyDeviceToHost=2)  # noqa: N815
+    cudaStreamCaptureMode = SimpleNamespace(cudaStreamCaptureModeThreadLocal=1)  # noqa: N815
+
+    def __init__(self, count: int = 1, count_error: int = 0) -> None:
+        super().__init__("cuda.bindings.runtime")
+        self.count, self.count_error = count, count_error
+        self.live: dict[int, np.ndarray] = {}
+        self.allocations = 0
+        self.queue: list[Callable[[], None]] = []
+        self.recording: list[Callable[[], None]] | None = None
+        self.graphs: set[int] = set()
+        self.streams = 0
+
+    def add(self, step: Callable[[], None]) -> None:
+        (self.queue if self.recording is None else self.recording).append(step)
+
+    def block(self, address: int) -> np.ndarray:
+        """The memory behind an address that was given out."""
+        return self.live[address][BORDER:-BORDER]
+
+    def cudaGetDeviceCount(self) -> tuple[int, int | None]:  # noqa: N802
+        return self.count_error, None if self.count_error else self.count
+
+    def cudaGetErrorString(self, error: int) -> tuple[int, bytes]:  # noqa: N802
+        return 0, b"CUDA driver version is insufficient for CUDA runtime version"
+
+    def cudaSetDevice(self, number: int) -> tuple[int]:  # noqa: N802
+        assert number < self.count
+        return (0,)
+
+    def cudaGetDeviceProperties(self, number: int) -> tuple[int, Any]:  # noqa: N802
+        return 0, SimpleNamespace(name=b"GeForce GTX 1660 Ti\0\0", major=7, minor=5)
+
+    def cudaStreamCreateWithFlags(self, flags: int) -> tuple[int, int]:  # noqa: N802
+        self.streams += 1
+        return 0, 77
+
+    def cudaStreamDestroy(self, stream: int) -> tuple[int]:  # noqa: N802
+        self.streams -= 1
+        return (0,)
+
+    def cudaMalloc(self, size: int) -> tuple[int, int]:  # noqa: N802
+        block = np.full(size + 2 * BORDER, 0xA5, np.uint8)
+        self.live[block.ctypes.data + BORDER] = block
+        self.allocations += 1
+        return 0, block.ctypes.data + BORDER
+
+    def cudaHostAlloc(self, size: int, flags: int) -> tuple[int, int]:  # noqa: N802
+        return self.cudaMalloc(size)
+
+    def cudaFree(self, address: int) -> tuple[int]:  # noqa: N802
+        block = self.live.pop(address)
+        assert (block[:BORDER] == 0xA5).all()
+        assert (block[-BORDER:] == 0xA5).all()
+        return (0,)
+
+    cudaFreeHost = cudaFree  # noqa: N815
+
+    def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:  # noqa: N802
+        for address in (target, source):
+            assert any(
+                start <= address and address + size <= start + len(block) - 2 * BORDER
+                for start, block in self.live.items()
+            )
+        self.add(lambda: ctypes.memmove(target, source, size) and None)
+        return (0,)
+
+    def cudaStreamSynchronize(self, stream: int) -> tuple[int]:  # noqa: N802
+        assert self.recording is None, "waiting is not allowed while recording"
+        while self.queue:
+            self.queue.pop(0)()
+        return (0,)
+
+    def cudaStreamBeginCapture(self, stream: int, mode: int) -> tuple[int]:  # noqa: N802
+        assert not self.queue, "a shape is run and waited for before it is recorded"
+        self.recording = []
+        return (0,)
+
+    def cudaStreamEndCapture(self, stream: int) -> tuple[int, Any]:  # noqa: N802
+        recorded, self.recording = self.recording, None
+        self.graphs.add(id(recorded))
+        return 0, recorded
+
+    def cudaGraphInstantiate(self, graph: list, flags: int) -> tuple[int, Any]:  # noqa: N802
+        self.graphs.add(-id(graph))
+        return 0, graph
+
+    def cudaGraphDestroy(self, graph: list) -> tuple[int]:  # noqa: N802
+        self.graphs.remove(id(graph))
+        return (0,)
+
+    def cudaGraphExecDestroy(self, graph: list) -> tuple[int]:  # noqa: N802
+        self.graphs.remove(-id(graph))
+        return (0,)
+
+    def cudaGraphLaunch(self, graph: list, stream: int) -> tuple[int]:  # noqa: N802
+        self.queue.extend(graph)
+        return (0,)
+
+
+def network(image: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """What the stand-in engine computes."""
+    pixels = image.astype(np.float32).reshape(len(image), 4, 9)
+    return pixels[:, :2, :6] * 2, pixels[:, 2:, :] - 1
+
+
+class FakeContext:
+    def __init__(self, trt: FakeTensorRt) -> None:
+        self.trt, self.shape, self.addresses = trt, (), {}
+        self.runs = 0
+
+    def set_input_shape(self, name: str, shape: tuple[int, ...]) -> bool:
+        self.shape = shape
+        return True
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        if self.trt.unknown_size:
+            return (self.shape[0], -1, 4)
+        return (self.shape[0], 2, {"simcc_x": 6, "simcc_y": 9}[name])
+
+    def set_tensor_address(self, name: str, address: int) -> bool:
+        self.addresses[name] = address
+        return True
+
+    def execute_async_v3(self, stream: int) -> bool:
+        assert stream == 77
+        cuda, addresses, shape = self.trt.cuda, dict(self.addresses), self.shape
+        self.runs += 1
+        if self.trt.fails or (cuda.recording is not None and self.trt.fails_recording):
+            return False
+
+        def step() -> None:
+            size = int(np.prod(shape))
+            image = cuda.block(addresses["image"])[:size].reshape(shape)
+            for name, value in zip(("simcc_x", "simcc_y"), network(image), strict=True):
+                data = np.ascontiguousarray(value).view(np.uint8).ravel()
+                cuda.block(addresses[name])[: data.size] = data
+
+        cuda.add(step)
+        return True
+
+
+class FakeTensorRt(ModuleType):
+    """TensorRT 10 as far as the runtime uses it; "rtx" adds what only TensorRT for RTX has."""
+
+    class ILogger:
+        class Severity:
+            INTERNAL_ERROR, ERROR = 0, 1
+
+    TensorIOMode = SimpleNamespace(INPUT=1, OUTPUT=2)
+    CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
+    EngineValidity = SimpleNamespace(VALID=0, SUBOPTIMAL=1, INVALID=2)
+    EngineInvalidityDiagnostics = SimpleNamespace(__members__={"VERSION_MISMATCH": 1, "UNSUPPORTED_CC": 2})
+
+    def __init__(self, cuda: FakeCuda, version: str = "10.13.3.9", rtx: bool = False) -> None:
+        super().__init__("tensorrt")
+        self.__version__ = version
+        self.cuda, self.rtx = cuda, rtx
+        self.contexts: list[FakeContext] = []
+        self.configs: list[SimpleNamespace] = []
+        self.unknown_size = self.fails = self.fails_recording = False
+        self.validity = (0, 0)
+
+    def nptype(self, kind: type) -> type:
+        return kind
+
+    def Runtime(self, logger: Any) -> Any:  # noqa: N802
+        def deserialize(data: bytes) -> Any:
+            if b"damaged" in data:
+                logger.log(1, "Serialization assertion\n failed")
+                return None
+            return self._engine()
+
+        runtime = SimpleNamespace(deserialize_cuda_engine=deserialize)
+        if self.rtx:
+            runtime.get_engine_validity = lambda data: self.validity
+        return runtime
+
+    def _engine(self) -> Any:
+        names = ["image", "simcc_x", "simcc_y"]
+        shapes = {"image": (-1, 4, 3, 3), "simcc_x": (-1, 2, 6), "simcc_y": (-1, 2, 9)}
+
+        def context(config: Any = None) -> FakeContext:
+            self.contexts.append(FakeContext(self))
+            self.configs.append(config)
+            return self.contexts[-1]
+
+        return SimpleNamespace(
+            name="rtmpose-t fp16",
+            num_io_tensors=3,
+            get_tensor_name=lambda i: names[i],
+            get_tensor_mode=lambda n: 1 if n == "image" else 2,
+            get_tensor_dtype=lambda n: np.uint8 if n == "image" else np.float32,
+            get_tensor_shape=lambda n: shapes[n],
+            get_tensor_profile_shape=lambda n, i: [(b, 4, 3, 3) for b in (1, 2, 12)],
+            create_execution_context=context,
+            create_runtime_config=SimpleNamespace,
+        )
+
+
+def engine_file(
+    path: Path, tag: bytes = b"ftrt", version: tuple[int, ...] = VERSION, body: bytes = b""
+) -> Path:
+    size = 64 + len(body)
+    head = tag + bytes(12) + size.to_bytes(8, "little") + bytes(version)
+    path.write_bytes(head.ljust(64, b"\0") + body)
+    return path
+
+
+@pytest.fixture
+def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    fake = FakeCuda()
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", fake)
+    return fake
+
+
+@pytest.fixture
+def trt(cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRt:
+    fake = FakeTensorRt(cuda)
+    monkeypatch.setitem(sys.modules, "tensorrt", fake)
+    return fake
+
+
+@pytest.fixture
+def runtime(trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path) -> Iterator[TensorRtRuntime]:
+    with open_runtime(engine_file(tmp_path / "t.engine"), device="cuda") as opened:
+        assert isinstance(opened, TensorRtRuntime)
+        yield opened
+    assert not cuda.live, "memory is left"
+    assert not cuda.graphs
+    assert cuda.streams == 0
+
+
+def images(batch: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (batch, 4, 3, 3)).astype(np.uint8)
+
+
+def check(runtime: TensorRtRuntime, batch: int, seed: int) -> tuple[np.ndarray, ...]:
+    image = images(batch, seed)
+    outputs = runtime.run(image)
+    for got, want in zip(outputs, network(image), strict=True):
+        np.testing.assert_array_equal(got, want)
+        assert got.dtype == np.float32
+    return outputs
+
+
+def test_it_says_what_it_is(runtime: TensorRtRuntime) -> None:
+    assert runtime.engine == "tensorrt 10.13.3.9"
+    assert str(runtime.device) == "cuda:0"
+    assert runtime.threads == 1
+    assert runtime.batches == (1, 2, 12)
+    assert runtime.records
+    assert [str(spec) for spec in runtime.inputs] == ["image: uint8 (N,4,3,3)"]
+    assert [str(spec) for spec in runtime.outputs] == [
+        "simcc_x: float32 (N,2,6)",
+        "simcc_y: float32 (N,2,9)",
+    ]
+    assert runtime.metadata == {"engine": "rtmpose-t fp16", "gpu": "GeForce GTX 1660 Ti (sm75)"}
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=st.lists(st.integers(1, 12), max_size=30))
+def test_any_order_of_batches(runtime: TensorRtRuntime, batches: list[int]) -> None:
+    kept = []
+    for seed, batch in enumerate(batches):
+        outputs = check(runtime, batch, seed)
+        kept.append((outputs, [output.copy() for output in outputs]))
+    for outputs, copies in kept:  # later runs wrote into memory of their own
+        for output, copy in zip(outputs, copies, strict=True):
+            np.testing.assert_array_equal(output, copy)
+    assert len(runtime._recorded) <= MAX_GRAPHS
+
+
+def test_the_second_run_of_a_shape_is_recorded(runtime: TensorRtRuntime, trt: FakeTensorRt) -> None:
+    check(runtime, 3, 0)
+    assert [context.runs for context in trt.contexts] == [1]
+    check(runtime, 3, 1)  # on a context of its own: once to settle, once to record
+    assert [context.runs for context in trt.contexts] == [1, 2]
+    for seed in range(5):
+        check(runtime, 3, seed)
+    assert [context.runs for context in trt.contexts] == [1, 2]  # replayed
+    check(runtime, 5, 9)
+    check(runtime, 3, 9)  # another shape in between changes nothing
+    assert [context.runs for context in trt.contexts] == [2, 2]
+
+
+def test_graphs_are_limited(runtime: TensorRtRuntime, trt: FakeTensorRt) -> None:
+    for seed in range(3):
+        for batch in range(1, 13):
+            check(runtime, batch, seed)
+    assert len(trt.contexts) == 1 + MAX_GRAPHS
+    check(runtime, 12, 0)
+    assert trt.contexts[0].runs > 12  # the rest runs call by call
+
+
+def test_buffers_grow_and_are_kept(
+    runtime: TensorRtRuntime, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtmpose_sdk.runtimes.tensorrt.MAX_GRAPHS", 0)
+    counts = []
+    for seed, batch in enumerate((2, 1, 2, 7, 3, 7, 12, 1)):
+        check(runtime, batch, seed)
+        counts.append(cuda.allocations)
+    each = 6  # three tensors, both sides
+    assert counts == [each, each, each, 2 * each, 2 * each, 2 * each, 3 * each, 3 * each]
+    assert len(cuda.live) == each
+
+
+@pytest.mark.parametrize("batch", [0, 13])
+def test_a_batch_outside_the_profile(runtime: TensorRtRuntime, batch: int) -> None:
+    with pytest.raises(
+        InputError, match=rf"built for batches of 1 to 12 \(profile 1:2:12\); given {batch}.*--batch"
+    ):
+        runtime.run(images(batch))
+    check(runtime, 2, 0)
+
+
+def test_other_inputs_are_refused(runtime: TensorRtRuntime) -> None:
+    with pytest.raises(InputError, match=r"takes image: uint8 \(N,4,3,3\)"):
+        runtime.run(images(2).astype(np.float32))
+    with pytest.raises(InputError, match="takes image"):
+        runtime.run(images(2)[:, :3])
+
+
+def test_an_engine_that_fails(runtime: TensorRtRuntime, trt: FakeTensorRt) -> None:
+    check(runtime, 2, 0)
+    trt.fails = True
+    with pytest.raises(EngineError, match=r"t\.engine: the engine did not start"):
+        runtime.run(images(3))
+    trt.fails = False
+    check(runtime, 3, 1)
+
+
+def test_what_cannot_be_recorded_runs_and_says_so(runtime: TensorRtRuntime, trt: FakeTensorRt) -> None:
+    trt.fails_recording = True
+    check(runtime, 2, 0)
+    with pytest.warns(UserWarning, match="no CUDA graph can be recorded"):
+        check(runtime, 2, 1)
+    assert not runtime.records
+    check(runtime, 2, 2)
+
+
+def test_outputs_of_unknown_size(runtime: TensorRtRuntime, trt: FakeTensorRt) -> None:
+    trt.unknown_size = True
+    with pytest.raises(EngineError, match=r"'simcc_x' depends on the data.*export without --nms"):
+        runtime.run(images(1))
+
+
+def test_a_closed_runtime(trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path) -> None:
+    runtime = open_runtime(engine_file(tmp_path / "t.engine"), device="cuda:0")
+    runtime.run(images(1))
+    runtime.close()
+    runtime.close()
+    assert not cuda.live
+    with pytest.raises(EngineError, match="closed"):
+        runtime.run(images(1))
+
+
+@pytest.mark.parametrize("version", [(10, 13, 2, 6), (11, 0, 0, 114), (8, 6, 1, 6)])
+def test_an_engine_of_another_version(trt: FakeTensorRt, tmp_path: Path, version: tuple[int, ...]) -> None:
+    path = engine_file(tmp_path / "t.engine", version=version)
+    text = r"\.".join(map(str, version))
+    with pytest.raises(
+        ModelFileError, match=rf"built by TensorRT {text}, and 10\.13\.3\.9 is.*Build it again"
+    ):
+        open_runtime(path, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [(b"", "0 bytes"), (b"PK\3\4" + bytes(100), "begins with b'PK"), (b"ftrt" + bytes(20), "24 bytes")],
+)
+def test_files_that_are_no_engines(tmp_path: Path, content: bytes, message: str) -> None:
+    path = tmp_path / "t.engine"
+    path.write_bytes(content)
+    with pytest.raises(ModelFileError, match=rf"not a TensorRT engine \(.*{message}"):
+        open_runtime(path, device="cuda")
+
+
+def test_a_damaged_engine(trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path) -> None:
+    path = engine_file(tmp_path / "t.engine", body=b"damaged")
+    with pytest.raises(
+        ModelFileError,
+        match=r"cannot load it on GeForce GTX 1660 Ti \(sm75\): Serialization assertion failed",
+    ):
+        open_runtime(path, device="cuda")
+    assert cuda.streams == 0
+
+
+def test_no_gpu(trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path) -> None:
+    path = engine_file(tmp_path / "t.engine")
+    with pytest.raises(
+        DeviceError, match=r"'cuda:2' cannot be had: this machine has 1 \(cuda:0 to cuda:0\)"
+    ):
+        open_runtime(path, device="cuda:2")
+    cuda.count_error = 35
+    with pytest.raises(DeviceError, match="'cuda:0' cannot be had: CUDA driver version is insufficient"):
+        open_runtime(path, device="cuda")
+    with pytest.raises(DeviceError, match="unknown device 'cpu'; expected one of cuda"):
+        open_runtime(path)
+
+
+def test_no_binding(trt: FakeTensorRt, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("cuda.bindings.runtime", "pycuda.driver"):
+        monkeypatch.setitem(sys.modules, name, None)
+    with pytest.raises(MissingExtraError, match=r"'cuda-python'.*pip install 'rtmpose-sdk\[tensorrt\]'"):
+        open_runtime(engine_file(tmp_path / "t.engine"), device="cuda")
+
+
+def test_no_engine_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtmpose_sdk.runtimes.tensorrt_module._is_there", lambda name: False)
+    for tag, extra in ((b"ftrt", "tensorrt"), (b"vtrt", "tensorrt-rtx")):
+        with pytest.raises(MissingExtraError, match=rf"pip install 'rtmpose-sdk\[{extra}\]'"):
+            open_runtime(engine_file(tmp_path / "t.engine", tag), device="cuda")
+
+
+class TestRtx:
+    """TensorRT for RTX: another tag, its own graphs, and a check of the header."""
+
+    @pytest.fixture
+    def rtx(self, cuda: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeTensorRt:
+        fake = FakeTensorRt(cuda, "1.7.1.116", rtx=True)
+        monkeypatch.setitem(sys.modules, "tensorrt_rtx", fake)
+        return fake
+
+    @pytest.fixture
+    def file(self, tmp_path: Path) -> Path:
+        return engine_file(tmp_path / "t.engine", b"vtrt", (1, 7, 1, 116))
+
+    def test_it_records_by_itself(self, rtx: FakeTensorRt, cuda: FakeCuda, file: Path) -> None:
+        with open_runtime(file, device="cuda") as runtime:
+            assert runtime.engine == "tensorrt-rtx 1.7.1.116"
+            assert isinstance(runtime, TensorRtRuntime)
+            for seed, batch in enumerate((2, 2, 2, 5, 2)):
+                check(runtime, batch, seed)
+            assert [config.cuda_graph_strategy for config in rtx.configs] == ["whole"]
+            assert not cuda.graphs
+
+    def test_another_gpu(self, rtx: FakeTensorRt, file: Path) -> None:
+        rtx.validity = (2, 2)
+        with pytest.raises(DeviceError, match=r"not built for GeForce GTX 1660 Ti \(sm75\).*--target"):
+            open_runtime(file, device="cuda")
+
+    def test_another_reason(self, rtx: FakeTensorRt, file: Path) -> None:
+        rtx.validity = (2, 1)
+        with pytest.raises(ModelFileError, match=r"refuses it on .*VERSION_MISMATCH.*Build it again"):
+            open_runtime(file, device="cuda")
+
+    def test_slower_than_it_could_be(self, rtx: FakeTensorRt, file: Path) -> None:
+        rtx.validity = (1, 0)
+        with (
+            pytest.warns(UserWarning, match="slower than it could be"),
+            open_runtime(file, device="cuda") as r,
+        ):
+            r.run(images(1))
+
+    def test_a_cut_file(self, file: Path) -> None:
+        file.write_bytes(file.read_bytes() + b"more")
+        with pytest.raises(ModelFileError, match="is damaged: it has 68 bytes and says that it has 64"):
+            read_engine_header(file)
+
+
+class FakePyCuda(ModuleType):
+    """`pycuda.driver` over the same memory."""
+
+    class Error(Exception):
+        pass
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        super().__init__("pycuda.driver")
+        self.cuda, self.depth = cuda, 0
+        outer = self
+
+        class Device:
+            def __init__(self, number: int) -> None: ...
+            @staticmethod
+            def count() -> int:
+                return 1
+
+            def name(self) -> str:
+                return "Orin"
+
+            def compute_capability(self) -> tuple[int, int]:
+                return (8, 7)
+
+            def retain_primary_context(self) -> Any:
+                return SimpleNamespace(push=outer._push)
+
+        self.Device = Device
+        self.Context = SimpleNamespace(pop=self._pop)
+
+    def _push(self) -> None:
+        self.depth += 1
+
+    def _pop(self) -> None:
+        self.depth -= 1
+
+    def init(self) -> None: ...
+
+    def Stream(self) -> Any:  # noqa: N802
+        assert self.depth == 1
+        return SimpleNamespace(handle=77, synchronize=lambda: self.cuda.cudaStreamSynchronize(77))
+
+    def mem_alloc(self, size: int) -> Any:
+        assert self.depth == 1
+        _, address = self.cuda.cudaMalloc(size)
+
+        class Allocation(int):
+            def free(self) -> None:
+                fake.cudaFree(int(self))
+
+        fake = self.cuda
+        return Allocation(address)
+
+    def pagelocked_empty(self, size: int, dtype: type) -> np.ndarray:
+        return np.empty(size, dtype)
+
+    def memcpy_htod_async(self, address: int, host: np.ndarray, stream: Any) -> None:
+        target = self.cuda.block(address)
+        self.cuda.add(lambda: target.__setitem__(slice(host.size), host))
+
+    def memcpy_dtoh_async(self, host: np.ndarray, address: int, stream: Any) -> None:
+        source = self.cuda.block(address)
+        self.cuda.add(lambda: host.__setitem__(slice(None), source[: host.size]))
+
+
+def test_pycuda_where_only_that_is_there(
+    trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pycuda = FakePyCuda(cuda)
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", None)
+    monkeypatch.setitem(sys.modules, "pycuda.driver", pycuda)
+    with open_runtime(engine_file(tmp_path / "t.engine"), device="cuda") as runtime:
+        assert isinstance(runtime, TensorRtRuntime)
+        assert runtime.metadata["gpu"] == "Orin (sm87)"
+        assert not runtime.records
+        for seed, batch in enumerate((2, 2, 2, 5, 1, 12)):
+            check(runtime, batch, seed)
+    assert not cuda.live
+    assert pycuda.depth == 0
+
+
+def _no_real_gpu() -> bool:
+    bindings = pytest.importorskip("cuda.bindings.runtime")
+    error, count = bindings.cudaGetDeviceCount()
+    return bool(int(error)) or not count
+
+
+def _real_engine(path: Path) -> Path:
+    """A small engine of the installed TensorRT for RTX."""
+    pytest.importorskip("tensorrt_rtx_bindings")
+    pytest.importorskip("torch")
+    onnx = pytest.importorskip("onnx")
+    from rtmpose_sdk.card import CARD_KEY, ModelCard
+    from rtmpose_sdk.exporters.tensorrt import write_tensorrt
+    from rtmpose_sdk.zoo import find_model
+
+    model = onnx.load(str(find_model("rtmdet-nano-own")))
+    entries = {entry.key: entry.value for entry in model.metadata_props}
+    card = ModelCard.from_json(entries[CARD_KEY], "test")
+    write_tensorrt(None, card, path, targets=("sm86",), graph=model)
+    return path
+
+
+def test_a_real_engine_where_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = _real_engine(tmp_path / "d.engine")
+    if not _no_real_gpu():
+        pytest.skip("there is a GPU here")
+    with pytest.raises(DeviceError, match=r"'cuda:0' cannot be had: .*on a CPU run the ONNX file"):
+        open_runtime(path, device="cuda")
+    content = path.read_bytes()
+    path.write_bytes(content[:100_000])
+    with pytest.raises(ModelFileError, match=f"is damaged: it has 100000 bytes.*has {len(content)}"):
+        open_runtime(path, device="cuda")
+    path.write_bytes(content[:25] + bytes([6]) + content[26:])
+    with pytest.raises(ModelFileError, match=r"built by TensorRT for RTX 1\.6\..*is installed"):
+        open_runtime(path, device="cuda")
+    # A driver that promises a GPU which the engine does not find: its own answer is what is said.
+    path.write_bytes(content)
+    fake = FakeCuda()
+    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", fake)
+    with pytest.raises(ModelFileError, match=r"refuses it on GeForce.*CUDA driver"):
+        open_runtime(path, device="cuda")
+    assert fake.streams == 0
