@@ -19,6 +19,7 @@ BACKENDS = {
     "onnx": Backend(".onnx", ("fp32", "int8")),
     "openvino": Backend(".xml", ("fp16", "fp32", "int8"), (".bin",)),
     "torch": Backend(".pt2", ("fp32",)),
+    "ncnn": Backend(".param", ("fp16", "fp32", "int8"), (".bin", ".param.card.json")),
 }
 
 

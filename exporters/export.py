@@ -11,6 +11,7 @@ from typing import Any, Literal, cast
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.artifacts import read_card
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters import onnx as onnx_files
@@ -75,13 +76,15 @@ def export(
     card = replace(subject.card, precision=precision)
     with subject.reference() as reference, tempfile.TemporaryDirectory(dir=out.parent) as folder:
         trial = Path(folder) / out.name
-        if precision == "int8":
+        if precision == "int8" and wish.backend != "ncnn":  # which chooses its layers itself
             card = replace(card, float_layers=_float_layers(subject, card, wish, track))
         card = replace(card, verification={})
         _write(subject, card, trial, wish, precision)
         found = None
         if crops is not None:
             with open_runtime(trial) as runtime:
+                if wish.backend == "ncnn":
+                    card = read_card(runtime)  # always a tensor, whatever was asked for
                 found = verify(reference, runtime, card, crops, _tolerances(wish, precision))
                 engine = runtime.engine
             if measure is not None:
@@ -103,6 +106,10 @@ def replace_card(path: Path, card: ModelCard) -> None:
         from rtmpose_sdk.exporters import openvino
 
         openvino.replace_card(path, card)
+    elif path.suffix == ".param":
+        from rtmpose_sdk.exporters import ncnn
+
+        ncnn.replace_card(path, card)
     else:
         from rtmpose_sdk.exporters import torch_program
 
@@ -134,6 +141,12 @@ def _write(subject: Subject, card: ModelCard, path: Path, wish: Wish, precision:
 
         kind = cast('Literal["fp32", "fp16", "int8"]', precision)
         write_openvino(subject.graph, card, path, kind, wish.calibration, card.float_layers)
+    elif wish.backend == "ncnn":
+        from rtmpose_sdk.exporters.ncnn import write_ncnn
+
+        kind = cast('Literal["fp32", "fp16", "int8"]', precision)
+        network = _network(subject, wish.backend)
+        write_ncnn(network, card, path, precision=kind, calibration=wish.calibration)
     else:
         from rtmpose_sdk.exporters.torch_program import write_torch_program
 
@@ -149,5 +162,5 @@ def _network(subject: Subject, backend: str) -> Any:
 
 
 def _tolerances(wish: Wish, precision: str) -> str:
-    stored_half = wish.half_storage or (wish.backend == "openvino" and precision == "fp16")
+    stored_half = wish.half_storage or (wish.backend in ("openvino", "ncnn") and precision == "fp16")
     return "fp16-storage" if stored_half and precision != "int8" else precision

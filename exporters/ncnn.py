@@ -24,8 +24,8 @@ from rtmpose_sdk.exporters.ncnn_param import (
     check_converted,
     format_param,
     parse_param,
-    with_safe_end,
     with_interface,
+    with_safe_end,
 )
 
 _MINUTES = 10
@@ -112,7 +112,9 @@ def _convert(network: nn.Module, card: ModelCard, path: Path, half: bool) -> Non
         source = Path(folder) / "network.pt"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.jit is deprecated; pnnx reads nothing newer
-            torch.jit.trace(in_graph(with_half_range(network), card), (example,), check_trace=False).save(str(source))
+            torch.jit.trace(in_graph(with_half_range(network), card), (example,), check_trace=False).save(
+                str(source)
+            )
         _run_pnnx(source, list(example.shape), half)
         layers = parse_param(source.with_suffix(".ncnn.param").read_text("ascii"))
         check_converted(layers)

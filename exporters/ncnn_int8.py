@@ -59,7 +59,9 @@ def quantize_ncnn(path: Path, card: ModelCard, calibration: NDArray[np.uint8]) -
     candidates = [layer for layer in layers if layer.kind == "Convolution"]
     tensors = Normalizer(card)(calibration)
     probes = tensors[-_PROBES:]
-    scales = _activation_scales(ncnn, path, candidates, tensors[:-_PROBES] if len(tensors) > _PROBES else tensors)
+    scales = _activation_scales(
+        ncnn, path, candidates, tensors[:-_PROBES] if len(tensors) > _PROBES else tensors
+    )
     reference = _run(ncnn, path, layers, probes)
     trial = path.with_name("probe.param")
 
@@ -151,7 +153,7 @@ def _write(path: Path, layers: list[NcnnLayer], weights: bytes, scales: Mapping[
         chunk, place = weights[place : place + size], place + size
         if layer.name in scales:
             chunk = _int8_weights(layer, chunk, scales[layer.name])
-            layer = layer.with_parameters({_INT8_TERM: _PER_CHANNEL})  # noqa: PLW2901
+            layer = layer.with_parameters({_INT8_TERM: _PER_CHANNEL})
         parts.append(chunk)
         written.append(layer)
     if place != len(weights):

@@ -85,9 +85,7 @@ def with_interface(
     def named(blobs: tuple[str, ...]) -> tuple[str, ...]:
         return tuple(new.get(blob, blob) for blob in blobs)
 
-    renamed = [
-        replace(layer, inputs=named(layer.inputs), outputs=named(layer.outputs)) for layer in layers
-    ]
+    renamed = [replace(layer, inputs=named(layer.inputs), outputs=named(layer.outputs)) for layer in layers]
     shape = {"0": str(size[0]), "1": str(size[1]), "2": "3"}
     return [layer.with_parameters(shape) if layer.kind == "Input" else layer for layer in renamed]
 

@@ -100,7 +100,7 @@ class NcnnRuntime(Runtime):
                     raise ValueError(f"the inputs of layer {row[1]} are not there")
                 made |= set(blobs[inputs:])
                 pairs = [pair.split("=", 1) for pair in row[4 + inputs + outputs :]]
-                layers.append(_Layer(row[0], row[1], {key: value for key, value in pairs}))
+                layers.append(_Layer(row[0], row[1], dict(pairs)))
             if len(layers) != layer_count or len(made) != blob_count:
                 raise ValueError(
                     f"{layer_count} layers and {blob_count} blobs are announced, "

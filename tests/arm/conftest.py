@@ -54,7 +54,7 @@ def run_on_arm(tmp_path_factory: pytest.TempPathFactory) -> Run:
         )
         if done.returncode != 0:
             raise RuntimeError(done.stderr[-2000:])
-        print(done.stdout.strip())
+        print(done.stdout.strip())  # noqa: T201 - pytest -rP shows it
         with np.load(outputs) as content:
             return dict(content)
 

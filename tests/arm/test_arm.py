@@ -64,7 +64,7 @@ def _compare(want: dict, have: dict, card: ModelCard, precision: str, what: str)
     shifts, ties = keypoint_shifts(want, have, card, TOLERANCES[precision].tie)
     a, b = (decode_simcc(v["simcc_x"], v["simcc_y"], 2.0, 10.0).keypoints for v in (want, have))
     moved = np.linalg.norm(a - b, axis=-1)
-    print(
+    print(  # noqa: T201 - pytest -rP shows it
         f"{what}: worst {shifts.max():.2f} px ({ties} ties aside), "
         f"{(moved > SHIFT_PX).sum()} of {moved.size} keypoints moved more than {SHIFT_PX} px with ties"
     )
@@ -72,7 +72,7 @@ def _compare(want: dict, have: dict, card: ModelCard, precision: str, what: str)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16-storage", "fp16", "bf16"])
-def test_ncnn(run_on_arm, artifact: Path, crops: np.ndarray, precision: str) -> None:  # noqa: ANN001
+def test_ncnn(run_on_arm, artifact: Path, crops: np.ndarray, precision: str) -> None:
     want, tensors, card = _on_x86(artifact, crops)
     have = run_on_arm(artifact, tensors, precision)
     if precision != "fp32":  # it did compute in it
@@ -80,7 +80,7 @@ def test_ncnn(run_on_arm, artifact: Path, crops: np.ndarray, precision: str) -> 
     _compare(want, have, card, precision, f"ncnn {precision}, {len(crops)} crops")
 
 
-def test_onnxruntime(run_on_arm, crops: np.ndarray) -> None:  # noqa: ANN001
+def test_onnxruntime(run_on_arm, crops: np.ndarray) -> None:
     from rtmpose_sdk.zoo import find_model
 
     artifact = find_model("rtmpose-t-own")
@@ -91,7 +91,7 @@ def test_onnxruntime(run_on_arm, crops: np.ndarray) -> None:  # noqa: ANN001
 
 
 def test_fp16_holds_where_the_plain_graph_overflows(
-    run_on_arm,  # noqa: ANN001
+    run_on_arm,
     network: torch.nn.Module,
     crops: np.ndarray,
     tmp_path: Path,

@@ -21,7 +21,7 @@ def main() -> None:
             found = runtime.run(np.load(tensors))
             names = [spec.name for spec in runtime.outputs]
             np.savez(outputs, **dict(zip(names, found, strict=True)))
-            print(platform.machine(), runtime.engine, runtime.precision)
+            print(platform.machine(), runtime.engine, runtime.precision)  # noqa: T201
     except RTMPoseError as error:
         sys.exit(f"{type(error).__name__}: {error}")
 

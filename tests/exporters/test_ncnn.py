@@ -83,14 +83,17 @@ def test_int8_of_real_crops(network: nn.Module, crops: np.ndarray, tmp_path: Pat
     assert found.not_finite == 0
     assert found.median_shift <= 1.0
     assert max(found.largest_difference.values()) > 1e-3  # it is int8
-    with pytest.raises(DeviceError, match="'fp32' was asked for, but t.param has int8 layers"):
+    with pytest.raises(DeviceError, match=r"'fp32' was asked for, but t\.param has int8 layers"):
         open_runtime(tmp_path / "t.param", precision="fp32")
     assert {f.name for f in tmp_path.iterdir()} == {"t.param", "t.bin", "t.param.card.json"}
 
 
 def test_rtmw_and_rtmdet(photo: np.ndarray, tmp_path: Path) -> None:
     torch.manual_seed(0)
-    for name, size, points in (("rtmw-m", (192, 256), "coco_wholebody133"), ("rtmdet-nano", (320, 320), "")):
+    for name, size, points in (
+        ("rtmw-m", (192, 256), "coco_wholebody133"),
+        ("rtmdet-nano", (320, 320), ""),
+    ):
         network = build_model(name, input_size=size, **({"keypoint_set": points} if points else {}))
         for parameter in network.parameters():
             if parameter.ndim > 1:
@@ -132,9 +135,10 @@ def test_half_range_changes_nothing_in_fp32_and_keeps_fp16_finite(network: nn.Mo
 def test_batches_and_threads(folder: Path) -> None:
     rng = np.random.default_rng(0)
     array = rng.normal(size=(5, 3, 256, 192)).astype(np.float32)
-    with open_runtime(folder / "full.param", threads=1) as one, open_runtime(
-        folder / "full.param", threads=2
-    ) as two:
+    with (
+        open_runtime(folder / "full.param", threads=1) as one,
+        open_runtime(folder / "full.param", threads=2) as two,
+    ):
         want = [one.run(array[i : i + 1]) for i in range(5)]
         for runtime in (one, two):
             found = runtime.run(array)
@@ -142,7 +146,11 @@ def test_batches_and_threads(folder: Path) -> None:
                 np.testing.assert_allclose(found[k], np.concatenate([w[k] for w in want]), atol=1e-5)
         assert [v.shape for v in one.run(array[:0])] == [(0, 17, 384), (0, 17, 512)]
     with Predictor(folder / "full.param", threads=1) as predictor:
-        assert predictor(np.zeros((300, 300, 3), np.uint8), [[0, 0, 200, 200]]).keypoints.shape == (1, 17, 2)
+        assert predictor(np.zeros((300, 300, 3), np.uint8), [[0, 0, 200, 200]]).keypoints.shape == (
+            1,
+            17,
+            2,
+        )
 
 
 def test_vulkan(folder: Path, network: nn.Module, crops: np.ndarray) -> None:
@@ -165,7 +173,7 @@ def test_a_precision_that_the_processor_lacks(folder: Path) -> None:
 
     if ncnn.cpu_support_arm_asimdhp():
         pytest.skip("this processor has fp16")
-    with pytest.raises(DeviceError, match="'fp16' was asked for.*outputs are the very same"):
+    with pytest.raises(DeviceError, match=r"'fp16' was asked for.*outputs are the very same"):
         open_runtime(folder / "half.param", precision="fp16")
     with pytest.raises(DeviceError, match="no int8 layers"):
         open_runtime(folder / "half.param", precision="int8")
@@ -201,7 +209,9 @@ class _Unknown(nn.Module):
         return flat, flat * 2
 
 
-def test_what_cannot_be_exported(network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_cannot_be_exported(
+    network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     path = tmp_path / "t.param"
     with pytest.raises(InputError, match=r"operators that ncnn does not have: .*inv"):
         write_ncnn(_Unknown(), CARD, path)
