@@ -115,5 +115,5 @@ def _shrink_normalized(block: ConvModule) -> None:
     spread = (block.bn.running_var + block.bn.eps).sqrt() if block.bn.running_var is not None else 1.0
     gain = block.bn.weight.abs() / spread
     factors = _power_of_two(block.conv.weight.flatten(1).norm(dim=1) * gain)
-    block.bn.weight /= factors
-    block.bn.bias /= factors
+    block.bn.weight.div_(factors)
+    block.bn.bias.div_(factors)

@@ -9,7 +9,7 @@ import tempfile
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -112,9 +112,8 @@ def _convert(network: nn.Module, card: ModelCard, path: Path, half: bool) -> Non
         source = Path(folder) / "network.pt"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.jit is deprecated; pnnx reads nothing newer
-            torch.jit.trace(in_graph(with_half_range(network), card), (example,), check_trace=False).save(
-                str(source)
-            )
+            trace: Any = torch.jit.trace
+            trace(in_graph(with_half_range(network), card), (example,), check_trace=False).save(str(source))
         _run_pnnx(source, list(example.shape), half)
         layers = parse_param(source.with_suffix(".ncnn.param").read_text("ascii"))
         check_converted(layers)

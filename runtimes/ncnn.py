@@ -77,6 +77,7 @@ class NcnnRuntime(Runtime):
         # Shapes are not in the file: the first run tells them, and shows that the file does run.
         probe = np.random.default_rng(0).normal(size=(channels, height, width)).astype(np.float32)
         found = self._one(probe)
+        self._shapes = [output.shape for output in found]
         self.outputs = tuple(
             TensorSpec(name, "float32", (None, *output.shape))
             for name, output in zip(self._names, found, strict=True)
@@ -192,7 +193,7 @@ class NcnnRuntime(Runtime):
         run = map if self._pool is None or workers == 1 else self._pool.map
         rows = list(run(self._one, array))
         if not rows:
-            return tuple(np.empty((0, *spec.shape[1:]), np.float32) for spec in self.outputs)
+            return tuple(np.empty((0, *shape), np.float32) for shape in self._shapes)
         return tuple(np.stack(column) for column in zip(*rows, strict=True))
 
     def _one(self, sample: Array) -> list[Array]:

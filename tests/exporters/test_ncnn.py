@@ -91,8 +91,8 @@ def test_int8_of_real_crops(network: nn.Module, crops: np.ndarray, tmp_path: Pat
 def test_rtmw_and_rtmdet(photo: np.ndarray, tmp_path: Path) -> None:
     torch.manual_seed(0)
     for name, size, points in (
-        ("rtmw-m", (192, 256), "coco_wholebody133"),
-        ("rtmdet-nano", (320, 320), ""),
+        ("rtmw-m", (96, 128), "coco_wholebody133"),
+        ("rtmdet-nano", (160, 160), ""),
     ):
         network = build_model(name, input_size=size, **({"keypoint_set": points} if points else {}))
         for parameter in network.parameters():
@@ -205,7 +205,7 @@ class _Unknown(nn.Module):
     task = "pose"
 
     def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        flat = torch.linalg.inv(x[:, 0, :17, :17])
+        flat = x[:, 0, :17, :17].sort(dim=-1).values
         return flat, flat * 2
 
 
@@ -213,7 +213,7 @@ def test_what_cannot_be_exported(
     network: nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "t.param"
-    with pytest.raises(InputError, match=r"operators that ncnn does not have: .*inv"):
+    with pytest.raises(InputError, match=r"operators that ncnn does not have: .*sort"):
         write_ncnn(_Unknown(), CARD, path)
     with pytest.raises(InputError, match=r"ends in \.param"):
         write_ncnn(network, CARD, tmp_path / "t.ncnn")
