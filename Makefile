@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters training benchmarks -type f \
 	-not -path '*/__pycache__/*')
 
-.PHONY: demo test lint types tests clean
+.PHONY: demo test test-arm lint types tests clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out
@@ -26,6 +26,12 @@ types: $(VENV)/.test
 tests: $(VENV)/.test
 	$(BIN)/pytest -n auto
 
+# Keypoints on an emulated ARM processor, in every precision that ncnn has there.
+CROPS ?= 10
+test-arm: $(VENV)/.test
+	tests/arm/setup.sh build/arm $(BIN)/python
+	RTMPOSE_ARM_CROPS=$(CROPS) $(BIN)/pytest -n 2 -rP tests/arm
+
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
@@ -35,7 +41,7 @@ $(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo constraints.txt
-	$(PIP) -c constraints.txt '.[cpu,export,eval,train,openvino,int8,tensorrt-rtx,dev]'
+	$(PIP) -c constraints.txt '.[cpu,export,eval,train,openvino,ncnn,int8,tensorrt-rtx,dev]'
 	$(PIP) --no-deps --force-reinstall .
 	touch $@
 

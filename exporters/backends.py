@@ -19,6 +19,7 @@ BACKENDS = {
     "openvino": Backend(".xml", ("fp16", "fp32", "int8")),
     "tensorrt": Backend(".engine", ("fp16", "fp32", "int8")),
     "torch": Backend(".pt2", ("fp32",)),
+    "ncnn": Backend(".param", ("fp16", "fp32", "int8")),
 }
 
 

@@ -32,6 +32,7 @@ class Backend(str, enum.Enum):
     ONNX = "onnx"
     OPENVINO = "openvino"
     TENSORRT = "tensorrt"
+    NCNN = "ncnn"
     TORCH = "torch"
 
 
@@ -76,7 +77,7 @@ def export(
     backend: Annotated[Backend, typer.Option(help="Engine to export for.")] = Backend.ONNX,
     precision: Annotated[
         Precision | None,
-        typer.Option(help="Default: onnx and torch fp32; tensorrt fp16; openvino fp16 weights."),
+        typer.Option(help="Default: onnx and torch fp32; tensorrt fp16; openvino, ncnn fp16 weights."),
     ] = None,
     calibrate: Annotated[
         Path | None,

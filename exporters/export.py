@@ -64,19 +64,19 @@ def export(
         made = Path(folder) / "made"
         made.mkdir()
         trial = made / out.name
-        if precision == "int8":
+        if precision == "int8" and wish.backend != "ncnn":  # which chooses among its own layers
             card = replace(card, float_layers=_float_layers(subject, card, wish, track))
-        artifact = write(subject, card, trial, wish, precision)
+        graph = write(subject, card, trial, wish, precision)
         found = None
         if crops is not None:
-            runs = _what_runs(trial, artifact, card, Path(folder))
-            found, engine = _verified(subject, card, runs, crops, precision, wish)
+            written = artifact_card(trial)  # a backend may take another input than was asked for
+            runs = _what_runs(trial, graph, written, Path(folder))
+            found, engine = _verified(subject, written, runs, crops, precision, wish)
             if measure is not None:
                 plain = Path(folder) / "reference.onnx"
                 save_onnx(subject.graph, subject.card, plain)
                 found = found.with_accuracy(measure(plain), measure(runs))
-            verification = {**found.as_dict(), "engine": engine}
-            replace_card(trial, replace(artifact_card(trial), verification=verification))
+            replace_card(trial, replace(written, verification={**found.as_dict(), "engine": engine}))
         for file in sorted(made.iterdir(), key=lambda f: f == trial):
             file.replace(out.with_name(file.name))
     return found
@@ -120,5 +120,5 @@ def _float_layers(subject: Subject, card: ModelCard, wish: Wish, track: Track) -
 
 
 def _tolerances(wish: Wish, precision: str) -> str:
-    stored_half = wish.half_storage or (wish.backend == "openvino" and precision == "fp16")
+    stored_half = wish.half_storage or (wish.backend in ("openvino", "ncnn") and precision == "fp16")
     return "fp16-storage" if stored_half and precision in ("fp32", "fp16") else precision

@@ -81,7 +81,10 @@ class Int8Quantizer:
                 nodes_to_quantize=list(names),
                 nodes_to_exclude=[],
                 op_types_to_quantize=sorted({layer.kind for layer in self.layers}),
-                extra_options={"ActivationSymmetric": self._symmetric},
+                extra_options={
+                    "ActivationSymmetric": self._symmetric,
+                    "QuantizeBias": not self._symmetric,  # TensorRT takes no int32 bias
+                },
             )
             quantizer.quantize_model()
         result: onnx.ModelProto = quantizer.model.model

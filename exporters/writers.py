@@ -51,6 +51,11 @@ def write(
         from rtmpose_sdk.exporters.openvino import write_openvino
 
         write_openvino(subject.graph, card, path, kind, wish.calibration, card.float_layers)
+    elif wish.backend == "ncnn":
+        from rtmpose_sdk.exporters.ncnn import write_ncnn
+
+        network = _network(subject, wish.backend)
+        write_ncnn(network, card, path, precision=kind, calibration=wish.calibration)
     else:
         from rtmpose_sdk.exporters.torch_program import write_torch_program
 

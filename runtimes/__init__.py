@@ -14,6 +14,7 @@ ENGINES = {
     "onnxruntime": ("onnxruntime", "OnnxRuntime"),
     "openvino": ("openvino", "OpenVinoRuntime"),
     "torch": ("torch", "TorchRuntime"),
+    "ncnn": ("ncnn", "NcnnRuntime"),
     "tensorrt": ("tensorrt", "TensorRtRuntime"),
 }
 """Engine → module of this room, and class."""
@@ -21,6 +22,7 @@ _BY_SUFFIX = {
     ".onnx": ("onnxruntime", "openvino"),
     ".xml": ("openvino",),
     ".pt2": ("torch",),
+    ".param": ("ncnn",),
     ".engine": ("tensorrt",),
 }
 """Kind of file → engines that read it; the first one does unless another is asked for."""
@@ -36,7 +38,8 @@ def open_runtime(
     """Load a model file with the engine that its kind asks for.
 
     Args:
-        path: the model file; `.onnx` goes to ONNX Runtime, `.xml` to OpenVINO, `.pt2` to PyTorch.
+        path: the model file; `.onnx` goes to ONNX Runtime, `.xml` to OpenVINO, `.pt2` to PyTorch,
+            `.param` to ncnn.
         device: "cpu", "cuda", "cuda:1", "coreml", "dml", "gpu" (OpenVINO), ...
         threads: threads of one run; None means every core that the process may use.
         precision: arithmetic; None means what the artifact holds (fp32 where that leaves a choice).

@@ -47,7 +47,7 @@ def test_one_command(weights: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     assert "rtmpose-t 192x256 coco17" in done.stdout
-    assert "simcc_x: difference / largest value" in done.stdout
+    assert "simcc_x: largest difference" in done.stdout
     assert [p.name for p in tmp_path.iterdir()] == ["t.onnx"]
 
 
@@ -71,7 +71,7 @@ def test_one_command(weights: Path, tmp_path: Path) -> None:
         (["--target", "sm86"], "--batch, --target and --timing-cache are for --backend tensorrt"),
         (
             ["--backend", "tensorrt", "--out", "t.engine", "--batch", "4:1"],
-            "batch '4:1' is not MIN:OPT:MAX",
+            "batch '4:1' is not",
         ),
         (["--precision", "int8", "--calibrate", "none"], "none: neither a folder nor a file"),
         (["--out", "no/t.onnx"], "folder does not exist"),

@@ -157,7 +157,7 @@ def test_torch_programs_run_in_bf16_and_refuse_what_they_cannot(
 def test_an_engine_without_its_gpu_is_verified_by_its_graph(
     subject: Subject, crops: np.ndarray, tmp_path: Path
 ) -> None:
-    pytest.importorskip("tensorrt_rtx")
+    pytest.importorskip("tensorrt_rtx_bindings")
     from rtmpose_sdk.errors import DeviceError
 
     wish = Wish("tensorrt", targets=("sm86",), batch=(1, 2, 4))

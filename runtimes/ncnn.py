@@ -1,0 +1,219 @@
+"""ncnn (`.param` with its `.bin`): ARM and x86 processors, and Vulkan."""
+
+from __future__ import annotations
+
+import platform
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
+from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
+
+_MAGIC = "7767517"
+"""First line of every `.param`."""
+_INT8_TERM = {"Convolution": "8", "ConvolutionDepthWise": "8", "InnerProduct": "8", "Gemm": "18"}
+"""Kinds of layers that compute in int8, and the key of the parameter that says so."""
+_OPTIONS = {
+    "fp32": (),
+    "fp16-storage": ("use_fp16_packed", "use_fp16_storage"),
+    "fp16": ("use_fp16_packed", "use_fp16_storage", "use_fp16_arithmetic"),
+    "bf16": ("use_bf16_packed", "use_bf16_storage"),
+    "int8": ("use_int8_inference", "use_int8_packed", "use_int8_storage", "use_int8_arithmetic"),
+}
+"""Precision → what is switched on in ncnn; every other of these is off, whatever ncnn's default is."""
+_HIGHER = {"fp16-storage": "fp32", "fp16": "fp16-storage", "bf16": "fp32"}
+"""What a device that lacks a precision computes in instead."""
+
+
+class _Layer(NamedTuple):
+    """A line of a `.param`: kind, name, and parameters by key."""
+
+    kind: str
+    name: str
+    parameters: dict[str, str]
+
+
+class NcnnRuntime(Runtime):
+    """An ncnn network.
+
+    `precision` is how it computes: "fp32"; "fp16-storage" (what layers hand on is fp16, sums are fp32);
+    "fp16" (sums too); "bf16" (storage; sums are fp32). Layers that the file's feature masks keep out
+    of it stay in fp32. None is fp32, or "int8" for a file with int8 layers, which runs in nothing else.
+
+    ncnn has no batches: a run takes any number of samples, and the threads share them out.
+    """
+
+    device_kinds = ("cpu", "vulkan", "gpu")
+    precisions = tuple(_OPTIONS)
+
+    def _activate(self) -> None:
+        try:
+            import ncnn
+        except ImportError:
+            raise MissingExtraError("ncnn", "ncnn", "Running an ncnn model") from None
+        engine: Any = ncnn
+        self.engine = f"ncnn {engine.__version__}"
+        weights = self.path.with_suffix(".bin")
+        if not weights.is_file():
+            raise ModelFileError(f"{self.path}: {weights.name} is missing beside it; copy both files")
+        layers = self._read_param()
+        unknown = sorted({layer.kind for layer in layers if engine.layer_to_index(layer.kind) < 0})
+        if unknown:
+            raise ModelFileError(
+                f"{self.path}: {self.engine} has no layer {', '.join(unknown)}; update ncnn, or export "
+                "the model again with rtmpose-export"
+            )
+        self._engine = engine
+        self._check_device()
+        self.precision = self._choose_precision(layers)
+        width, height, channels = self._input_size(layers)
+        self._net: Any = self._load(self.precision)
+        self._pool = ThreadPoolExecutor(self.threads) if self._shares_samples() else None
+        self._input = self._net.input_names()[0]
+        self._names = list(self._net.output_names())
+        self.inputs = (TensorSpec(self._input, "float32", (None, channels, height, width)),)
+        # Shapes are not in the file: the first run tells them, and shows that the file does run.
+        probe = np.random.default_rng(0).normal(size=(channels, height, width)).astype(np.float32)
+        found = self._one(probe)
+        self._shapes = [output.shape for output in found]
+        self.outputs = tuple(
+            TensorSpec(name, "float32", (None, *output.shape))
+            for name, output in zip(self._names, found, strict=True)
+        )
+        self._check_precision(probe, found)
+
+    def _read_param(self) -> list[_Layer]:
+        """The file's layers; ncnn itself crashes on some damaged files, so it is checked before."""
+        try:
+            lines = self.path.read_text("ascii").split("\n")
+            if lines[0].strip() != _MAGIC:
+                raise ValueError("its first line is not 7767517")
+            layer_count, blob_count = map(int, lines[1].split())
+            rows = [line.split() for line in lines[2:] if line.strip()]
+            made: set[str] = set()
+            layers = []
+            for row in rows:
+                inputs, outputs = int(row[2]), int(row[3])
+                blobs = row[4 : 4 + inputs + outputs]
+                if len(blobs) != inputs + outputs or not set(blobs[:inputs]) <= made:
+                    raise ValueError(f"the inputs of layer {row[1]} are not there")
+                made |= set(blobs[inputs:])
+                pairs = [pair.split("=", 1) for pair in row[4 + inputs + outputs :]]
+                layers.append(_Layer(row[0], row[1], dict(pairs)))
+            if len(layers) != layer_count or len(made) != blob_count:
+                raise ValueError(
+                    f"{layer_count} layers and {blob_count} blobs are announced, "
+                    f"{len(layers)} and {len(made)} are there"
+                )
+        except (ValueError, IndexError) as error:
+            raise ModelFileError(
+                f"{self.path}: not a whole ncnn .param file ({error}); copy it again"
+            ) from None
+        return layers
+
+    def _input_size(self, layers: list[_Layer]) -> tuple[int, int, int]:
+        """(width, height, channels) of the one input."""
+        found = [layer.parameters for layer in layers if layer.kind == "Input"]
+        sizes = [tuple(int(p.get(key, 0)) for key in "012") for p in found]
+        if len(sizes) != 1 or min(sizes[0]) < 1:
+            raise ModelFileError(
+                f"{self.path}: its Input layers have sizes {sizes}; expected one of (width, height, "
+                "channels). rtmpose-export writes it; by hand, add 0=WIDTH 1=HEIGHT 2=3 to the Input line"
+            )
+        width, height, channels = sizes[0]
+        return width, height, channels
+
+    def _check_device(self) -> None:
+        if self.device.kind == "cpu":
+            return
+        count = self._engine.get_gpu_count()
+        if self.device.number >= count:
+            raise DeviceError(
+                f"device '{self.device}' is not there for ncnn; it finds {count} Vulkan devices "
+                "(is the driver installed? `vulkaninfo --summary` lists them)"
+            )
+
+    def _choose_precision(self, layers: list[_Layer]) -> str:
+        """What was asked for, or what the file says."""
+        is_int8 = any(layer.parameters.get(_INT8_TERM.get(layer.kind, ""), "0") != "0" for layer in layers)
+        wanted = self.precision or ("int8" if is_int8 else "fp32")
+        if is_int8 != (wanted == "int8"):
+            holds = "int8 layers, which run in nothing else" if is_int8 else "no int8 layers"
+            raise DeviceError(
+                f"precision '{wanted}' was asked for, but {self.path.name} has {holds}; export it again "
+                "with --precision, or leave the precision out"
+            )
+        if is_int8 and self.device.kind != "cpu":
+            raise DeviceError(f"{self.path.name} is int8, which ncnn computes on the CPU only")
+        return wanted
+
+    def _load(self, precision: str) -> Any:
+        net = self._engine.Net()
+        for names in _OPTIONS.values():
+            for name in names:
+                setattr(net.opt, name, name in _OPTIONS[precision])
+        net.opt.num_threads = self.threads
+        if self.device.kind != "cpu":
+            net.opt.use_vulkan_compute = True
+            net.set_vulkan_device(self.device.number)
+        for load, file in ((net.load_param, self.path), (net.load_model, self.path.with_suffix(".bin"))):
+            if load(str(file)) != 0:
+                raise ModelFileError(
+                    f"{file}: {self.engine} cannot read it on {self.device}: it is damaged or cut short; "
+                    "copy it again"
+                )
+        return net
+
+    def _check_precision(self, probe: Array, found: list[Array]) -> None:
+        """Where a device lacks a precision, ncnn computes in a higher one without a word."""
+        precision = self.precision or ""
+        higher = _HIGHER.get(precision)
+        if higher is None:
+            return
+        net, self._net = self._net, self._load(higher)
+        same = all(map(np.array_equal, found, self._one(probe)))
+        self._net = net
+        if same:
+            raise DeviceError(
+                f"precision '{precision}' was asked for, but {self.engine} on {self.device} "
+                f"({platform.machine()}) computes in {higher} then: its outputs are the very same. On a "
+                "processor, ncnn has fp16 on ARM only"
+            )
+
+    def _shares_samples(self) -> bool:
+        """Several samples at once, a thread each, beats one after the other on all threads."""
+        return self.device.kind == "cpu" and self.threads > 1
+
+    def _infer(self, array: Array) -> tuple[Array, ...]:
+        workers = min(self.threads, len(array)) if self._pool else 1
+        # An extractor takes over the number of threads when it is made.
+        self._net.opt.num_threads = self.threads // workers
+        run = map if self._pool is None or workers == 1 else self._pool.map
+        rows = list(run(self._one, array))
+        if not rows:
+            return tuple(np.empty((0, *shape), np.float32) for shape in self._shapes)
+        return tuple(np.stack(column) for column in zip(*rows, strict=True))
+
+    def _one(self, sample: Array) -> list[Array]:
+        """Outputs of one sample; `np.stack` copies them out of ncnn's memory."""
+        extractor = self._net.create_extractor()
+        mat = self._engine.Mat(sample)  # does not own the memory: `sample` lives until the return
+        status = extractor.input(self._input, mat)
+        outputs = []
+        for name in self._names:
+            if status == 0:
+                status, output = extractor.extract(name)
+                outputs.append(np.array(output))
+        if status != 0:
+            raise EngineError(
+                f"{self.path.name}: {self.engine} failed on {self.device} (code {status}: "
+                f"{'out of memory' if status == -100 else 'a layer refused its input'})"
+            )
+        return outputs
+
+    def _deactivate(self) -> None:
+        if self._pool is not None:
+            self._pool.shutdown()
+        self._net.clear()
