@@ -15,7 +15,8 @@ from rtmpose_sdk.cli.offline import offers_offline
 from rtmpose_sdk.errors import DownloadError, InputError, MissingExtraError
 from rtmpose_sdk.hub import cache
 from rtmpose_sdk.hub.convert import CHECKPOINTS
-from rtmpose_sdk.hub.download import cache_name, cached, check
+from rtmpose_sdk.hub.download import cache_name, cached
+from rtmpose_sdk.hub.integrity import check
 from rtmpose_sdk.hub.table import PRESETS, FileKind, PublishedModel, published_models
 from rtmpose_sdk.zoo import NAMED_MODELS, fetch_file, locate, name_published
 
