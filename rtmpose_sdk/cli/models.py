@@ -58,7 +58,10 @@ def list_models(
 ) -> None:
     """List the models that can be named instead of a file."""
     console = Console()
-    table = Table("name", "task", "keypoints", "accuracy, %", "published as")
+    table = Table()
+    table.add_column("name", no_wrap=True)  # it is typed from here: never cut it
+    for heading in ("task", "keypoints", "accuracy, %", "published as"):
+        table.add_column(heading)
     wanted = [w.lower() for w in words or []]
     shown = 0
     for row in published_models():
