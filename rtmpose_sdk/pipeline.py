@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -13,10 +15,14 @@ from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.stream import DETECT_EVERY, PoseStream
+from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 DEFAULT_DETECTION_THRESHOLD = 0.3
 """Boxes below it are no persons: what MMPose's demos use with RTMDet."""
+DEFAULT_SMOOTHING = Smoothing()
 
 
 class Pipeline:
@@ -50,6 +56,11 @@ class Pipeline:
             except Exception:
                 self.predictor.close()
                 raise
+        # Engines take turns: `threads` stays the total, and no engine runs twice at a time.
+        turn = threading.Lock()
+        self.predictor.gate = turn
+        if self.detector is not None:
+            self.detector.gate = turn
 
     def __call__(
         self, image: object, boxes: Detections | object | Literal["full"] | None = None
@@ -79,6 +90,30 @@ class Pipeline:
                 )
             boxes = self.detector(picture)
         return self.predictor(picture, boxes)
+
+    def stream(
+        self,
+        detect_every: int = DETECT_EVERY,
+        tracking: Tracking | None = None,
+        smoothing: Smoothing | None = DEFAULT_SMOOTHING,
+    ) -> PoseStream:
+        """The state of one video, to be called frame by frame. Streams may share a Pipeline between threads.
+
+        Args:
+            detect_every: frames from one detection to the next.
+            tracking: settings of the identities.
+            smoothing: settings of the One-Euro filter; None switches it off.
+
+        Raises:
+            InputError: there is no detector, or a setting that cannot be.
+        """
+        if self.detector is None:
+            raise InputError("a stream needs a detector: give Pipeline(detector=...)")
+        settings = tracking or Tracking()
+        detect = functools.partial(self.detector, score_threshold=settings.keep_score)
+        return PoseStream(
+            detect, self.predictor, self.predictor.keypoint_set, detect_every, settings, smoothing
+        )
 
     def close(self) -> None:
         """Free both engines."""

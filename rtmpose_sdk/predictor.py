@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 
@@ -30,6 +31,9 @@ class Predictor:
         device, threads, precision: see `rtmpose_sdk.runtimes.open_runtime`.
         batch_limit: most persons of one call of the network; bounds the memory.
         flip_test: average with the mirrored crop; twice the time, a little more accurate.
+
+    Attributes:
+        gate: held while the engine runs; Pipeline puts one lock here and in its Detector.
     """
 
     def __init__(
@@ -48,6 +52,7 @@ class Predictor:
         self.flip_test = flip_test
         self._fixed_batch = self.runtime.inputs[0].shape[0]
         self.batch_limit = self._fixed_batch or batch_limit
+        self.gate: AbstractContextManager[object] = nullcontext()
         self._normalize = Normalizer(self.card)
         self._outputs = _decoded_outputs(self.runtime.outputs, self.card)
         self._flip_indices = np.array(self.keypoint_set.flip_indices)
@@ -105,7 +110,9 @@ class Predictor:
         if self._fixed_batch and count < self._fixed_batch:
             filler = np.zeros((self._fixed_batch - count, *images.shape[1:]), np.uint8)
             images = np.concatenate([images, filler])
-        outputs = self.runtime.run(self._normalize(images))
+        tensor = self._normalize(images)
+        with self.gate:
+            outputs = self.runtime.run(tensor)
         return [outputs[i][:count] for i in self._outputs]
 
     def _flip_back(self, outputs: list[Floats]) -> list[Floats]:
