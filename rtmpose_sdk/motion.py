@@ -13,14 +13,13 @@ ACCELERATION = 1.5
 """Spectral density of the white-noise acceleration, body sizes² / s³: a person starts or stops in half a second."""
 FIRST_SPEED = 1.0
 """Standard deviation of the speed of a person seen once, body sizes / s."""
-SIZE_MEMORY = 0.3
-"""Seconds after which the change of width and height is forgotten: people do not grow."""
 SPEED_MEMORY = 1.5
-"""The same for the speed of the centre; matters only while nothing is measured."""
+"""Seconds after which a speed is forgotten; matters only while nothing is measured."""
+_CENTRE_ONLY = np.array([1.0, 1.0, 0.0, 0.0])
 
 
 class BoxMotion:
-    """Centre, width and height of one box with their velocities.
+    """Centre, width and height of one box, and the velocity of its centre.
 
     The four numbers share one 2x2 covariance, as they are measured together with one noise; it is in
     units of the box's size (square root of its area), so that near and far people are alike.
@@ -55,8 +54,7 @@ class BoxMotion:
     def predict(self, seconds: float) -> None:
         """Move on by `seconds`."""
         self._value = self._value + self._speed * seconds
-        forget, shrink = math.exp(-seconds / SPEED_MEMORY), math.exp(-seconds / SIZE_MEMORY)
-        self._speed = self._speed * np.array([forget, forget, shrink, shrink])
+        self._speed = self._speed * math.exp(-seconds / SPEED_MEMORY)
         a, b, c = self._p
         q = ACCELERATION
         self._p = (
@@ -72,7 +70,8 @@ class BoxMotion:
         gain, gain_speed = a / total, b / total
         off = _centre_form(box) - self._value
         self._value = self._value + gain * off
-        self._speed = self._speed + gain_speed * off
+        # A box that grows does so because an arm was raised; it does not go on growing.
+        self._speed = self._speed + gain_speed * off * _CENTRE_ONLY
         self._p = ((1 - gain) * a, (1 - gain) * b, c - gain_speed * b)
 
 

@@ -15,10 +15,10 @@ from rtmpose_sdk.decode import iou, suppress
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.oks import sigmas_of, suppress_poses
+from rtmpose_sdk.oks import overlap_of_smaller, sigmas_of, suppress_poses
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.smoothing import OneEuro, Smoothing
-from rtmpose_sdk.tracking import SCENE_CONFIDENCE, Candidates, Track, Tracker, Tracking
+from rtmpose_sdk.tracking import SCENE_CONFIDENCE, Candidates, Track, Tracker, Tracking, better_half
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -28,6 +28,11 @@ Pose = Callable[[Image, Detections], PoseResult]
 DETECT_EVERY = 5
 """Frames from one detection to the next."""
 BOX_NMS = 0.65
+LEAST_OVERLAP = 0.45
+"""IoU of a track's box with the detection that stands for it."""
+PART_OVERLAP = 0.8
+DOUBTFUL_SCORE = 0.67
+"""Share of `new_score` below which a detection carries a track on only together with its pose."""
 CUT_CORRELATION = 0.4
 """Two small grey pictures less alike than this show different scenes; a flash keeps its correlation."""
 CUT_DIFFERENCE = 12.0
@@ -125,6 +130,7 @@ class PoseStream:
         if cut:
             self._tracker.clear()
             self._filters.clear()
+        self._tracker.image_size = (picture.shape[1], picture.shape[0])
         self._tracker.predict(time)
         due = self._index % self._every == 0 or cut or not self._tracker.active
         asked = due or detections is not None
@@ -195,11 +201,13 @@ class PoseStream:
         taken = {c for _, c in pairs}
         for row, index in pairs:
             track = tracks[row]
-            if candidates.scores[index] > 0:
-                tracker.update(track, candidates, index, None)
-            elif track.state == "lost" or not self._is_believable(track, candidates, index):
+            score = float(candidates.scores[index])
+            weak = score < DOUBTFUL_SCORE * settings.new_score
+            if weak and (track.state == "lost" or not self._is_believable(track, candidates, index)):
                 tracker.lose(track)
                 continue
+            if score > 0:
+                tracker.update(track, candidates, index, None)
             else:
                 box = tracker.box_from_pose(
                     track, candidates.keypoints[index], candidates.confidences[index]
@@ -244,8 +252,12 @@ class PoseStream:
         usual = track.memory.get("confidence", now)
         assert isinstance(usual, float)
         track.memory["confidence"] = 0.8 * usual + 0.2 * now
-        age = self._time - track.detected
-        return now >= self._settings.least_confidence and now > 0.5 * usual and age <= 1.0
+        undetected = self._time - track.detected
+        return (
+            now >= self._settings.least_confidence
+            and now > 0.5 * usual
+            and undetected <= self._settings.undetected
+        )
 
     def _is_inside(self, track: Track) -> bool:
         assert self._size is not None
@@ -324,11 +336,6 @@ class PoseStream:
         )
 
 
-def better_half(confidences: Floats) -> float:
-    """Mean of the better half of confidences (K,)."""
-    return float(np.sort(confidences)[-max(len(confidences) // 2, 1) :].mean())
-
-
 def clip_box(box: Floats, picture: Image) -> Floats:
     """A box (4,) xyxy px inside the picture, of at least 2 px."""
     height, width = picture.shape[:2]
@@ -352,9 +359,13 @@ def _choose(
         return chosen
     overlap = iou(np.stack([t.motion.box for t in tracks]), boxes)
     strong = scores >= new_score
+    # A weak box within a strong one is a part of that person.
+    part = np.zeros(len(boxes), bool)
+    if strong.any():
+        part = ~strong & (overlap_of_smaller(boxes, boxes[strong]).max(axis=1) > PART_OVERLAP)
     for row, track in enumerate(tracks):
-        for group in (strong, ~strong):
-            fitting = np.flatnonzero(group & (overlap[row] >= 0.4))
+        for group in (strong, ~strong & ~part):
+            fitting = np.flatnonzero(group & (overlap[row] >= LEAST_OVERLAP))
             if len(fitting):
                 chosen[id(track)] = int(fitting[np.argmax(overlap[row, fitting])])
                 break

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.motion import BoxMotion
-from rtmpose_sdk.oks import similarity
+from rtmpose_sdk.oks import overlap_of_smaller, similarity
 
 Floats = NDArray[np.float32]
 
@@ -23,10 +23,18 @@ POSED_NOISE = 0.08
 IMPOSSIBLE = 1e3
 OKS_WIDENING = 2.0
 """Falloffs are so much wider than COCO's: they must span the motion between two frames too."""
+EDGE = 4.0
+"""A box that comes so near to the picture's edge, px, may be cut off by it."""
+PASSING = 0.6
+"""Seconds after which somebody at the edge has come in or gone out."""
+PASSING_LIKENESS = 0.3
+"""Likeness of two boxes at the edge of which one lies in the other."""
 MARGIN_MEMORY = 0.5
 """Share of the old margin when a new one is measured."""
-LARGEST_STEP = 1.25
-"""A box made from keypoints grows or shrinks by at most this factor from one frame to the next."""
+GROWTH = 1.5
+"""Between detections a box grows or shrinks by at most this factor's power of e in a second."""
+DOUBTFUL = 0.6
+"""A pose less sure than this makes a box that counts less."""
 SCENE_CONFIDENCE = 0.3
 """Keypoints of at least this confidence make a box."""
 
@@ -45,6 +53,7 @@ class Tracking:
         oks_nms, overlap_nms: a pose alike a better one by more than both is a double.
         least_confidence: mean confidence of the better half of the keypoints below which a pose that no
             detection supports is nobody's.
+        undetected: seconds for which a track lives on by its pose where the detector sees nobody.
     """
 
     sure_score: float = 0.6
@@ -56,6 +65,7 @@ class Tracking:
     oks_nms: float = 0.7
     overlap_nms: float = 0.7
     least_confidence: float = 0.25
+    undetected: float = 1.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.keep_score <= self.new_score <= self.sure_score <= 1:
@@ -94,6 +104,7 @@ class Track:
             carried along.
         seen: seconds, when it was last matched; `detected`: when last by a detection.
         score: the last detection's.
+        detected_size: (2,) px, width and height of the last detection.
         hits: detections so far.
         state: tentative (no id yet), confirmed, lost.
         number: the id; 0 while tentative.
@@ -106,6 +117,7 @@ class Track:
     seen: float
     detected: float
     score: float
+    detected_size: Floats
     hits: int = 1
     state: Literal["tentative", "confirmed", "lost"] = "tentative"
     number: int = 0
@@ -123,6 +135,7 @@ class Tracker:
 
     def __init__(self, sigmas: Floats, settings: Tracking) -> None:
         self.settings = settings
+        self.image_size = (0, 0)
         self.tracks: list[Track] = []
         self._sigmas = sigmas * OKS_WIDENING
         self._last_number = 0
@@ -155,11 +168,23 @@ class Tracker:
         """Pairs (track, candidate) of the best assignment over OKS and IoU in one cost (Hungarian)."""
         if not tracks or not len(candidates):
             return []
-        boxes = np.stack([t.motion.box for t in tracks])
+        # Detections end at the picture's edge, so must what is compared with them.
+        width, height = self.image_size
+        boxes = np.clip(
+            np.stack([t.motion.box for t in tracks]), 0, np.array([width, height] * 2, np.float32)
+        )
         likeness = self._likeness(tracks, boxes, candidates)
         for row, track in enumerate(tracks):
             if track.state == "lost":
                 likeness[row] = self._return_likeness(track, candidates)
+        at_edge = (boxes[:, :2] <= EDGE).any(axis=1) | (boxes[:, 2:] >= np.array([width, height]) - EDGE).any(
+            axis=1
+        )
+        # Whoever comes in or goes out changes size: a leg, later a person. One lies in the other.
+        recent = np.array([self._time - t.seen < PASSING for t in tracks])
+        within = overlap_of_smaller(boxes, candidates.boxes)
+        passing = (at_edge & recent)[:, None] & (within > 0.6) & (candidates.scores > 0)
+        likeness = np.maximum(likeness, np.where(passing, PASSING_LIKENESS * within, 0))
         return assign(likeness, self.settings.least_likeness)
 
     def _likeness(self, tracks: list[Track], boxes: Floats, candidates: Candidates) -> Floats:
@@ -192,7 +217,8 @@ class Tracker:
         likeness = (1 - distance / reach) * ratio
         # Whoever is tracked and fits comes before whoever was lost.
         likeness = 0.25 + 0.35 * np.clip(likeness, 0, None)
-        possible = (distance < reach) & (ratio > 0.5) & (candidates.scores >= self.settings.new_score * 0.7)
+        possible = (distance < reach) & (ratio > 0.5)
+        possible &= candidates.scores >= self.settings.new_score
         return np.where(possible, likeness, 0).astype(np.float32)
 
     def update(self, track: Track, candidates: Candidates, index: int, measured: Floats | None) -> None:
@@ -208,13 +234,15 @@ class Tracker:
         elif measured is None:
             track.motion.update(candidates.boxes[index], DETECTED_NOISE)
         else:
-            track.motion.update(measured, POSED_NOISE)
+            doubt = max(DOUBTFUL / max(better_half(confidences), 0.05), 1.0)
+            track.motion.update(measured, POSED_NOISE * doubt**2)
         track.keypoints = np.where(solid[:, None], keypoints, track.keypoints).astype(np.float32)
         # One that was seen before and is not now counts less and less.
         track.confidences = np.where(solid, confidences, 0.8 * track.confidences).astype(np.float32)
         track.seen = time
         if measured is None:
             track.detected, track.score = time, score
+            track.detected_size = _size_of(candidates.boxes[index])
             track.hits += 1
             self._measure_margins(track, candidates.boxes[index])
             if track.state == "tentative" and track.hits >= 2:
@@ -229,6 +257,7 @@ class Tracker:
             self._time,
             self._time,
             float(candidates.scores[index]),
+            _size_of(candidates.boxes[index]),
         )
         self._measure_margins(track, candidates.boxes[index])
         self.tracks.append(track)
@@ -270,12 +299,23 @@ class Tracker:
         if extent is None:
             return predicted
         box = extent + track.margins * track.motion.size
-        old, new = predicted[2:] - predicted[:2], box[2:] - box[:2]
+        new = box[2:] - box[:2]
         if (new <= 0).any():
             return predicted
         centre = (box[:2] + box[2:]) / 2
-        half = np.clip(new, old / LARGEST_STEP, old * LARGEST_STEP) / 2
+        limit = 1.02 * math.exp(GROWTH * (self._time - track.detected))
+        half = np.clip(new, track.detected_size / limit, track.detected_size * limit) / 2
         return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def better_half(confidences: Floats) -> float:
+    """Mean of the better half of confidences (K,)."""
+    return float(np.sort(confidences)[-max(len(confidences) // 2, 1) :].mean())
+
+
+def _size_of(box: Floats) -> Floats:
+    size: Floats = box[2:] - box[:2]
+    return size
 
 
 def keypoint_extent(keypoints: Floats, confidences: Floats) -> Floats | None:
