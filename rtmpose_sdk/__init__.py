@@ -9,17 +9,26 @@ from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.sources import open_source
+from rtmpose_sdk.stream import FrameResult, PoseStream
+from rtmpose_sdk.tracking import Tracking
 
 __all__ = [
     "Detections",
     "Detector",
+    "FrameResult",
     "KeypointSet",
     "ModelCard",
     "Pipeline",
     "PoseResult",
+    "PoseStream",
     "Predictor",
     "RTMPoseError",
+    "Smoothing",
+    "Tracking",
     "__version__",
     "get_keypoint_set",
+    "open_source",
     "read_image",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -12,10 +13,12 @@ import numpy as np
 
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.follow import Step, follow
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.sources import open_source
 from rtmpose_sdk.stream import DETECT_EVERY, PoseStream
 from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
@@ -114,6 +117,26 @@ class Pipeline:
         return PoseStream(
             detect, self.predictor, self.predictor.keypoint_set, detect_every, settings, smoothing
         )
+
+    def follow(
+        self,
+        source: object,
+        detect_every: int = DETECT_EVERY,
+        tracking: Tracking | None = None,
+        smoothing: Smoothing | None = DEFAULT_SMOOTHING,
+    ) -> Iterator[Step]:
+        """Frames of a video with their results, in order; decoding, detection and pose overlap in threads.
+
+        Args:
+            source: from `open_source`, or whatever that takes: a file, a camera's number, an address, arrays.
+            detect_every, tracking, smoothing: see `stream`.
+
+        Raises:
+            SourceError: it cannot be opened, or broke; what came before has been given.
+        """
+        stream = self.stream(detect_every, tracking, smoothing)
+        with open_source(source) as opened:
+            yield from follow(opened, stream)
 
     def close(self) -> None:
         """Free both engines."""

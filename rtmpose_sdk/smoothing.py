@@ -37,9 +37,7 @@ class Smoothing:
 
     def __post_init__(self) -> None:
         if min(self.min_cutoff, self.speed_cutoff) <= 0 or min(self.beta, self.patience) < 0:
-            raise InputError(
-                f"{self}: cutoffs must be above 0 Hz, beta and patience at least 0"
-            )
+            raise InputError(f"{self}: cutoffs must be above 0 Hz, beta and patience at least 0")
         if not 0 <= self.ignored < self.trusted <= 1:
             raise InputError(f"{self}: expected 0 <= ignored < trusted <= 1")
 

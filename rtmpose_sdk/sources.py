@@ -134,7 +134,9 @@ class CameraSource(Source):
         while True:
             got, image = self._camera.read()
             if not got:
-                raise SourceError(f"{self.name} gives no pictures any more after {index}; was it unplugged?")
+                raise SourceError(
+                    f"{self.name} gives no pictures any more after {index}; was it unplugged?"
+                )
             yield Frame(as_bgr(image), index, monotonic() - start)
             index += 1
 
@@ -233,7 +235,9 @@ def _open(
         files = [Path(p) for p in glob.glob(text)] if not path.is_dir() else list(path.iterdir())
         pictures = sorted(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
         if not pictures:
-            raise SourceError(f"{text}: no pictures there; expected files ending in {', '.join(IMAGE_SUFFIXES)}")
+            raise SourceError(
+                f"{text}: no pictures there; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+            )
         return PictureSource(text, pictures, fps or PICTURES_FPS)
     if not path.exists():
         raise SourceError(f"{text}: no such file or folder")

@@ -89,7 +89,7 @@ class PoseStream:
     ) -> None:
         if detect_every < 1:
             raise InputError(f"detect_every is {detect_every}; expected at least 1")
-        self._detect, self._pose = detect, pose
+        self.detect, self._pose = detect, pose
         self._settings = tracking or Tracking()
         self._smoothing = smoothing
         self._keypoint_set = keypoint_set
@@ -98,7 +98,6 @@ class PoseStream:
         self._filters: dict[int, OneEuro] = {}
         self._every = detect_every
         self._index = -1
-        self._since_detection = 0
         self._time = -math.inf
         self._size: tuple[int, int] | None = None
         self._thumb: Floats | None = None
@@ -146,13 +145,34 @@ class PoseStream:
         spent["own"] = perf_counter() - start - spent["detect"] - spent["pose"]
         return FrameResult(poses, time, self._index, asked, cut and self._index > 0, spent)
 
+    @property
+    def count(self) -> int:
+        """Frames so far."""
+        return self._index + 1
+
+    def restore(self, count: int, time: float, poses: PoseResult | None, last_number: int) -> None:
+        """Go on where an earlier run stopped: `--resume`.
+
+        Args:
+            count: frames that were done.
+            time: seconds of the last one.
+            poses: what it showed, with track ids; None is nobody.
+            last_number: the highest id that was given.
+        """
+        self._index, self._time = count - 1, time
+        if poses is not None and len(poses):
+            self._size = poses.image_size
+            self._tracker.image_size = poses.image_size
+            self._tracker.restore(poses, time)
+        self._tracker.never_again(last_number)
+
     def is_due(self, index: int) -> bool:
         """True where frame `index` asks the detector whatever happens: who looks ahead may do it before."""
         return index % self._every == 0
 
     def _ask_detector(self, picture: Image) -> Detections:
         start = perf_counter()
-        found = self._detect(picture)
+        found = self.detect(picture)
         self._spent["detect"] += perf_counter() - start
         return found
 
@@ -165,12 +185,13 @@ class PoseStream:
                 np.empty(0, np.float32),
                 np.empty((0, names, 2), np.float32),
                 np.empty((0, names), np.float32),
+                np.empty((0, names), np.float32),
             )
         start = perf_counter()
         size = (picture.shape[1], picture.shape[0])
         found = self._pose(picture, Detections(boxes, scores, size))
         self._spent["pose"] += perf_counter() - start
-        return Candidates(boxes, scores, found.keypoints, found.confidences)
+        return Candidates(boxes, scores, found.keypoints, found.keypoint_scores, found.confidences)
 
     def _track_detected(
         self, picture: Image, detections: Detections | None
@@ -249,9 +270,8 @@ class PoseStream:
     def _is_believable(self, track: Track, candidates: Candidates, index: int) -> bool:
         """Is a pose that no detection stands behind somebody? It fell neither low nor by half."""
         now = better_half(candidates.confidences[index])
-        usual = track.memory.get("confidence", now)
-        assert isinstance(usual, float)
-        track.memory["confidence"] = 0.8 * usual + 0.2 * now
+        usual = now if track.usual_confidence is None else track.usual_confidence
+        track.usual_confidence = 0.8 * usual + 0.2 * now
         undetected = self._time - track.detected
         return (
             now >= self._settings.least_confidence
@@ -279,9 +299,7 @@ class PoseStream:
             self._settings.oks_nms,
             self._settings.overlap_nms,
         )
-        return Candidates(
-            candidates.boxes[kept], candidates.scores[kept], candidates.keypoints[kept], candidates.confidences[kept]
-        )
+        return candidates.take(kept)
 
     def _is_cut(self, picture: Image) -> bool:
         """A new scene, or frames of another size; the first frame too."""
@@ -290,9 +308,11 @@ class PoseStream:
         small = np.ascontiguousarray(picture[:: steps[0], :: steps[1], 1])
         thumb = cv2.blur(small, (3, 3)).astype(np.float32)
         before, self._thumb = self._thumb, thumb
-        if size != self._size or before is None:
+        if size != self._size:
             self._size = size
             return True
+        if before is None:
+            return False
         if np.abs(thumb - before).mean() < CUT_DIFFERENCE:
             return False
         a, b = thumb - thumb.mean(), before - before.mean()
@@ -323,13 +343,12 @@ class PoseStream:
                     track.motion.velocity,
                 )
             keypoints.append(points)
-        confidences = np.stack([c.confidences[i] for _, c, i in rows]).astype(np.float32)
         return PoseResult(
             boxes=np.stack([clip_box(t.motion.box, picture) for t, _, _ in rows]),
             box_scores=np.array([t.score for t, _, _ in rows], np.float32),
             keypoints=np.stack(keypoints).astype(np.float32),
-            keypoint_scores=np.stack([c.confidences[i] for _, c, i in rows]).astype(np.float32),
-            confidences=confidences,
+            keypoint_scores=np.stack([c.keypoint_scores[i] for _, c, i in rows]),
+            confidences=np.stack([c.confidences[i] for _, c, i in rows]),
             keypoint_set=self._keypoint_set,
             image_size=size,
             track_ids=np.array([t.number for t, _, _ in rows], np.int64),
@@ -350,9 +369,7 @@ def _unpack(found: Detections, keep_score: float) -> tuple[Floats, Floats]:
     return found.boxes[rows], found.scores[rows]
 
 
-def _choose(
-    boxes: Floats, scores: Floats, tracks: list[Track], new_score: float
-) -> dict[int, int | None]:
+def _choose(boxes: Floats, scores: Floats, tracks: list[Track], new_score: float) -> dict[int, int | None]:
     """The box that each track (by `id`) most likely means, weak ones only where no strong one is (ByteTrack)."""
     chosen: dict[int, int | None] = {id(t): None for t in tracks}
     if not tracks or not len(boxes):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -13,6 +13,7 @@ from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.motion import BoxMotion
 from rtmpose_sdk.oks import overlap_of_smaller, similarity
+from rtmpose_sdk.results import PoseResult
 
 Floats = NDArray[np.float32]
 
@@ -82,16 +83,22 @@ class Candidates:
         boxes: (N,4) xyxy px.
         scores: (N,) the detector's, 0 where no detection stands behind.
         keypoints: (N,K,2) px.
+        keypoint_scores: (N,K) as the network gives them.
         confidences: (N,K).
     """
 
     boxes: Floats
     scores: Floats
     keypoints: Floats
+    keypoint_scores: Floats
     confidences: Floats
 
     def __len__(self) -> int:
         return len(self.boxes)
+
+    def take(self, rows: list[int]) -> Candidates:
+        """Those of `rows`, in that order."""
+        return Candidates(*(values[rows] for values in vars(self).values()))
 
 
 @dataclass
@@ -108,6 +115,7 @@ class Track:
         hits: detections so far.
         state: tentative (no id yet), confirmed, lost.
         number: the id; 0 while tentative.
+        usual_confidence: `better_half` of its poses, averaged.
         margins: (4,) from the extent of the keypoints to the box, in body sizes.
     """
 
@@ -122,7 +130,7 @@ class Track:
     state: Literal["tentative", "confirmed", "lost"] = "tentative"
     number: int = 0
     margins: Floats | None = None
-    memory: dict[str, object] = field(default_factory=dict)
+    usual_confidence: float | None = None
 
 
 class Tracker:
@@ -177,9 +185,9 @@ class Tracker:
         for row, track in enumerate(tracks):
             if track.state == "lost":
                 likeness[row] = self._return_likeness(track, candidates)
-        at_edge = (boxes[:, :2] <= EDGE).any(axis=1) | (boxes[:, 2:] >= np.array([width, height]) - EDGE).any(
-            axis=1
-        )
+        at_edge = (boxes[:, :2] <= EDGE).any(axis=1) | (
+            boxes[:, 2:] >= np.array([width, height]) - EDGE
+        ).any(axis=1)
         # Whoever comes in or goes out changes size: a leg, later a person. One lies in the other.
         recent = np.array([self._time - t.seen < PASSING for t in tracks])
         within = overlap_of_smaller(boxes, candidates.boxes)
@@ -264,6 +272,25 @@ class Tracker:
         if at_once:
             self._confirm(track)
         return track
+
+    def restore(self, poses: PoseResult, time: float) -> None:
+        """Confirmed tracks as a result (with ids) of `time` shows them; later ids are above its."""
+        self._time = time
+        for i in range(len(poses)):
+            assert poses.track_ids is not None
+            person = Candidates(
+                poses.boxes[i : i + 1],
+                poses.box_scores[i : i + 1],
+                poses.keypoints[i : i + 1],
+                poses.keypoint_scores[i : i + 1],
+                poses.confidences[i : i + 1],
+            )
+            self.begin(person, 0, False)
+            self.tracks[-1].state, self.tracks[-1].number = "confirmed", int(poses.track_ids[i])
+
+    def never_again(self, number: int) -> None:
+        """Ids up to `number` are taken."""
+        self._last_number = max(self._last_number, number)
 
     def lose(self, track: Track) -> None:
         """Nobody was where it should be: lost, or never there."""
