@@ -92,7 +92,7 @@ class PoseStream:
         self.detect, self._pose = detect, pose
         self._settings = tracking or Tracking()
         self._smoothing = smoothing
-        self._keypoint_set = keypoint_set
+        self.keypoint_set = keypoint_set
         self._sigmas = sigmas_of(keypoint_set)
         self._tracker = Tracker(self._sigmas, self._settings)
         self._filters: dict[int, OneEuro] = {}
@@ -179,7 +179,7 @@ class PoseStream:
     def _ask_pose(self, picture: Image, boxes: Floats, scores: Floats) -> Candidates:
         """Poses in boxes (N,4) xyxy px."""
         if not len(boxes):
-            names = len(self._keypoint_set)
+            names = len(self.keypoint_set)
             return Candidates(
                 np.empty((0, 4), np.float32),
                 np.empty(0, np.float32),
@@ -329,7 +329,7 @@ class PoseStream:
         self._filters = {n: f for n, f in self._filters.items() if n in alive}
         if not rows:
             ids = np.empty(0, np.int64)
-            return _with_ids(PoseResult.empty(self._keypoint_set, size), ids)
+            return _with_ids(PoseResult.empty(self.keypoint_set, size), ids)
         keypoints = []
         for track, candidates, index in rows:
             points = candidates.keypoints[index]
@@ -349,7 +349,7 @@ class PoseStream:
             keypoints=np.stack(keypoints).astype(np.float32),
             keypoint_scores=np.stack([c.keypoint_scores[i] for _, c, i in rows]),
             confidences=np.stack([c.confidences[i] for _, c, i in rows]),
-            keypoint_set=self._keypoint_set,
+            keypoint_set=self.keypoint_set,
             image_size=size,
             track_ids=np.array([t.number for t, _, _ in rows], np.int64),
         )

@@ -28,7 +28,8 @@ EDGE = 4.0
 """A box that comes so near to the picture's edge, px, may be cut off by it."""
 PASSING = 0.6
 """Seconds after which somebody at the edge has come in or gone out."""
-PASSING_LIKENESS = 0.3
+PASSING_OVERLAP = 0.5
+PASSING_LIKENESS = 0.4
 """Likeness of two boxes at the edge of which one lies in the other."""
 MARGIN_MEMORY = 0.5
 """Share of the old margin when a new one is measured."""
@@ -116,6 +117,7 @@ class Track:
         state: tentative (no id yet), confirmed, lost.
         number: the id; 0 while tentative.
         usual_confidence: `better_half` of its poses, averaged.
+        last_box: (4,) xyxy px, where it was last matched.
         margins: (4,) from the extent of the keypoints to the box, in body sizes.
     """
 
@@ -131,6 +133,9 @@ class Track:
     number: int = 0
     margins: Floats | None = None
     usual_confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        self.last_box = self.motion.box
 
 
 class Tracker:
@@ -185,13 +190,15 @@ class Tracker:
         for row, track in enumerate(tracks):
             if track.state == "lost":
                 likeness[row] = self._return_likeness(track, candidates)
-        at_edge = (boxes[:, :2] <= EDGE).any(axis=1) | (
-            boxes[:, 2:] >= np.array([width, height]) - EDGE
-        ).any(axis=1)
+        low, high = boxes[:, :2] <= EDGE, boxes[:, 2:] >= np.array([width, height]) - EDGE
+        at_edge = (low | high).any(axis=1)
         # Whoever comes in or goes out changes size: a leg, later a person. One lies in the other.
         recent = np.array([self._time - t.seen < PASSING for t in tracks])
-        within = overlap_of_smaller(boxes, candidates.boxes)
-        passing = (at_edge & recent)[:, None] & (within > 0.6) & (candidates.scores > 0)
+        within = np.maximum(
+            overlap_of_smaller(boxes, candidates.boxes),
+            overlap_of_smaller(np.stack([t.last_box for t in tracks]), candidates.boxes),
+        )
+        passing = (at_edge & recent)[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)
         likeness = np.maximum(likeness, np.where(passing, PASSING_LIKENESS * within, 0))
         return assign(likeness, self.settings.least_likeness)
 
@@ -248,6 +255,7 @@ class Tracker:
         # One that was seen before and is not now counts less and less.
         track.confidences = np.where(solid, confidences, 0.8 * track.confidences).astype(np.float32)
         track.seen = time
+        track.last_box = track.motion.box
         if measured is None:
             track.detected, track.score = time, score
             track.detected_size = _size_of(candidates.boxes[index])
