@@ -208,7 +208,7 @@ def _face(poses: PoseResult, person: int, min_confidence: float) -> tuple[float,
     sure = poses.confidences[person] >= min_confidence
     rows = [i for i, name in enumerate(names) if sure[i] and any(part in name for part in _FACE)]
     if not rows:
-        return (x1 + x2) / 2, y1 + 0.1 * body, max(0.12 * body, (x2 - x1) / 2)
+        return (x1 + x2) / 2, y1 + 0.1 * body, max(0.12 * body, min((x2 - x1) / 2, 0.25 * body))
     points = poses.keypoints[person][rows]
     x, y = points.mean(axis=0).tolist()
     spread = float(np.abs(points - (x, y)).max())

@@ -13,7 +13,7 @@ ACCELERATION = 1.5
 """Spectral density of the white-noise acceleration, body sizes² / s³: a person starts or stops in half a second."""
 FIRST_SPEED = 1.0
 """Standard deviation of the speed of a person seen once, body sizes / s."""
-SPEED_MEMORY = 1.5
+SPEED_MEMORY = 4.0
 """Seconds after which a speed is forgotten; matters only while nothing is measured."""
 _CENTRE_ONLY = np.array([1.0, 1.0, 0.0, 0.0])
 

@@ -61,7 +61,7 @@ def suppress_poses(
     priorities: Floats,
     sigmas: Floats,
     oks_threshold: float,
-    overlap_threshold: float,
+    overlap_threshold: float | Floats,
 ) -> list[int]:
     """Greedy pose NMS: which poses stay, best first.
 
@@ -74,7 +74,7 @@ def suppress_poses(
         boxes: (N,4) xyxy px.
         priorities: (N,) the better one stays.
         sigmas: (K,) falloffs.
-        oks_threshold, overlap_threshold: both must be exceeded.
+        oks_threshold, overlap_threshold: both must be exceeded; the latter may be (N,N).
     """
     order = np.argsort(-priorities, kind="stable").tolist()
     if len(order) < 2:

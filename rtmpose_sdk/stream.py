@@ -31,6 +31,8 @@ BOX_NMS = 0.65
 LEAST_OVERLAP = 0.45
 """IoU of a track's box with the detection that stands for it."""
 PART_OVERLAP = 0.8
+UNPROVEN_OVERLAP = 0.3
+"""Overlap of boxes of which not both were detected, above which alike poses are one person's."""
 DOUBTFUL_SCORE = 0.67
 """Share of `new_score` below which a detection carries a track on only together with its pose."""
 CUT_CORRELATION = 0.4
@@ -290,6 +292,11 @@ class PoseStream:
         """Pose NMS; detections come before what only a track says."""
         weights = np.where(candidates.confidences >= SCENE_CONFIDENCE, candidates.confidences, 0)
         mean = candidates.confidences.mean(axis=1) if len(candidates) else candidates.scores
+        # Two detections may be two people in each other's arms; a box that only a track says is no proof.
+        detected = candidates.scores > 0
+        overlap = np.where(
+            detected[:, None] & detected[None], self._settings.overlap_nms, UNPROVEN_OVERLAP
+        ).astype(np.float32)
         kept = suppress_poses(
             candidates.keypoints,
             weights,
@@ -297,7 +304,7 @@ class PoseStream:
             candidates.scores + 0.1 * mean,
             self._sigmas,
             self._settings.oks_nms,
-            self._settings.overlap_nms,
+            overlap,
         )
         return candidates.take(kept)
 
