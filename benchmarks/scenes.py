@@ -112,7 +112,9 @@ class Scene:
                 who = int(by[who])
             true = boxes[who]
             size = float(np.sqrt((true[2:] - true[:2]).prod()))
-            keypoints.append(true[:2] + _BODY * (true[2:] - true[:2]) + rng.normal(0, self.jitter * size, (17, 2)))
+            keypoints.append(
+                true[:2] + _BODY * (true[2:] - true[:2]) + rng.normal(0, self.jitter * size, (17, 2))
+            )
             confidences.append(rng.uniform(0.6, 0.95, 17))
         count = len(asked)
         sure = np.array(confidences, np.float32).reshape(count, 17)
@@ -187,12 +189,18 @@ SCENES: dict[str, Callable[[float], Scene]] = {
     "false boxes": lambda fps: Scene(crossing(), fps=fps, ghosts=2.0, seed=2),
     "double boxes": lambda fps: Scene(crossing(), fps=fps, doubles=0.4, seed=3),
     "noise": lambda fps: Scene(crossing(), fps=fps, jitter=0.03, seed=4),
-    "all faults": lambda fps: Scene(crossing(), fps=fps, miss=0.15, ghosts=1, doubles=0.2, jitter=0.02, seed=5),
+    "all faults": lambda fps: Scene(
+        crossing(), fps=fps, miss=0.15, ghosts=1, doubles=0.2, jitter=0.02, seed=5
+    ),
     "away for 1 s": lambda fps: Scene(
         [walk((300, 600), (60, 0), away=(2.0, 3.0)), walk((800, 650), (20, 0))], fps=fps, seed=6
     ),
     "come and go": lambda fps: Scene(
-        [walk((-50, 600), (400, 0)), walk((1330, 620), (-400, 0), begin=4), walk((-50, 640), (300, 0), begin=6)],
+        [
+            walk((-50, 600), (400, 0)),
+            walk((1330, 620), (-400, 0), begin=4),
+            walk((-50, 640), (300, 0), begin=6),
+        ],
         seconds=10,
         fps=fps,
         seed=7,

@@ -34,7 +34,9 @@ def play(scene: Scene, detect_every: int) -> tuple[Identity, list[People], list[
 
 def main() -> None:
     """Print the table."""
-    table = Table("scene", "fps", "K", "IDF1", "switches", "misses", "ghosts", "people", "ids", "detections")
+    table = Table(
+        "scene", "fps", "K", "IDF1", "switches", "misses", "ghosts", "people", "ids", "detections"
+    )
     for name, make in SCENES.items():
         for fps, every in SETTINGS:
             scene = make(fps)

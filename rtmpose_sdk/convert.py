@@ -1,4 +1,4 @@
-"""How do results go into other people's tables? pandas and supervision, imported when they are asked for."""
+"""How do results go into other tables? pandas and supervision, imported when they are asked for."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def keypoint_columns(names: Sequence[str]) -> list[str]:
 def to_dataframe(results: Sequence[PoseResult], times: Sequence[float] | None = None) -> Any:
     """A pandas DataFrame, one row for each person and result.
 
-    Columns: frame (place in `results`), time (s, where given), track_id, box_x1 ... box_y2 (px), box_score, and
-    NAME_x, NAME_y (px), NAME_score, NAME_confidence for each keypoint.
+    Columns: frame (place in `results`), time (s, where given), track_id, box_x1 ... box_y2 (px),
+    box_score, and NAME_x, NAME_y (px), NAME_score, NAME_confidence for each keypoint.
 
     Args:
         results: of one keypoint set.

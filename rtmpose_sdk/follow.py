@@ -1,4 +1,4 @@
-"""How does a whole video go through a pipeline? Decode, detection and pose overlap, each in a thread of its own."""
+"""How does a whole video go through? Decode, detection and pose overlap, each in a thread of its own."""
 
 from __future__ import annotations
 

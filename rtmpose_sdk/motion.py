@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 Doubles = NDArray[np.float64]
 
 ACCELERATION = 1.5
-"""Spectral density of the white-noise acceleration, body sizes² / s³: a person starts or stops in half a second."""
+"""Spectral density of the white-noise acceleration, body sizes² / s³."""
 FIRST_SPEED = 1.0
 """Standard deviation of the speed of a person seen once, body sizes / s."""
 SPEED_MEMORY = 4.0

@@ -100,7 +100,7 @@ class Pipeline:
         tracking: Tracking | None = None,
         smoothing: Smoothing | None = DEFAULT_SMOOTHING,
     ) -> PoseStream:
-        """The state of one video, to be called frame by frame. Streams may share a Pipeline between threads.
+        """The state of one video, to be called frame by frame. Streams in many threads may share this.
 
         Args:
             detect_every: frames from one detection to the next.
@@ -128,7 +128,7 @@ class Pipeline:
         """Frames of a video with their results, in order; decoding, detection and pose overlap in threads.
 
         Args:
-            source: from `open_source`, or whatever that takes: a file, a camera's number, an address, arrays.
+            source: from `open_source`, or whatever that takes: a file, a camera, an address, arrays.
             detect_every, tracking, smoothing: see `stream`.
 
         Raises:

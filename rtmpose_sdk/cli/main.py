@@ -1,4 +1,4 @@
-"""`rtmpose`: predict, models, eval, train, data."""
+"""`rtmpose`: predict, plot, models, eval, train, data."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from rich.table import Table
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.cli.data import app as data
 from rtmpose_sdk.cli.evaluate import evaluate
+from rtmpose_sdk.cli.plot import plot
 from rtmpose_sdk.cli.predict import predict
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.cli.train import train
@@ -21,6 +22,7 @@ app = typer.Typer(
     help="RTMPose on real devices.",
 )
 app.command()(predict)
+app.command()(plot)
 app.command("eval")(evaluate)
 app.command()(train)
 app.add_typer(data, name="data")
