@@ -1,4 +1,4 @@
-"""How well are people told apart? IDF1 and identity switches (Ristani et al. 2016; Bernardin and Stiefelhagen 2008)."""
+"""How well are people told apart? IDF1 (Ristani et al. 2016) and identity switches (CLEAR MOT)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Made-up videos with known truth: people who walk, cross, hide, leave and come back, seen by faulty networks."""
+"""Made-up videos with known truth: people who walk, cross, hide and leave, seen by faulty networks."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ class Scene:
         return Detections(made, np.array(scores, np.float32).clip(0, 1), SIZE)
 
     def pose(self, _: object, asked: Detections) -> PoseResult:
-        """What a faulty pose network makes of boxes: the person who fills the box best, else nothing sure."""
+        """What a faulty pose network makes of boxes: who fills the box best, else nothing sure."""
         rng = self._rng
         boxes, _ids = self._present(self.time)
         covered, by = _cover(boxes)
@@ -160,7 +160,7 @@ def walk(
     away: tuple[float, float] = (9e9, 9e9),
     begin: float = 0.0,
 ) -> Path:
-    """A straight way from `start` px with `speed` px / s; nobody is there before `begin` and while `away`."""
+    """A straight way from `start` px with `speed` px / s; nobody before `begin` and while `away`."""
 
     def path(time: float) -> tuple[float, float, float] | None:
         if time < begin or away[0] <= time < away[1]:
@@ -173,7 +173,7 @@ def walk(
 
 
 def crossing() -> list[Path]:
-    """Four people, two from either side: each meets both who come the other way, in front of or behind them."""
+    """Four people, two from either side: each meets both who come the other way."""
     return [
         walk((150, 620), (160, 0)),
         walk((1130, 640), (-165, 0), 310),

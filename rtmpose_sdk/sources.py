@@ -59,7 +59,7 @@ class Source(ABC):
     def frames(self) -> Iterator[Frame]:
         """All frames, from the beginning."""
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - most hold nothing
         """Free what is open."""
 
     def __iter__(self) -> Iterator[Frame]:

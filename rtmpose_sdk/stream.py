@@ -1,4 +1,4 @@
-"""The state of one video: when to detect, who is who, how calm (paper section 3.5). One object per stream."""
+"""The state of one video: when to detect, who is who, how calm (paper section 3.5)."""
 
 from __future__ import annotations
 
@@ -217,7 +217,7 @@ class PoseStream:
         all_boxes = np.concatenate([boxes[rows], np.array(own, np.float32).reshape(-1, 4)])
         all_scores = np.concatenate([scores[rows], np.zeros(len(own), np.float32)])
         candidates = self._ask_pose(picture, all_boxes, all_scores.astype(np.float32))
-        candidates = self._without_doubles(candidates)
+        candidates = self._without_doubles(self._without_nobody(candidates))
         pairs = tracker.match(candidates, tracker.tracks)
         shown = []
         tracks = list(tracker.tracks)
@@ -287,6 +287,16 @@ class PoseStream:
         inside = np.clip(box, 0, [*self._size, *self._size])
         share = (inside[2:] - inside[:2]).prod() / max((box[2:] - box[:2]).prod(), 1e-6)
         return bool(share >= LEAST_VISIBLE and (inside[2:] - inside[:2] >= 2).all())
+
+    def _without_nobody(self, candidates: Candidates) -> Candidates:
+        """Without poses that no detection stands behind and that are not sure: they would stand in the way."""
+        least = self._settings.least_confidence
+        rows = [
+            i
+            for i in range(len(candidates))
+            if candidates.scores[i] > 0 or better_half(candidates.confidences[i]) >= least
+        ]
+        return candidates.take(rows)
 
     def _without_doubles(self, candidates: Candidates) -> Candidates:
         """Pose NMS; detections come before what only a track says."""
@@ -377,7 +387,7 @@ def _unpack(found: Detections, keep_score: float) -> tuple[Floats, Floats]:
 
 
 def _choose(boxes: Floats, scores: Floats, tracks: list[Track], new_score: float) -> dict[int, int | None]:
-    """The box that each track (by `id`) most likely means, weak ones only where no strong one is (ByteTrack)."""
+    """The box that each track (by `id`) most likely means, weak ones last (ByteTrack)."""
     chosen: dict[int, int | None] = {id(t): None for t in tracks}
     if not tracks or not len(boxes):
         return chosen

@@ -1,4 +1,4 @@
-"""How is an annotated video written so that it plays even if the run is cut short? Fragmented MP4, by PyAV."""
+"""How is a video written so that it plays even if the run is cut short? Fragmented MP4, by PyAV."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rtmpose_sdk.errors import OutputError
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.stream import FrameResult
-from rtmpose_sdk.videos import import_av
+from rtmpose_sdk.videos import import_av, reason
 from rtmpose_sdk.writers import Writer
 
 Image = NDArray[np.uint8]
@@ -23,6 +23,7 @@ Draw = Callable[[Image, FrameResult], Image]
 CODEC = "libx264"
 CLOCK = Fraction(1, 90000)
 """Unit of the written time stamps, s: frames keep their own times, variable rate included."""
+FRAGMENTS = "frag_keyframe+empty_moov+default_base_moof"
 FRAGMENT_SECONDS = 1
 """What is lost at most when the run is killed."""
 QUALITY = {"crf": "20", "preset": "veryfast"}
@@ -69,7 +70,7 @@ class VideoWriter(Writer):
         if size != self._size:
             raise OutputError(
                 f"{self.path}: frame {frame.index} is {size[0]}x{size[1]} px, the video {self._size[0]}x"
-                f"{self._size[1]}; a video has one size. What was written before is kept; save jsonl or csv instead"
+                f"{self._size[1]}; a video has one size. What was written is kept; save jsonl instead"
             )
         if size[0] % 2 or size[1] % 2:  # 4:2:0 needs even sides
             picture = np.asarray(
@@ -86,7 +87,7 @@ class VideoWriter(Writer):
                 str(self.path),
                 "w",
                 format="mp4",
-                options={"movflags": "frag_keyframe+empty_moov+default_base_moof"},
+                options={"movflags": FRAGMENTS},
             )
             self._stream = self._container.add_stream(
                 CODEC, rate=Fraction(self._fps).limit_denominator(1001), options=QUALITY
@@ -107,8 +108,7 @@ class VideoWriter(Writer):
                 self._container.mux(packet)
         except (self._av.FFmpegError, OSError) as error:
             raise OutputError(
-                f"{self.path}: cannot be written ({getattr(error, 'strerror', None) or error}); what was written "
-                "before is kept"
+                f"{self.path}: cannot be written ({reason(error)}); what was written before is kept"
             ) from None
 
     def close(self) -> None:
@@ -122,6 +122,5 @@ class VideoWriter(Writer):
             container.close()
         except (self._av.FFmpegError, OSError) as error:
             raise OutputError(
-                f"{self.path}: its end cannot be written ({getattr(error, 'strerror', None) or error}); the part "
-                "before is kept"
+                f"{self.path}: its end cannot be written ({reason(error)}); the part before is kept"
             ) from None

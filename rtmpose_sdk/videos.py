@@ -1,4 +1,4 @@
-"""How is a video file or a network stream decoded? PyAV: exact time stamps, variable rate, rotation flags."""
+"""How is a video or a network stream decoded? PyAV: exact time stamps, variable rate, rotation."""
 
 from __future__ import annotations
 
@@ -85,11 +85,12 @@ class VideoSource(Source):
         except (av.FFmpegError, OSError, ValueError) as error:
             if self._is_address and monotonic() - start >= 0.95 * self._time_limit:
                 raise SourceError(
-                    f"{self.name}: no answer within {self._time_limit:g} s; check the address, or wait longer "
-                    "(--time-limit)"
+                    f"{self.name}: no answer within {self._time_limit:g} s; check the address, or wait "
+                    "longer (--time-limit)"
                 ) from None
             raise SourceError(
-                f"{self.name}: cannot be opened as a video ({_reason(error)}); is it truncated, or not a video?"
+                f"{self.name}: cannot be opened as a video ({reason(error)}); is it truncated, or "
+                "something else?"
             ) from None
         if not container.streams.video:
             container.close()
@@ -110,7 +111,7 @@ class VideoSource(Source):
         """All frames; a live stream that breaks is opened again.
 
         Raises:
-            SourceError: the file is damaged or ends early, its time stamps go back, or a stream stays broken.
+            SourceError: the file is damaged or ends early, its times go back, or a stream stays broken.
         """
         failures, index, offset, last = 0, 0, 0.0, -1.0
         began = monotonic()
@@ -158,22 +159,23 @@ class VideoSource(Source):
                     time = stamp - first if stamp is not None else last + step
                     if time <= last:
                         raise SourceError(
-                            f"{self.name}: time stamps go back at frame {index + count} (from {last:.3f} to "
-                            f"{time:.3f} s); count frames instead (fps=..., --fps)"
+                            f"{self.name}: time stamps go back at frame {index + count} (from {last:.3f} "
+                            f"to {time:.3f} s); count frames instead (fps=..., --fps)"
                         )
                 last = time
                 yield Frame(_upright(picture), index + count, time)
                 count += 1
         except (av.FFmpegError, OSError) as error:
             raise SourceError(
-                f"{self.name}: broken after {index + count} frames ({_reason(error)}); the frames before are good"
+                f"{self.name}: broken after {index + count} frames ({reason(error)}); the frames "
+                "before it are good"
             ) from None
         if count == 0:
             raise SourceError(f"{self.name}: there is not one frame in it")
         if self._announced is not None and not self.live and count < self._announced - SHORTFALL:
             raise SourceError(
-                f"{self.name}: ends after {count} of {self._announced} frames: it is truncated or damaged; the "
-                "frames before are good"
+                f"{self.name}: ends after {count} of {self._announced} frames: it is truncated or damaged; "
+                "the frames before are good"
             )
 
     def close(self) -> None:
@@ -192,5 +194,6 @@ def _kinds(container: Any) -> str:
     return ", ".join(sorted({s.type for s in container.streams})) or "nothing"
 
 
-def _reason(error: Exception) -> str:
+def reason(error: Exception) -> str:
+    """What FFmpeg says, short."""
     return str(getattr(error, "strerror", None) or error)[:200]

@@ -1,4 +1,4 @@
-"""Where do results go? Files that grow frame by frame, in constant memory, and are readable however a run ends."""
+"""Where do results go? Files that grow frame by frame, in constant memory, readable however a run ends."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class Writer(ABC):
             OutputError: it cannot be written; what was written before stays readable.
         """
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027 - some have nothing to finish
         """Finish the file. Closing twice is no error."""
 
     def __enter__(self) -> Writer:
@@ -84,7 +84,7 @@ class _told(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a
     ) -> None:
         if isinstance(error, OSError) and not isinstance(error, OutputError):
             raise OutputError(
-                f"{self._path}: cannot be written ({error.strerror or error}); what was written before is kept"
+                f"{self._path}: cannot be written ({error.strerror or error}); what was written is kept"
             ) from None
 
 

@@ -210,7 +210,7 @@ def _run(
 
 @contextlib.contextmanager
 def _asked_to_stop() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM fill a list, so that the frame in work is written whole; a second one ends at once."""
+    """Ctrl-C and SIGTERM fill a list, so that the frame in work is written; a second one ends at once."""
     asked: list[int] = []
 
     def note(number: int, _: FrameType | None) -> None:
@@ -306,8 +306,8 @@ def _check_places(name: str, options: VideoOptions) -> None:
         path = options.out / (name + _SUFFIXES[kind])
         if path.exists():
             raise OutputError(
-                f"{path}: exists already; --overwrite replaces it, --resume goes on where a run stopped, --out "
-                "takes another folder"
+                f"{path}: exists already; --overwrite replaces it, --resume goes on where a run stopped, "
+                "--out takes another folder"
             )
 
 

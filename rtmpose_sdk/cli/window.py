@@ -1,4 +1,4 @@
-"""A window that shows pictures as they come: `--show`. By tkinter, as the headless OpenCV has no windows."""
+"""A window that shows pictures as they come (`--show`): tkinter, headless OpenCV has no windows."""
 
 from __future__ import annotations
 
