@@ -55,7 +55,7 @@ def to_dataframe(results: Sequence[PoseResult], times: Sequence[float] | None = 
             np.concatenate([r.keypoints, r.keypoint_scores[..., None], r.confidences[..., None]], axis=2)
             for r in results
         ]
-    ).reshape(len(frame), -1)
+    ).reshape(len(frame), 4 * len(next(iter(sets))))
     names = keypoint_columns(next(iter(sets)).names)
     return pandas.DataFrame(table | {name: points[:, i] for i, name in enumerate(names)})
 

@@ -289,7 +289,7 @@ class PoseStream:
         return bool(share >= LEAST_VISIBLE and (inside[2:] - inside[:2] >= 2).all())
 
     def _without_nobody(self, candidates: Candidates) -> Candidates:
-        """Without poses that no detection stands behind and that are not sure: they would stand in the way."""
+        """Without poses that no detection stands behind and that are not sure: they stand in the way."""
         least = self._settings.least_confidence
         rows = [
             i
@@ -302,7 +302,7 @@ class PoseStream:
         """Pose NMS; detections come before what only a track says."""
         weights = np.where(candidates.confidences >= SCENE_CONFIDENCE, candidates.confidences, 0)
         mean = candidates.confidences.mean(axis=1) if len(candidates) else candidates.scores
-        # Two detections may be two people in each other's arms; a box that only a track says is no proof.
+        # Two detections may be two people in each other's arms; a track's own box is no proof.
         detected = candidates.scores > 0
         overlap = np.where(
             detected[:, None] & detected[None], self._settings.overlap_nms, UNPROVEN_OVERLAP

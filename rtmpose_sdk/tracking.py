@@ -58,7 +58,7 @@ class Tracking:
         undetected: seconds for which a track lives on by its pose where the detector sees nobody.
     """
 
-    sure_score: float = 0.6
+    sure_score: float = 0.5
     new_score: float = 0.45
     keep_score: float = 0.15
     oks_weight: float = 0.4

@@ -87,7 +87,7 @@ class VideoWriter(Writer):
                 str(self.path),
                 "w",
                 format="mp4",
-                options={"movflags": FRAGMENTS},
+                options={"movflags": FRAGMENTS, "flush_packets": "1"},
             )
             self._stream = self._container.add_stream(
                 CODEC, rate=Fraction(self._fps).limit_denominator(1001), options=QUALITY

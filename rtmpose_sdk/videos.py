@@ -93,8 +93,9 @@ class VideoSource(Source):
                 "something else?"
             ) from None
         if not container.streams.video:
+            kinds = _kinds(container)
             container.close()
-            raise SourceError(f"{self.name}: there is no video in it, only {_kinds(container)}")
+            raise SourceError(f"{self.name}: there is no video in it, only {kinds}")
         stream = container.streams.video[0]
         if stream.codec_context is None:
             tag = stream.codec_tag if hasattr(stream, "codec_tag") else "?"

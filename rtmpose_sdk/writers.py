@@ -111,9 +111,14 @@ class LinesWriter(Writer):
             **found.poses.to_dict(),
         }
         line = json.dumps(row, separators=(",", ":")).encode() + b"\n"
+        start, rest = self._file.tell(), memoryview(line)
         with _told(self.path):
-            if self._file.write(line) != len(line):
-                raise OSError(28, "No space left on device")
+            try:
+                while rest:
+                    rest = rest[self._file.write(rest) :]
+            except OSError:
+                self._file.truncate(start)
+                raise
 
     def close(self) -> None:
         """Close the file."""

@@ -31,9 +31,7 @@ def plot(
     results: Annotated[Path, typer.Argument(help="A JSONL file that `rtmpose predict` wrote.")],
     joint: Annotated[list[str], typer.Option(help="A keypoint's name; repeatable.")],
     out: Annotated[Path | None, typer.Option(help="The PNG; default: beside the results.")] = None,
-    what: Annotated[  # noqa: B006
-        list[What], typer.Option(help="x, y (px), speed (px/s), confidence; repeatable.")
-    ] = [  # noqa: B006 - typer reads the default and copies it
+    what: Annotated[list[What], typer.Option(help="x, y (px), speed (px/s), confidence; repeatable.")] = [  # noqa: B006 - typer reads the default and copies it
         What.X,
         What.Y,
     ],

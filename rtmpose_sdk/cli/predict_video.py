@@ -122,17 +122,17 @@ def predict_video(source: str, pipeline: Pipeline, options: VideoOptions, consol
             if opened.live:
                 raise InputError(f"{opened.name}: a live source cannot be resumed; leave out --resume")
             earlier.restore(stream)
+        window = None
+        if options.show:
+            from rtmpose_sdk.cli.window import Window
+
+            window = stack.enter_context(Window(opened.name))
         writers = [
             stack.enter_context(writer)
             for writer in _open_writers(name, opened, pipeline, options, earlier)
         ]
         if earlier is not None:
             earlier.replay(writers)
-        window = None
-        if options.show:
-            from rtmpose_sdk.cli.window import Window
-
-            window = stack.enter_context(Window(opened.name))
         done = _run(opened, stream, writers, window, options, console, earlier)
     files = [_shown_path(writer) for writer in writers]
     ids = done.highest

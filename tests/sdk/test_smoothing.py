@@ -1,4 +1,4 @@
-"""One-Euro on signals with known truth: calm at rest, quick in motion, the same at every frame rate and size."""
+"""One-Euro on signals with known truth: calm at rest, quick in motion, at every frame rate and size."""
 
 from __future__ import annotations
 
