@@ -1,6 +1,6 @@
-"""How fast is a video, what does skipping detections cost, what does memory do? Against rtmlib, if it is there.
+"""How fast is a video, what does skipping cost, what does memory do? Against rtmlib, if it is there.
 
-Run it with `python -m rtmpose_sdk.benchmarks.video --help`. All comparisons are interleaved, medians of rounds.
+Run it with `python -m rtmpose_sdk.benchmarks.video --help`. Comparisons are interleaved, medians of rounds.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from rich.table import Table
 
 from rtmpose_sdk.cli.options import limit_opencv
 from rtmpose_sdk.cli.run import run
-from rtmpose_sdk.errors import InputError, MissingExtraError
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.runtimes import Runtime
@@ -52,9 +52,9 @@ def video(
         ),
     ],
     detector: Annotated[str, typer.Option(help="Detector.")],
-    pose: Annotated[
-        str, typer.Option(help="Pose model; rtmlib needs one exported with --input tensor.")
-    ] = (DEFAULT_POSE),
+    pose: Annotated[str, typer.Option(help="Pose model; for rtmlib exported with --input tensor.")] = (
+        DEFAULT_POSE
+    ),
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engines, of both programs.")] = 1,
     detect_every: Annotated[int, typer.Option(min=1, help="K.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of a comparison.")] = 3,
@@ -191,8 +191,10 @@ def _rtmlib_tracker(
     try:
         import onnxruntime
         import rtmlib
-    except ImportError:
-        raise MissingExtraError("rtmlib", "cpu", "The comparison (pip install --no-deps rtmlib)") from None
+    except ImportError as error:
+        raise InputError(
+            f"the comparison needs rtmlib and onnxruntime ({error}): pip install --no-deps rtmlib tqdm"
+        ) from None
     session = onnxruntime.InferenceSession
 
     def limited(*arguments: Any, **named: Any) -> Any:
@@ -242,7 +244,7 @@ def _memory(pipeline: Pipeline, clip: Path, frames: int) -> None:
     table = Table("frame", "resident, MiB")
     settled = 0.0
     for number, _ in enumerate(pipeline.follow(looped()), 1):
-        if number == SETTLED or number % 1000 == 0 or number == frames:
+        if number in (SETTLED, frames) or number % 1000 == 0:
             now = _resident()
             settled = now if number == SETTLED else settled
             table.add_row(str(number), f"{now:.1f}")
