@@ -35,7 +35,7 @@ $(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo constraints.txt
-	$(PIP) -c constraints.txt '.[cpu,export,eval,train,openvino,dev]'
+	$(PIP) -c constraints.txt '.[cpu,export,eval,train,openvino,video,tables,plot,dev]'
 	$(PIP) --no-deps --force-reinstall .
 	touch $@
 

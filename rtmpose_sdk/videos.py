@@ -145,6 +145,9 @@ class VideoSource(Source):
 
     def _decode(self, index: int) -> Iterator[Frame]:
         av: Any = import_av()
+        from av.video.reformatter import VideoReformatter
+
+        convert = VideoReformatter()  # one for all frames: setting it up costs as much as half a frame
         first: float | None = None
         last = -1.0
         count = 0
@@ -164,7 +167,7 @@ class VideoSource(Source):
                             f"to {time:.3f} s); count frames instead (fps=..., --fps)"
                         )
                 last = time
-                yield Frame(_upright(picture), index + count, time)
+                yield Frame(_upright(picture, convert), index + count, time)
                 count += 1
         except (av.FFmpegError, OSError) as error:
             raise SourceError(
@@ -184,9 +187,9 @@ class VideoSource(Source):
         self._container.close()
 
 
-def _upright(picture: Any) -> NDArray[np.uint8]:
+def _upright(picture: Any, convert: Any) -> NDArray[np.uint8]:
     """(H,W,3) uint8 BGR, turned by the file's rotation flag."""
-    image: NDArray[np.uint8] = picture.to_ndarray(format="bgr24")
+    image: NDArray[np.uint8] = convert.reformat(picture, format="bgr24").to_ndarray()
     turn = _TURNS.get(round(getattr(picture, "rotation", 0)) % 360)
     return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
 
