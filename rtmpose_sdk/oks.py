@@ -41,7 +41,8 @@ def similarity(
     total = weights.sum(axis=2)
     enough = (weights > 0).sum(axis=2) >= LEAST_COMMON
     oks = (np.exp(-distances / scale) * weights).sum(axis=2)
-    return np.divide(oks, total, out=np.full_like(oks, np.nan), where=enough)
+    shared: Floats = np.divide(oks, total, out=np.full_like(oks, np.nan), where=enough)
+    return shared
 
 
 def overlap_of_smaller(a: Floats, b: Floats) -> Floats:
@@ -76,7 +77,7 @@ def suppress_poses(
         sigmas: (K,) falloffs.
         oks_threshold, overlap_threshold: both must be exceeded; the latter may be (N,N).
     """
-    order = np.argsort(-priorities, kind="stable").tolist()
+    order: list[int] = np.argsort(-priorities, kind="stable").tolist()
     if len(order) < 2:
         return order
     overlap = overlap_of_smaller(boxes, boxes)

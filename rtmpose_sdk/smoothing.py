@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from rtmpose_sdk.errors import InputError
 
 Floats = NDArray[np.float32]
+Doubles = NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -52,10 +53,10 @@ class OneEuro:
     def __init__(self, settings: Smoothing) -> None:
         self.settings = settings
         self._time = -math.inf
-        self._place: Floats = np.empty((0, 2), np.float32)
-        self._speed: Floats = self._place
-        self._raw: Floats = self._place
-        self._seen: Floats = np.empty(0, np.float32)
+        self._place: Doubles = np.empty((0, 2))
+        self._speed: Doubles = self._place
+        self._raw: Doubles = self._place
+        self._seen: Doubles = np.empty(0)
 
     def __call__(
         self,
@@ -63,7 +64,7 @@ class OneEuro:
         confidences: Floats,
         time: float,
         body_size: float,
-        drift: Floats | None = None,
+        drift: Floats | Doubles | None = None,
     ) -> Floats:
         """Keypoints (K,2) px, made calm.
 
@@ -91,7 +92,7 @@ class OneEuro:
         fresh = (trust[:, 0] > 0) & (time - self._seen > settings.patience)
         self._seen[trust[:, 0] > 0] = time
         if drift is not None:
-            self._place = self._place + (1 - trust) * (np.asarray(drift) * elapsed)
+            self._place = self._place + (1 - trust) * (np.asarray(drift, np.float64) * elapsed)
         measured_speed = (keypoints - self._raw) / (elapsed * body_size)
         self._raw = trust * keypoints + (1 - trust) * self._place
         gain = trust * _gain(settings.speed_cutoff, elapsed)
@@ -105,8 +106,8 @@ class OneEuro:
         return self._place.astype(np.float32)
 
 
-def _gain(cutoff: float | Floats, seconds: float) -> Floats:
+def _gain(cutoff: float | Doubles, seconds: float) -> Doubles:
     """Share of a new value in a low-pass filter of `cutoff` Hz after `seconds`."""
     turn = 2 * math.pi * seconds * np.asarray(cutoff)
-    gain: Floats = turn / (turn + 1)
+    gain: Doubles = turn / (turn + 1)
     return gain

@@ -175,7 +175,7 @@ class Tracker:
             track.motion.predict(elapsed)
             after = track.motion.box
             shift = (after[:2] + after[2:] - before[:2] - before[2:]) / 2
-            track.keypoints = track.keypoints + shift
+            track.keypoints = (track.keypoints + shift).astype(np.float32)
 
     def match(self, candidates: Candidates, tracks: list[Track]) -> list[tuple[int, int]]:
         """Pairs (track, candidate) of the best assignment over OKS and IoU in one cost (Hungarian)."""
