@@ -41,7 +41,7 @@ $(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
 	touch $@
 
 $(VENV)/.test: $(VENV)/.demo constraints.txt
-	$(PIP) -c constraints.txt '.[cpu,export,eval,train,openvino,ncnn,int8,tensorrt-rtx,dev]'
+	$(PIP) -c constraints.txt '.[cpu,export,eval,train,openvino,ncnn,int8,tensorrt-rtx,video,tables,plot,dev]'
 	$(PIP) --no-deps --force-reinstall .
 	touch $@
 

@@ -12,21 +12,30 @@ from rtmpose_sdk.one_stage import OneStage
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.sources import open_source
+from rtmpose_sdk.stream import FrameResult, PoseStream
+from rtmpose_sdk.tracking import Tracking
 
 __all__ = [
     "Cascade",
     "Detections",
     "Detector",
+    "FrameResult",
     "KeypointSet",
     "ModelCard",
     "OneStage",
     "Pipeline",
     "PoseResult",
+    "PoseStream",
     "Predictor",
     "RTMPoseError",
+    "Smoothing",
+    "Tracking",
     "__version__",
     "convert_keypoints",
     "get_keypoint_set",
+    "open_source",
     "part_of",
     "read_image",
 ]

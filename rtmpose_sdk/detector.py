@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +25,9 @@ class Detector:
         device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         score_threshold: boxes below it are left out; None takes the card's. A graph that holds its
             own NMS has cut at the card's already.
+
+    Attributes:
+        gate: held while the engine runs; Pipeline puts one lock here and in its Predictor.
     """
 
     def __init__(
@@ -44,12 +48,14 @@ class Detector:
         self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold
         self._normalize = Normalizer(self.card)
         self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
+        self.gate: AbstractContextManager[object] = nullcontext()
 
-    def __call__(self, image: object) -> Detections:
+    def __call__(self, image: object, score_threshold: float | None = None) -> Detections:
         """Persons in one picture, best first; none is an empty result.
 
         Args:
             image: (H,W,3) uint8 BGR; grey and BGRA are converted.
+            score_threshold: instead of the detector's own, for this call.
 
         Raises:
             ImageError: not such a picture.
@@ -58,9 +64,12 @@ class Detector:
         picture = as_bgr(image)
         height, width = picture.shape[:2]
         canvas, factors = letterbox(picture, self.card.input_size, self.card.pad_value)
-        outputs = self.runtime.run(self._normalize(canvas[None]))
+        tensor = self._normalize(canvas[None])
+        with self.gate:
+            outputs = self.runtime.run(tensor)
+        least = self.score_threshold if score_threshold is None else score_threshold
         named = {name: outputs[place] for name, place in self._outputs.items()}
-        boxes, scores = decode_boxes(named, self.card, self.score_threshold)
+        boxes, scores = decode_boxes(named, self.card, least)
         boxes = boxes * factors
         np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])

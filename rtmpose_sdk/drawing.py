@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+import colorsys
+import functools
+from collections import deque
+from typing import Literal, get_args
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.results import PoseResult
 
 Color = tuple[int, int, int]
+Image = NDArray[np.uint8]
+ColorBy = Literal["side", "id"]
 
 # BGR; left and right differ in hue and in lightness, so that they can be told apart without colours.
 LEFT: Color = (60, 180, 255)
@@ -22,11 +30,113 @@ OUTLINE: Color = (25, 25, 25)
 _SUBPIXEL_BITS = 4
 _SHORT_SIDE_PER_WIDTH = 240
 """A line is one px wide per so many px of the picture's shorter side."""
+_FULL_CONFIDENCE = 0.6
+"""From here on a keypoint is drawn in full, below it fades."""
+_FADED = 0.45
+_GOLDEN_ANGLE = 0.381966
+"""Hues of one id and the next are this share of the circle apart: neighbours always differ."""
+_FACE = ("nose", "eye", "ear", "head", "face")
+_MOSAIC = 8
+"""A hidden face keeps so many squares a side."""
 
 
-def draw_poses(
-    image: NDArray[np.uint8], result: PoseResult, min_confidence: float = 0.3
-) -> NDArray[np.uint8]:
+class Painter:
+    """Draws results on their pictures; remembers where people were, for the trails.
+
+    Args:
+        min_confidence: keypoints below it, and bones that end in one, are left out.
+        color_by: "side" (left orange, right blue) or "id" (a colour for each person).
+        boxes: draw the persons' boxes.
+        ids: write track ids, where there are some.
+        trail: seconds of the way that somebody's feet went; 0 draws none.
+        hide_faces: faces become coarse squares. Where no keypoint of a face is sure, it is the upper part
+            of the box.
+    """
+
+    def __init__(
+        self,
+        min_confidence: float = 0.3,
+        color_by: ColorBy = "side",
+        boxes: bool = True,
+        ids: bool = True,
+        trail: float = 0.0,
+        hide_faces: bool = False,
+    ) -> None:
+        if color_by not in get_args(ColorBy):
+            raise InputError(f"color_by is '{color_by}'; expected side or id")
+        if trail < 0:
+            raise InputError(f"trail is {trail} s; expected at least 0")
+        self.min_confidence, self.color_by = min_confidence, color_by
+        self.boxes, self.ids, self.trail, self.hide_faces = boxes, ids, trail, hide_faces
+        self._ways: dict[int, deque[tuple[float, int, int]]] = {}
+
+    def __call__(self, image: Image, poses: PoseResult, time: float = 0.0) -> Image:
+        """A new picture (H,W,3) uint8 BGR.
+
+        Args:
+            image: (H,W,3) uint8 BGR; grey and BGRA are converted.
+            poses: in px of that picture.
+            time: seconds, for the trails.
+        """
+        canvas = np.ascontiguousarray(as_bgr(image)).copy()
+        width = max(1, round(min(canvas.shape[:2]) / _SHORT_SIDE_PER_WIDTH))
+        if self.hide_faces:
+            for person in range(len(poses)):
+                _hide(canvas, _face(poses, person, self.min_confidence))
+        self._draw_ways(canvas, poses, time, width)
+        for person in range(len(poses)):
+            self._draw_person(canvas, poses, person, width)
+        return canvas
+
+    def _draw_person(self, canvas: Image, poses: PoseResult, person: int, width: int) -> None:
+        number = None if poses.track_ids is None else int(poses.track_ids[person])
+        own = id_color(person if number is None else number)
+        by_id = self.color_by == "id"
+        if self.boxes:
+            x1, y1, x2, y2 = (int(v) for v in poses.boxes[person].round())
+            color = own if by_id else BOX
+            cv2.rectangle(canvas, (x1, y1), (x2, y2), color, max(1, width // 2), cv2.LINE_AA)
+        colors = [own] * len(poses.keypoint_set) if by_id else keypoint_colors(poses.keypoint_set)
+        fine = _fine(poses.keypoint_set)
+        confidences = poses.confidences[person]
+        faint = (confidences >= self.min_confidence) & (confidences < _FULL_CONFIDENCE)
+        full = confidences >= max(_FULL_CONFIDENCE, self.min_confidence)
+        points = np.rint(poses.keypoints[person] * (1 << _SUBPIXEL_BITS)).astype(int).tolist()
+        bones = poses.keypoint_set.skeleton
+        for a, b in poses.keypoint_set.outlines:
+            if min(confidences[a], confidences[b]) >= self.min_confidence:
+                thin = max(1, width // 2)
+                cv2.line(canvas, points[a], points[b], colors[b], thin, cv2.LINE_AA, _SUBPIXEL_BITS)
+        if faint.any():
+            shown = faint | full
+            weak = [(a, b) for a, b in bones if shown[a] and shown[b] and not (full[a] and full[b])]
+            part = _region(canvas, poses.keypoints[person][shown], 3 * width + 4)
+            if part is not None:
+                before = canvas[part].copy()
+                _draw_bones(canvas, points, weak, colors, width, fine)
+                _draw_dots(canvas, points, np.flatnonzero(faint), colors, width, fine)
+                cv2.addWeighted(canvas[part], _FADED, before, 1 - _FADED, 0, canvas[part])
+        _draw_bones(canvas, points, [(a, b) for a, b in bones if full[a] and full[b]], colors, width, fine)
+        _draw_dots(canvas, points, np.flatnonzero(full), colors, width, fine)
+        if self.ids and number is not None:
+            _write(canvas, str(number), poses.boxes[person], own, width)
+
+    def _draw_ways(self, canvas: Image, poses: PoseResult, time: float, width: int) -> None:
+        if self.trail <= 0 or poses.track_ids is None:
+            return
+        for person, number in enumerate(poses.track_ids.tolist()):
+            x1, _, x2, y2 = poses.boxes[person].tolist()
+            self._ways.setdefault(number, deque()).append((time, round((x1 + x2) / 2), round(y2)))
+        for number, way in list(self._ways.items()):
+            while way and way[0][0] < time - self.trail:
+                way.popleft()
+            if not way:
+                del self._ways[number]
+            line = np.array([place[1:] for place in way], np.int32).reshape(-1, 1, 2)
+            cv2.polylines(canvas, [line], False, id_color(number), width, cv2.LINE_AA)
+
+
+def draw_poses(image: Image, result: PoseResult, min_confidence: float = 0.3) -> Image:
     """Boxes, skeletons and keypoints on a copy of the picture.
 
     Args:
@@ -37,47 +147,7 @@ def draw_poses(
     Returns:
         A new picture (H,W,3) uint8 BGR; left side orange, right side blue, middle green.
     """
-    canvas = np.ascontiguousarray(as_bgr(image)).copy()
-    width = max(1, round(min(canvas.shape[:2]) / _SHORT_SIDE_PER_WIDTH))
-    colors, fine = keypoint_colors(result.keypoint_set), _fine(result.keypoint_set)
-    for person in range(len(result)):
-        x1, y1, x2, y2 = (int(v) for v in result.boxes[person].round())
-        cv2.rectangle(canvas, (x1, y1), (x2, y2), BOX, max(1, width // 2), cv2.LINE_AA)
-        visible = result.confidences[person] >= min_confidence
-        points = np.rint(result.keypoints[person] * (1 << _SUBPIXEL_BITS)).astype(int).tolist()
-        for a, b in result.keypoint_set.outlines:
-            if visible[a] and visible[b]:
-                ends = tuple(points[a]), tuple(points[b])
-                cv2.line(canvas, *ends, colors[b], max(1, width // 2), cv2.LINE_AA, _SUBPIXEL_BITS)
-        for a, b in result.keypoint_set.skeleton:
-            if visible[a] and visible[b]:
-                color = colors[b] if colors[a] == colors[b] or b in fine else MIDDLE
-                for line_color, line_width in ((OUTLINE, width + 2), (color, width)):
-                    cv2.line(
-                        canvas,
-                        tuple(points[a]),
-                        tuple(points[b]),
-                        line_color,
-                        line_width,
-                        cv2.LINE_AA,
-                        _SUBPIXEL_BITS,
-                    )
-        for k in np.flatnonzero(visible):
-            grow = 0 if k in fine else 1
-            for dot_color, radius in (
-                (OUTLINE, width + 2 * grow),
-                (colors[k], max(1, width - 1 + 2 * grow)),
-            ):
-                cv2.circle(
-                    canvas,
-                    tuple(points[k]),
-                    radius << _SUBPIXEL_BITS,
-                    dot_color,
-                    cv2.FILLED,
-                    cv2.LINE_AA,
-                    _SUBPIXEL_BITS,
-                )
-    return canvas
+    return Painter(min_confidence)(image, result)
 
 
 def _fine(keypoint_set: KeypointSet) -> set[int]:
@@ -92,3 +162,88 @@ def keypoint_colors(keypoint_set: KeypointSet) -> list[Color]:
         return list(keypoint_set.colors)
     sides = {"left": LEFT, "right": RIGHT}
     return [sides.get(name.split("_")[0], MIDDLE) for name in keypoint_set.names]
+
+
+@functools.lru_cache(maxsize=1024)
+def id_color(number: int) -> Color:
+    """A bright colour, BGR, for a track id."""
+    red, green, blue = colorsys.hls_to_rgb((number * _GOLDEN_ANGLE) % 1, 0.6, 0.85)
+    return round(255 * blue), round(255 * green), round(255 * red)
+
+
+def _draw_bones(
+    canvas: Image,
+    points: list[list[int]],
+    bones: list[tuple[int, int]],
+    colors: list[Color],
+    width: int,
+    fine: set[int],
+) -> None:
+    for a, b in bones:
+        color = colors[b] if colors[a] == colors[b] or b in fine else MIDDLE
+        for line_color, line_width in ((OUTLINE, width + 2), (color, width)):
+            cv2.line(canvas, points[a], points[b], line_color, line_width, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _draw_dots(
+    canvas: Image,
+    points: list[list[int]],
+    rows: NDArray[np.intp],
+    colors: list[Color],
+    width: int,
+    fine: set[int],
+) -> None:
+    for k in rows.tolist():
+        grow = 0 if k in fine else 2
+        for color, radius in ((OUTLINE, width + grow), (colors[k], max(1, width - 1 + grow))):
+            size = radius << _SUBPIXEL_BITS
+            cv2.circle(canvas, points[k], size, color, cv2.FILLED, cv2.LINE_AA, _SUBPIXEL_BITS)
+
+
+def _write(canvas: Image, text: str, box: NDArray[np.float32], color: Color, width: int) -> None:
+    """A label at the box's upper left corner, inside the picture."""
+    scale, thick = 0.35 + 0.2 * width, max(1, width // 2)
+    (w, h), base = cv2.getTextSize(text, cv2.FONT_HERSHEY_SIMPLEX, scale, thick)
+    x = min(max(int(box[0]), 0), max(canvas.shape[1] - w - 2 * base, 0))
+    y = max(int(box[1]), h + 2 * base)
+    cv2.rectangle(canvas, (x, y - h - 2 * base), (x + w + 2 * base, y), color, cv2.FILLED)
+    place = (x + base, y - base)
+    cv2.putText(canvas, text, place, cv2.FONT_HERSHEY_SIMPLEX, scale, OUTLINE, thick, cv2.LINE_AA)
+
+
+def _region(canvas: Image, points: NDArray[np.float32], margin: int) -> tuple[slice, slice] | None:
+    height, width = canvas.shape[:2]
+    low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
+    x1, y1 = max(int(low[0]), 0), max(int(low[1]), 0)
+    x2, y2 = min(int(high[0]) + 1, width), min(int(high[1]) + 1, height)
+    return (slice(y1, y2), slice(x1, x2)) if x1 < x2 and y1 < y2 else None
+
+
+def _face(poses: PoseResult, person: int, min_confidence: float) -> tuple[float, float, float]:
+    """Centre and radius, px, of a circle around a person's head."""
+    x1, y1, x2, y2 = poses.boxes[person].tolist()
+    body = max(y2 - y1, 1.0)
+    names = poses.keypoint_set.names
+    sure = poses.confidences[person] >= min_confidence
+    rows = [i for i, name in enumerate(names) if sure[i] and any(part in name for part in _FACE)]
+    if not rows:
+        return (x1 + x2) / 2, y1 + 0.1 * body, max(0.12 * body, min((x2 - x1) / 2, 0.25 * body))
+    points = poses.keypoints[person][rows]
+    x, y = points.mean(axis=0).tolist()
+    spread = float(np.abs(points - (x, y)).max())
+    return x, y, max(1.8 * spread, 0.08 * body)
+
+
+def _hide(canvas: Image, circle: tuple[float, float, float]) -> None:
+    """Coarse squares instead of what is in a circle (x, y, radius)."""
+    x, y, radius = circle
+    part = _region(canvas, np.array([[x, y]], np.float32), max(round(radius), 2))
+    if part is None:
+        return
+    face = canvas[part]
+    small = cv2.resize(face, (_MOSAIC, _MOSAIC), interpolation=cv2.INTER_AREA)
+    coarse = cv2.resize(small, (face.shape[1], face.shape[0]), interpolation=cv2.INTER_NEAREST)
+    mask = np.zeros(face.shape[:2], np.uint8)
+    centre = (round(x) - part[1].start, round(y) - part[0].start)
+    cv2.circle(mask, centre, round(radius), 255, cv2.FILLED)
+    cv2.copyTo(coarse, mask, face)

@@ -18,6 +18,10 @@ class ImageError(InputError):
     """A file or an array is not a picture that can be used."""
 
 
+class SourceError(InputError):
+    """A video, camera or stream cannot be opened, or breaks."""
+
+
 class CardError(RTMPoseError, ValueError):
     """A model card is missing, damaged, of a later version, or contradicts the artifact."""
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import threading
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Literal
@@ -12,15 +15,21 @@ import numpy as np
 from rtmpose_sdk.artifacts import open_model
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.follow import Step, follow
 from rtmpose_sdk.hub.table import PRESETS
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.one_stage import OneStage
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.sources import open_source
+from rtmpose_sdk.stream import DETECT_EVERY, PoseStream
+from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 DEFAULT_DETECTION_THRESHOLD = 0.3
 """Boxes below it are no persons: what MMPose's demos use with RTMDet."""
+DEFAULT_SMOOTHING = Smoothing()
 
 
 _ADVICE = {"hand": "detector='rtmdet-nano-hand', or boxes of your own (detector=None)"}
@@ -85,6 +94,11 @@ class Pipeline:
             except Exception:
                 self.predictor.close()
                 raise
+        # Engines take turns: `threads` stays the total, and no engine runs twice at a time.
+        turn = threading.Lock()
+        self.predictor.gate = turn
+        if self.detector is not None:
+            self.detector.gate = turn
 
     def __call__(
         self, image: object, boxes: Detections | object | Literal["full"] | None = None
@@ -130,6 +144,49 @@ class Pipeline:
                 f"{self.predictor.card.name} works in one stage; a top-down model is needed here"
             )
         return self.predictor
+
+    def stream(
+        self,
+        detect_every: int = DETECT_EVERY,
+        tracking: Tracking | None = None,
+        smoothing: Smoothing | None = DEFAULT_SMOOTHING,
+    ) -> PoseStream:
+        """The state of one video, to be called frame by frame. Streams in many threads may share this.
+
+        Args:
+            detect_every: frames from one detection to the next.
+            tracking: settings of the identities.
+            smoothing: settings of the One-Euro filter; None switches it off.
+
+        Raises:
+            InputError: there is no detector, or a setting that cannot be.
+        """
+        if self.detector is None:
+            raise InputError("a stream needs a detector: give Pipeline(detector=...)")
+        predictor = self.top_down()
+        settings = tracking or Tracking()
+        detect = functools.partial(self.detector, score_threshold=settings.keep_score)
+        return PoseStream(detect, predictor, predictor.keypoint_set, detect_every, settings, smoothing)
+
+    def follow(
+        self,
+        source: object,
+        detect_every: int = DETECT_EVERY,
+        tracking: Tracking | None = None,
+        smoothing: Smoothing | None = DEFAULT_SMOOTHING,
+    ) -> Iterator[Step]:
+        """Frames of a video with their results, in order; decoding, detection and pose overlap in threads.
+
+        Args:
+            source: from `open_source`, or whatever that takes: a file, a camera, an address, arrays.
+            detect_every, tracking, smoothing: see `stream`.
+
+        Raises:
+            SourceError: it cannot be opened, or broke; what came before has been given.
+        """
+        stream = self.stream(detect_every, tracking, smoothing)
+        with open_source(source) as opened:
+            yield from follow(opened, stream)
 
     def close(self) -> None:
         """Free both engines."""

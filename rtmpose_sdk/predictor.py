@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import TracebackType
 
@@ -31,6 +32,9 @@ class Predictor:
         device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         batch_limit: most persons of one call of the network; bounds the memory.
         flip_test: average with the mirrored crop; twice the time, a little more accurate.
+
+    Attributes:
+        gate: held while the engine runs; Pipeline puts one lock here and in its Detector.
     """
 
     def __init__(
@@ -62,6 +66,7 @@ class Predictor:
         fixed = self.runtime.inputs[0].shape[0]
         self._smallest_batch = fixed or self.runtime.smallest_batch
         self.batch_limit = fixed or min(batch_limit, self.runtime.largest_batch or batch_limit)
+        self.gate: AbstractContextManager[object] = nullcontext()
         self._normalize = Normalizer(self.card)
         self._outputs = list(find_outputs(self.runtime.outputs, self.card, self.runtime.path).values())
         self._flip_indices = np.array(self.keypoint_set.flip_indices)
@@ -125,7 +130,9 @@ class Predictor:
         if count < self._smallest_batch:
             filler = np.zeros((self._smallest_batch - count, *images.shape[1:]), np.uint8)
             images = np.concatenate([images, filler])
-        outputs = self.runtime.run(self._normalize(images))
+        tensor = self._normalize(images)
+        with self.gate:
+            outputs = self.runtime.run(tensor)
         return [outputs[i][:count] for i in self._outputs]
 
     def _flip_back(self, outputs: list[Floats]) -> list[Floats]:

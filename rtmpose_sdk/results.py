@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
 
 Floats = NDArray[np.float32]
 Index = int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]] | list[int]
@@ -186,6 +186,78 @@ class PoseResult:
             }
             for i in range(len(self))
         ]
+
+    def to_openpose(self) -> dict[str, Any]:
+        """OpenPose's JSON of one picture: `pose_keypoints_2d` is x, y, confidence, keypoint after keypoint.
+
+        The keypoints are this set's in its own order. A track id is OpenPose's `person_id`, -1 without one.
+        """
+        flat = np.concatenate([self.keypoints, self.confidences[..., None]], axis=2)
+        return {
+            "version": 1.3,
+            "people": [
+                {
+                    "person_id": [-1 if self.track_ids is None else int(self.track_ids[i])],
+                    "pose_keypoints_2d": _rounded(flat[i].reshape(-1), 4),
+                    "face_keypoints_2d": [],
+                    "hand_left_keypoints_2d": [],
+                    "hand_right_keypoints_2d": [],
+                }
+                for i in range(len(self))
+            ],
+        }
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], keypoint_set: KeypointSet | None = None) -> PoseResult:
+        """A result from what `to_dict` gave, in its precision.
+
+        Args:
+            content: the plain values.
+            keypoint_set: of a set that the SDK does not know by name.
+
+        Raises:
+            InputError: not such values.
+        """
+        try:
+            points = keypoint_set or get_keypoint_set(content["keypoint_set"])
+            persons = content["persons"]
+            keys = ("x", "y", "score", "confidence")
+            table = np.array(
+                [[[p["keypoints"][n][k] for k in keys] for n in points.names] for p in persons], np.float32
+            ).reshape(len(persons), len(points), 4)
+            ids = [p["track_id"] for p in persons if "track_id" in p]
+            return cls(
+                boxes=np.array([p["box"] for p in persons], np.float32).reshape(-1, 4),
+                box_scores=np.array([p["box_score"] for p in persons], np.float32),
+                keypoints=np.ascontiguousarray(table[..., :2]),
+                keypoint_scores=np.ascontiguousarray(table[..., 2]),
+                confidences=np.ascontiguousarray(table[..., 3]),
+                keypoint_set=points,
+                image_size=(int(content["image_size"][0]), int(content["image_size"][1])),
+                track_ids=np.array(ids, np.int64) if len(ids) == len(persons) else None,
+            )
+        except (KeyError, TypeError, IndexError, ValueError) as error:
+            raise InputError(f"not a result as PoseResult.to_dict writes it ({error!r})") from None
+
+    def to_dataframe(self) -> Any:
+        """A pandas DataFrame, one row for each person: track_id, box, then x, y, score, confidence by name.
+
+        Raises:
+            MissingExtraError: pandas is not installed.
+        """
+        from rtmpose_sdk.convert import to_dataframe
+
+        return to_dataframe([self])
+
+    def to_supervision(self) -> Any:
+        """`supervision.KeyPoints` with the confidences; track ids are in its `data["track_id"]`.
+
+        Raises:
+            MissingExtraError: supervision is not installed.
+        """
+        from rtmpose_sdk.convert import to_supervision
+
+        return to_supervision(self)
 
     def draw(self, image: NDArray[np.uint8], min_confidence: float = 0.3) -> NDArray[np.uint8]:
         """The picture (H,W,3) uint8 BGR with boxes, skeletons and keypoints on a copy of it.

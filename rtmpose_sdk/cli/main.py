@@ -1,4 +1,4 @@
-"""`rtmpose`: predict, models, card, export, eval, compare, train, data."""
+"""`rtmpose`: predict, plot, models, card, export, eval, compare, train, data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from rtmpose_sdk.cli.data import app as data
 from rtmpose_sdk.cli.evaluate import evaluate
 from rtmpose_sdk.cli.models import app as models
 from rtmpose_sdk.cli.offline import offers_offline
+from rtmpose_sdk.cli.plot import plot
 from rtmpose_sdk.cli.predict import predict
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.cli.train import train
@@ -24,6 +25,7 @@ app = typer.Typer(
     help="RTMPose on real devices.",
 )
 app.command("predict")(offers_offline(predict))
+app.command()(plot)
 app.command("eval")(offers_offline(evaluate))
 app.command("compare")(offers_offline(compare))
 app.command("train")(offers_offline(train))

@@ -1,25 +1,37 @@
-"""`rtmpose predict`: pictures in, drawn pictures and one JSON out."""
+"""`rtmpose predict`: pictures in, drawn pictures and one JSON out; videos go to `predict_video`."""
 
 from __future__ import annotations
 
 import enum
 import glob
 import json
+import math
 import os
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads, limit_opencv
+from rtmpose_sdk.cli.predict_video import (
+    DEFAULT_SAVE,
+    VideoOptions,
+    is_video,
+    name_of,
+    parse_save,
+    predict_video,
+)
 from rtmpose_sdk.cli.run import print_error
+from rtmpose_sdk.drawing import ColorBy, Painter
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image, write_bytes, write_image
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
+from rtmpose_sdk.stream import DETECT_EVERY
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
+_VIDEOS, _DRAWING = "Videos", "Drawing"
 RESULTS_FILE = "results.json"
 
 
@@ -84,11 +96,24 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
+def _prepare_videos(videos: list[str]) -> None:
+    """Two videos of one name would write to the same files."""
+    names = [name_of(video) for video in videos]
+    double = [name for name in names if names.count(name) > 1]
+    if double:
+        raise InputError(f"two sources are called '{double[0]}'; give them to two calls with another --out")
+
+
 def predict(
-    source: Annotated[list[str], typer.Argument(help="Pictures, folders, globs.")],
+    source: Annotated[
+        list[str],
+        typer.Argument(
+            help="Pictures, folders, globs; or videos, a camera's number, rtsp:// or http:// addresses, -."
+        ),
+    ],
     pose: Pose = DEFAULT_POSE,
     detector: DetectorOption = None,
-    out: Annotated[Path, typer.Option(help="Folder for drawn pictures and results.json.")] = Path("out"),
+    out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("out"),
     boxes: Annotated[
         Boxes, typer.Option(help="detect: ask the detector; full: each picture is one person.")
     ] = Boxes.DETECT,
@@ -103,8 +128,92 @@ def predict(
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Keypoints below it are not drawn.")
     ] = 0.3,
+    save: Annotated[
+        str,
+        typer.Option(help="Videos: any of video,jsonl,csv,coco,openpose,parquet.", rich_help_panel=_VIDEOS),
+    ] = DEFAULT_SAVE,
+    detect_every: Annotated[
+        int, typer.Option(min=1, help="Frames from one detection to the next.", rich_help_panel=_VIDEOS)
+    ] = DETECT_EVERY,
+    smooth: Annotated[
+        bool, typer.Option(help="One-Euro filter on the keypoints.", rich_help_panel=_VIDEOS)
+    ] = True,
+    start: Annotated[
+        float, typer.Option(min=0, help="Seconds to begin at.", rich_help_panel=_VIDEOS)
+    ] = 0.0,
+    end: Annotated[float | None, typer.Option(help="Seconds to end at.", rich_help_panel=_VIDEOS)] = None,
+    stride: Annotated[int, typer.Option(min=1, help="Every so many frames.", rich_help_panel=_VIDEOS)] = 1,
+    fps: Annotated[
+        float | None,
+        typer.Option(
+            help="Count time at this rate instead of reading time stamps.", rich_help_panel=_VIDEOS
+        ),
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option(min=0.1, help="Seconds to wait for an address.", rich_help_panel=_VIDEOS)
+    ] = 10.0,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=_VIDEOS)
+    ] = False,
+    resume: Annotated[
+        bool,
+        typer.Option("--resume", help="Go on where an earlier run stopped.", rich_help_panel=_VIDEOS),
+    ] = False,
+    show: Annotated[
+        bool, typer.Option("--show", help="Show frames in a window as they come.", rich_help_panel=_VIDEOS)
+    ] = False,
+    track: Annotated[
+        bool,
+        typer.Option("--track", help="Pictures are the frames of one video.", rich_help_panel=_VIDEOS),
+    ] = False,
+    color_by: Annotated[
+        str, typer.Option(help="Colours by side or by id.", rich_help_panel=_DRAWING)
+    ] = "side",
+    trail: Annotated[
+        float, typer.Option(min=0, help="Seconds of people's ways to draw.", rich_help_panel=_DRAWING)
+    ] = 0.0,
+    hide_faces: Annotated[
+        bool, typer.Option("--hide-faces", help="Faces become coarse squares.", rich_help_panel=_DRAWING)
+    ] = False,
 ) -> None:
-    """Find the keypoints of the people in pictures."""
+    """Find the keypoints of the people in pictures and videos."""
+    painter = Painter(min_confidence, cast(ColorBy, color_by), trail=trail, hide_faces=hide_faces)
+    videos = source if track else [text for text in source if is_video(text)]
+    if videos and len(videos) < len(source):
+        raise InputError("pictures and videos together; give them to two calls")
+    if videos:
+        if boxes is Boxes.FULL:
+            raise InputError("--boxes full is for pictures; a video's people are found by a detector")
+        limit_opencv(threads)
+        options = VideoOptions(
+            out,
+            parse_save(save),
+            detect_every,
+            smooth,
+            start,
+            math.inf if end is None else end,
+            stride,
+            fps,
+            time_limit,
+            overwrite,
+            resume,
+            show,
+            threads,
+            painter,
+        )
+        _prepare_videos(videos)
+        with Pipeline(
+            pose,
+            DEFAULT_DETECTOR if detector is None else detector,
+            device,
+            threads,
+            None,
+            detection_threshold,
+            flip_test=flip_test,
+        ) as pipeline:
+            for video in videos:
+                predict_video(video, pipeline, options, Console(stderr=True))
+        return
     if boxes is Boxes.FULL and detector is not None:
         raise InputError("--boxes full needs no detector; leave out --detector or --boxes full")
     if boxes is Boxes.DETECT and detector is None:
@@ -135,7 +244,7 @@ def predict(
                 image = read_image(picture)
                 result = pipeline(image, "full" if boxes is Boxes.FULL else None)
                 results.append({"file": str(picture), **result.to_dict()})
-                write_image(target, result.draw(image, min_confidence))
+                write_image(target, painter(image, result))
                 drawn.append(target)
             except (ImageError, OutputError) as error:
                 errors.append(error)

@@ -1,0 +1,144 @@
+"""`rtmpose plot`: how joints move over time, from a JSONL file of `rtmpose predict`, as a PNG."""
+
+from __future__ import annotations
+
+import enum
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from rtmpose_sdk.drawing import id_color
+from rtmpose_sdk.errors import InputError, MissingExtraError, OutputError
+from rtmpose_sdk.images import write_bytes
+from rtmpose_sdk.writers import read_lines
+
+GAP = 0.5
+"""Seconds without a person after which its line breaks."""
+
+
+class What(str, enum.Enum):
+    """What is plotted."""
+
+    X = "x"
+    Y = "y"
+    SPEED = "speed"
+    CONFIDENCE = "confidence"
+
+
+def plot(
+    results: Annotated[Path, typer.Argument(help="A JSONL file that `rtmpose predict` wrote.")],
+    joint: Annotated[list[str], typer.Option(help="A keypoint's name; repeatable.")],
+    out: Annotated[Path | None, typer.Option(help="The PNG; default: beside the results.")] = None,
+    what: Annotated[list[What], typer.Option(help="x, y (px), speed (px/s), confidence; repeatable.")] = [  # noqa: B006 - typer reads the default and copies it
+        What.X,
+        What.Y,
+    ],
+    person: Annotated[list[int] | None, typer.Option(help="Only these track ids; repeatable.")] = None,
+    min_confidence: Annotated[
+        float, typer.Option(min=0, max=1, help="Points below it are left out.")
+    ] = 0.3,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a PNG that exists.")] = False,
+) -> None:
+    """Plot chosen joints over time, a line for each person."""
+    target = out or results.with_name(f"{results.stem}_{'_'.join(joint)}.png")
+    if target.exists() and not overwrite:
+        raise OutputError(f"{target}: exists already; --overwrite replaces it, --out takes another name")
+    ways = read_ways(results, joint, person)
+    write_bytes(target, _png(ways, joint, what, min_confidence, results.name))
+    typer.echo(f"{len(ways)} {'person' if len(ways) == 1 else 'people'}: {target}")
+
+
+def read_ways(
+    results: Path, joints: list[str], persons: list[int] | None = None
+) -> dict[int, dict[str, np.ndarray[Any, Any]]]:
+    """For each track id and joint: (T,4) of time (s), x, y (px) and confidence.
+
+    Args:
+        results: a JSONL file.
+        joints: keypoint names.
+        persons: only these ids.
+
+    Raises:
+        InputError: no such file, joint or person, or nobody at all.
+    """
+    rows: dict[int, dict[str, list[tuple[float, ...]]]] = {}
+    known: set[int] = set()
+    for frame in read_lines(results):
+        for who in frame["persons"]:
+            number = int(who.get("track_id", 0))
+            known.add(number)
+            if persons and number not in persons:
+                continue
+            for joint in joints:
+                point = who["keypoints"].get(joint)
+                if point is None:
+                    names = ", ".join(who["keypoints"])
+                    raise InputError(f"{results}: there is no joint '{joint}'; it has {names}")
+                place = (float(frame["time"]), point["x"], point["y"], point["confidence"])
+                rows.setdefault(number, {}).setdefault(joint, []).append(place)
+    missing = sorted(set(persons or []) - known)
+    if missing or not rows:
+        there = ", ".join(map(str, sorted(known))) or "nobody"
+        raise InputError(f"{results}: no person {missing or ''} in it; there is {there}")
+    return {n: {j: np.array(v) for j, v in joints_of.items()} for n, joints_of in sorted(rows.items())}
+
+
+def _png(
+    ways: dict[int, dict[str, np.ndarray[Any, Any]]],
+    joints: list[str],
+    what: list[What],
+    min_confidence: float,
+    title: str,
+) -> bytes:
+    try:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plot", "rtmpose plot") from None
+    import io
+
+    rows = [(joint, kind) for joint in joints for kind in what]
+    figure = Figure(figsize=(11, 0.6 + 2.2 * len(rows)), dpi=110, layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = np.atleast_1d(figure.subplots(len(rows), 1, sharex=True))
+    for axis, (joint, kind) in zip(axes, rows, strict=True):
+        for number, way in ways.items():
+            if joint not in way:
+                continue
+            blue, green, red = (value / 255 * 0.8 for value in id_color(number))
+            time, value = _line(way[joint], kind, min_confidence)
+            axis.plot(time, value, color=(red, green, blue), linewidth=1.6, label=f"id {number}")
+        unit = {What.X: "x, px", What.Y: "y, px", What.SPEED: "px / s", What.CONFIDENCE: "confidence"}[kind]
+        axis.set_ylabel(f"{joint}\n{unit}")
+        axis.grid(alpha=0.25)
+        axis.spines[["top", "right"]].set_visible(False)
+        if kind is What.Y:
+            axis.invert_yaxis()  # as in the picture: up is up
+    axes[-1].set_xlabel("time, s")
+    axes[0].set_title(title, loc="left", fontsize=10)
+    if len(ways) <= 12:
+        axes[0].legend(ncols=min(len(ways), 6), loc="upper right", fontsize=8, framealpha=0.8)
+    stream = io.BytesIO()
+    figure.savefig(stream, format="png")
+    return stream.getvalue()
+
+
+def _line(
+    way: np.ndarray[Any, Any], kind: What, min_confidence: float
+) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
+    """Times and values, with NaN where the line breaks."""
+    time = way[:, 0].copy()
+    if kind is What.CONFIDENCE:
+        value = way[:, 3].copy()
+    else:
+        places = np.where(way[:, 3:] >= min_confidence, way[:, 1:3], np.nan)
+        if kind is What.SPEED:
+            steps = np.diff(places, axis=0, prepend=np.nan * places[:1])
+            seconds = np.diff(time, prepend=np.nan)
+            value = np.hypot(*steps.T) / seconds
+        else:
+            value = places[:, 0 if kind is What.X else 1]
+    gaps = np.flatnonzero(np.diff(time) > GAP) + 1
+    return np.insert(time, gaps, time[gaps - 1] if len(gaps) else []), np.insert(value, gaps, np.nan)

@@ -1,0 +1,75 @@
+"""A window that shows pictures as they come (`--show`): tkinter, headless OpenCV has no windows."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any
+
+import cv2
+
+from rtmpose_sdk.drawing import Painter
+from rtmpose_sdk.errors import DeviceError
+from rtmpose_sdk.sources import Frame
+from rtmpose_sdk.stream import FrameResult
+
+
+class Window:
+    """A window on the screen; a context manager.
+
+    Args:
+        title: what stands above it.
+
+    Raises:
+        DeviceError: there is no screen, or no tkinter.
+    """
+
+    def __init__(self, title: str) -> None:
+        try:
+            import tkinter
+        except ImportError:
+            raise DeviceError(
+                "--show needs Python's tkinter, which is not installed (python3-tk)"
+            ) from None
+        self._tk: Any = tkinter
+        try:
+            self._root: Any = tkinter.Tk()
+        except tkinter.TclError as error:
+            raise DeviceError(f"--show needs a screen, and there is none ({error}); leave it out") from None
+        self._root.title(title)
+        self._label: Any = tkinter.Label(self._root)
+        self._label.pack()
+        self._open = True
+        self._root.protocol("WM_DELETE_WINDOW", self._shut)
+        self._root.bind("<Escape>", lambda _: self._shut())
+        self._root.bind("q", lambda _: self._shut())
+
+    def _shut(self) -> None:
+        self._open = False
+
+    def show(self, painter: Painter, frame: Frame, found: FrameResult) -> bool:
+        """Draw and show a frame; False when the window was closed (q, Escape)."""
+        picture = painter(frame.image, found.poses, found.time)
+        height, width = picture.shape[:2]
+        room = min(
+            0.9 * self._root.winfo_screenwidth() / width, 0.85 * self._root.winfo_screenheight() / height
+        )
+        if room < 1:
+            size = (int(width * room), int(height * room))
+            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+        data = cv2.imencode(".ppm", picture)[1].tobytes()
+        photo = self._tk.PhotoImage(data=data)
+        self._label.configure(image=photo)
+        self._label.image = photo
+        self._root.update()
+        return self._open
+
+    def __enter__(self) -> Window:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._root.destroy()

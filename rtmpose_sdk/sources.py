@@ -1,0 +1,248 @@
+"""Where do frames come from? Files, pictures, cameras, streams, arrays: all become frames with a time."""
+
+from __future__ import annotations
+
+import glob
+import math
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.errors import InputError, SourceError
+from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, read_image
+
+PICTURES_FPS = 30.0
+"""Pictures and arrays come without time; so many make a second unless it is said."""
+URL_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One picture of a video.
+
+    Attributes:
+        image: (H,W,3) uint8 BGR, upright.
+        index: number in the source, from 0; it counts frames that are left out too.
+        time: seconds since the source's first frame.
+    """
+
+    image: NDArray[np.uint8]
+    index: int
+    time: float
+
+
+class Source(ABC):
+    """Frames in order. Iterate over it once; a context manager.
+
+    Attributes:
+        name: what to call it.
+        live: it does not wait for us: who reads slowly misses frames.
+        fps: nominal frames per second, where known.
+        length: number of frames to come, where known (an estimate for some files).
+    """
+
+    live = False
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.fps: float | None = None
+        self.length: int | None = None
+
+    @abstractmethod
+    def frames(self) -> Iterator[Frame]:
+        """All frames, from the beginning."""
+
+    def close(self) -> None:  # noqa: B027 - most hold nothing
+        """Free what is open."""
+
+    def __iter__(self) -> Iterator[Frame]:
+        return self.frames()
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class PictureSource(Source):
+    """Picture files as the frames of one video."""
+
+    def __init__(self, name: str, files: list[Path], fps: float) -> None:
+        super().__init__(name)
+        self._files = files
+        self.fps, self.length = fps, len(files)
+
+    def frames(self) -> Iterator[Frame]:
+        """One frame for each file."""
+        assert self.fps is not None
+        for index, file in enumerate(self._files):
+            yield Frame(read_image(file), index, index / self.fps)
+
+
+class ArraySource(Source):
+    """Any iterable of arrays (H,W,3), or of pairs (seconds, array)."""
+
+    def __init__(self, items: Iterable[object], fps: float) -> None:
+        super().__init__("arrays")
+        self._items = items
+        self.fps = fps
+
+    def frames(self) -> Iterator[Frame]:
+        """One frame for each item."""
+        assert self.fps is not None
+        for index, item in enumerate(self._items):
+            time, image = index / self.fps, item
+            if isinstance(item, tuple) and len(item) == 2:
+                time, image = float(item[0]), item[1]
+            yield Frame(as_bgr(image, f"frame {index}"), index, time)
+
+
+class CameraSource(Source):
+    """A camera of this machine, by its number; through OpenCV, which knows them on every system."""
+
+    live = True
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"camera {number}")
+        self._camera = cv2.VideoCapture(number)
+        if not self._camera.isOpened():
+            self._camera.release()
+            raise SourceError(
+                f"camera {number} cannot be opened; expected the number of a camera of this machine "
+                "(0 is the first) that no other program uses"
+            )
+        self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames as they come, timed by this machine's clock."""
+        from time import monotonic
+
+        start, index = monotonic(), 0
+        while True:
+            got, image = self._camera.read()
+            if not got:
+                raise SourceError(
+                    f"{self.name} gives no pictures any more after {index}; was it unplugged?"
+                )
+            yield Frame(as_bgr(image), index, monotonic() - start)
+            index += 1
+
+    def close(self) -> None:
+        """Give the camera back."""
+        self._camera.release()
+
+
+class Part(Source):
+    """A part of another source: from `start` to `end` seconds, every `stride`-th frame."""
+
+    def __init__(self, source: Source, start: float, end: float, stride: int) -> None:
+        super().__init__(source.name)
+        self._source, self._start, self._end, self._stride = source, start, end, stride
+        self.live = source.live
+        self.fps = source.fps / stride if source.fps else None
+        if source.length is not None and source.fps:
+            last = min(end, source.length / source.fps)
+            self.length = max(math.ceil((last - start) * source.fps / stride), 0)
+
+    def frames(self) -> Iterator[Frame]:
+        """The chosen frames; they keep their numbers and times."""
+        chosen = 0
+        for frame in self._source:
+            if frame.time >= self._end:
+                return
+            if frame.time >= self._start:
+                if chosen % self._stride == 0:
+                    yield frame
+                chosen += 1
+
+    def close(self) -> None:
+        """Close the source."""
+        self._source.close()
+
+
+def open_source(
+    source: object,
+    fps: float | None = None,
+    start: float = 0.0,
+    end: float = math.inf,
+    stride: int = 1,
+    time_limit: float = 10.0,
+    reopen: bool = True,
+    decoder_threads: int | None = None,
+) -> Source:
+    """Open whatever gives frames.
+
+    Args:
+        source: a video file; a folder or a glob of pictures; a camera's number; an address (rtsp://,
+            http://, ...); "-" for standard input; any iterable of arrays (H,W,3) uint8 BGR or of pairs
+            (seconds, array).
+        fps: counts time instead of reading it: frame n is at n / fps seconds. Pictures and arrays have
+            no other time.
+        start, end: seconds; frames before and from there on are left out.
+        stride: every so many frames.
+        time_limit: seconds to wait for an address to answer.
+        reopen: try a broken live stream again, with growing pauses.
+        decoder_threads: threads of the video decoder; None lets it choose.
+
+    Raises:
+        SourceError: it cannot be opened.
+        InputError: an option that cannot be.
+        MissingExtraError: videos need the extra `video`.
+    """
+    if stride < 1 or start < 0 or end <= start:
+        raise InputError(
+            f"start {start} s, end {end} s, stride {stride}; expected 0 <= start < end and stride >= 1"
+        )
+    if fps is not None and not 0 < fps < math.inf:
+        raise InputError(f"fps is {fps}; expected a number above 0")
+    opened = _open(source, fps, time_limit, reopen, decoder_threads)
+    if start > 0 or end < math.inf or stride > 1:
+        return Part(opened, start, end, stride)
+    return opened
+
+
+def _open(
+    source: object, fps: float | None, time_limit: float, reopen: bool, decoder_threads: int | None
+) -> Source:
+    if isinstance(source, Source):
+        return source
+    if isinstance(source, int) or (isinstance(source, str) and source.isdigit()):
+        return CameraSource(int(source))
+    if not isinstance(source, str | os.PathLike):
+        if not isinstance(source, Iterable):
+            raise InputError(f"a source is a {type(source).__name__}; expected a path, a number or arrays")
+        return ArraySource(source, fps or PICTURES_FPS)
+    text = os.fspath(source)
+    if text == "-" or text.startswith(URL_SCHEMES):
+        from rtmpose_sdk.videos import VideoSource
+
+        return VideoSource(text, fps, time_limit, reopen, decoder_threads)
+    path = Path(text)
+    if path.is_dir() or (glob.has_magic(text) and not path.exists()):
+        files = [Path(p) for p in glob.glob(text)] if not path.is_dir() else list(path.iterdir())
+        pictures = sorted(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
+        if not pictures:
+            raise SourceError(
+                f"{text}: no pictures there; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+            )
+        return PictureSource(text, pictures, fps or PICTURES_FPS)
+    if not path.exists():
+        raise SourceError(f"{text}: no such file or folder")
+    if path.suffix.lower() in IMAGE_SUFFIXES:
+        return PictureSource(text, [path], fps or PICTURES_FPS)
+    from rtmpose_sdk.videos import VideoSource
+
+    return VideoSource(text, fps, time_limit, reopen, decoder_threads)

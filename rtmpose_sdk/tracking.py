@@ -1,0 +1,371 @@
+"""Who is who from frame to frame? Tracks, matched by pose and box in one cost (OKS and IoU)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.decode import iou
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.motion import BoxMotion
+from rtmpose_sdk.oks import overlap_of_smaller, similarity
+from rtmpose_sdk.results import PoseResult
+
+Floats = NDArray[np.float32]
+
+DETECTED_NOISE = 0.04
+"""Standard deviation of a detector's box, body sizes."""
+POSED_NOISE = 0.08
+"""The same of a box that was made from keypoints."""
+IMPOSSIBLE = 1e3
+OKS_WIDENING = 2.0
+"""Falloffs are so much wider than COCO's: they must span the motion between two frames too."""
+EDGE = 4.0
+"""A box that comes so near to the picture's edge, px, may be cut off by it."""
+PASSING = 0.6
+"""Seconds after which somebody at the edge has come in or gone out."""
+PASSING_OVERLAP = 0.5
+PASSING_LIKENESS = 0.4
+"""Likeness of two boxes at the edge of which one lies in the other."""
+MARGIN_MEMORY = 0.5
+"""Share of the old margin when a new one is measured."""
+GROWTH = 1.5
+"""Between detections a box grows or shrinks by at most this factor's power of e in a second."""
+DOUBTFUL = 0.6
+"""A pose less sure than this makes a box that counts less."""
+SCENE_CONFIDENCE = 0.3
+"""Keypoints of at least this confidence make a box."""
+
+
+@dataclass(frozen=True)
+class Tracking:
+    """Settings of a tracker. Times are seconds, so that fps does not matter.
+
+    Attributes:
+        sure_score: detector's score from which on a newcomer is believed at once.
+        new_score: score from which on one is believed when it is detected a second time.
+        keep_score: score from which on a box may carry on a track that is there already.
+        oks_weight: share of the pose in the cost, the rest is box IoU; 0...1.
+        least_likeness: least of that mean of OKS and IoU for which two are the same person.
+        reentry: seconds for which a lost person may come back under the same id.
+        oks_nms, overlap_nms: a pose alike a better one by more than both is a double.
+        least_confidence: mean confidence of the better half of the keypoints below which a pose that no
+            detection supports is nobody's.
+        undetected: seconds for which a track lives on by its pose where the detector sees nobody.
+    """
+
+    sure_score: float = 0.5
+    new_score: float = 0.45
+    keep_score: float = 0.15
+    oks_weight: float = 0.4
+    least_likeness: float = 0.2
+    reentry: float = 2.0
+    oks_nms: float = 0.7
+    overlap_nms: float = 0.7
+    least_confidence: float = 0.25
+    undetected: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.keep_score <= self.new_score <= self.sure_score <= 1:
+            raise InputError(f"{self}: expected 0 <= keep_score <= new_score <= sure_score <= 1")
+        if self.reentry < 0:
+            raise InputError(f"reentry is {self.reentry} s; expected at least 0")
+
+
+@dataclass
+class Candidates:
+    """Persons seen in one frame, not yet known by name.
+
+    Attributes:
+        boxes: (N,4) xyxy px.
+        scores: (N,) the detector's, 0 where no detection stands behind.
+        keypoints: (N,K,2) px.
+        keypoint_scores: (N,K) as the network gives them.
+        confidences: (N,K).
+    """
+
+    boxes: Floats
+    scores: Floats
+    keypoints: Floats
+    keypoint_scores: Floats
+    confidences: Floats
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def take(self, rows: list[int]) -> Candidates:
+        """Those of `rows`, in that order."""
+        return Candidates(*(values[rows] for values in vars(self).values()))
+
+
+@dataclass
+class Track:
+    """One person.
+
+    Attributes:
+        motion: box and velocity.
+        keypoints, confidences: (K,2) px and (K,) of the last pose; a keypoint that was not seen lately is
+            carried along.
+        seen: seconds, when it was last matched; `detected`: when last by a detection.
+        score: the last detection's.
+        detected_size: (2,) px, width and height of the last detection.
+        hits: detections so far.
+        state: tentative (no id yet), confirmed, lost.
+        number: the id; 0 while tentative.
+        usual_confidence: `better_half` of its poses, averaged.
+        last_box: (4,) xyxy px, where it was last matched.
+        margins: (4,) from the extent of the keypoints to the box, in body sizes.
+    """
+
+    motion: BoxMotion
+    keypoints: Floats
+    confidences: Floats
+    seen: float
+    detected: float
+    score: float
+    detected_size: Floats
+    hits: int = 1
+    state: Literal["tentative", "confirmed", "lost"] = "tentative"
+    number: int = 0
+    margins: Floats | None = None
+    usual_confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        self.last_box = self.motion.box
+
+
+class Tracker:
+    """The tracks of one stream.
+
+    Args:
+        sigmas: (K,) OKS falloffs of the keypoint set.
+        settings: see `Tracking`.
+    """
+
+    def __init__(self, sigmas: Floats, settings: Tracking) -> None:
+        self.settings = settings
+        self.image_size = (0, 0)
+        self.tracks: list[Track] = []
+        self._sigmas = sigmas * OKS_WIDENING
+        self._last_number = 0
+        self._time = -math.inf
+
+    @property
+    def active(self) -> list[Track]:
+        """Tracks that are not lost."""
+        return [t for t in self.tracks if t.state != "lost"]
+
+    def clear(self) -> None:
+        """Nobody who was there is there any more; ids go on."""
+        self.tracks = []
+
+    def predict(self, time: float) -> None:
+        """Move all tracks on to `time`; forget who was lost for too long."""
+        elapsed = time - self._time if self.tracks else 0.0
+        self._time = time
+        self.tracks = [
+            t for t in self.tracks if t.state != "lost" or time - t.seen <= self.settings.reentry
+        ]
+        for track in self.tracks:
+            before = track.motion.box
+            track.motion.predict(elapsed)
+            after = track.motion.box
+            shift = (after[:2] + after[2:] - before[:2] - before[2:]) / 2
+            track.keypoints = (track.keypoints + shift).astype(np.float32)
+
+    def match(self, candidates: Candidates, tracks: list[Track]) -> list[tuple[int, int]]:
+        """Pairs (track, candidate) of the best assignment over OKS and IoU in one cost (Hungarian)."""
+        if not tracks or not len(candidates):
+            return []
+        # Detections end at the picture's edge, so must what is compared with them.
+        width, height = self.image_size
+        boxes = np.clip(
+            np.stack([t.motion.box for t in tracks]), 0, np.array([width, height] * 2, np.float32)
+        )
+        likeness = self._likeness(tracks, boxes, candidates)
+        for row, track in enumerate(tracks):
+            if track.state == "lost":
+                likeness[row] = self._return_likeness(track, candidates)
+        low, high = boxes[:, :2] <= EDGE, boxes[:, 2:] >= np.array([width, height]) - EDGE
+        at_edge = (low | high).any(axis=1)
+        # Whoever comes in or goes out changes size: a leg, later a person. One lies in the other.
+        recent = np.array([self._time - t.seen < PASSING for t in tracks])
+        within = np.maximum(
+            overlap_of_smaller(boxes, candidates.boxes),
+            overlap_of_smaller(np.stack([t.last_box for t in tracks]), candidates.boxes),
+        )
+        passing = (at_edge & recent)[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)
+        likeness = np.maximum(likeness, np.where(passing, PASSING_LIKENESS * within, 0))
+        return assign(likeness, self.settings.least_likeness)
+
+    def _likeness(self, tracks: list[Track], boxes: Floats, candidates: Candidates) -> Floats:
+        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        oks = similarity(
+            np.stack([t.keypoints for t in tracks]),
+            candidates.keypoints,
+            np.stack([t.confidences for t in tracks]),
+            candidates.confidences,
+            areas,
+            self._sigmas,
+        )
+        overlap = iou(boxes, candidates.boxes)
+        weight = self.settings.oks_weight
+        return np.where(np.isnan(oks), overlap, weight * oks + (1 - weight) * overlap)
+
+    def _return_likeness(self, track: Track, candidates: Candidates) -> Floats:
+        """(N,) of a lost track: near where it should be by now, in body sizes, and of its size.
+
+        The reach grows with the time; poses change meanwhile, so they say nothing. Only what was
+        detected can be a return.
+        """
+        size = track.motion.size
+        boxes = candidates.boxes
+        centre = track.motion.box[:2] + track.motion.box[2:]
+        distance = np.hypot(*((boxes[:, :2] + boxes[:, 2:] - centre) / 2).T) / size
+        reach = min(0.6 + 0.8 * (self._time - track.seen), 1.8)
+        sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+        ratio = np.minimum(sizes, size) / np.maximum(np.maximum(sizes, size), 1e-6)
+        likeness = (1 - distance / reach) * ratio
+        # Whoever is tracked and fits comes before whoever was lost.
+        likeness = 0.25 + 0.35 * np.clip(likeness, 0, None)
+        possible = (distance < reach) & (ratio > 0.5)
+        possible &= candidates.scores >= self.settings.new_score
+        return np.where(possible, likeness, 0).astype(np.float32)
+
+    def update(self, track: Track, candidates: Candidates, index: int, measured: Floats | None) -> None:
+        """Take in a matched candidate; `measured` (4,) is its box where no detection stands behind."""
+        time = self._time
+        score = float(candidates.scores[index])
+        keypoints, confidences = candidates.keypoints[index], candidates.confidences[index]
+        solid = confidences >= SCENE_CONFIDENCE
+        if track.state == "lost":
+            track.motion = BoxMotion(candidates.boxes[index], DETECTED_NOISE)
+            track.state = "confirmed"
+            track.margins = None
+        elif measured is None:
+            track.motion.update(candidates.boxes[index], DETECTED_NOISE)
+        else:
+            doubt = max(DOUBTFUL / max(better_half(confidences), 0.05), 1.0)
+            track.motion.update(measured, POSED_NOISE * doubt**2)
+        track.keypoints = np.where(solid[:, None], keypoints, track.keypoints).astype(np.float32)
+        # One that was seen before and is not now counts less and less.
+        track.confidences = np.where(solid, confidences, 0.8 * track.confidences).astype(np.float32)
+        track.seen = time
+        track.last_box = track.motion.box
+        if measured is None:
+            track.detected, track.score = time, score
+            track.detected_size = _size_of(candidates.boxes[index])
+            track.hits += 1
+            self._measure_margins(track, candidates.boxes[index])
+            if track.state == "tentative" and track.hits >= 2:
+                self._confirm(track)
+
+    def begin(self, candidates: Candidates, index: int, at_once: bool) -> Track:
+        """A new track from a detection; `at_once` confirms it."""
+        track = Track(
+            BoxMotion(candidates.boxes[index], DETECTED_NOISE),
+            candidates.keypoints[index].copy(),
+            candidates.confidences[index].copy(),
+            self._time,
+            self._time,
+            float(candidates.scores[index]),
+            _size_of(candidates.boxes[index]),
+        )
+        self._measure_margins(track, candidates.boxes[index])
+        self.tracks.append(track)
+        if at_once:
+            self._confirm(track)
+        return track
+
+    def restore(self, poses: PoseResult, time: float) -> None:
+        """Confirmed tracks as a result (with ids) of `time` shows them; later ids are above its."""
+        self._time = time
+        for i in range(len(poses)):
+            assert poses.track_ids is not None
+            person = Candidates(
+                poses.boxes[i : i + 1],
+                poses.box_scores[i : i + 1],
+                poses.keypoints[i : i + 1],
+                poses.keypoint_scores[i : i + 1],
+                poses.confidences[i : i + 1],
+            )
+            self.begin(person, 0, False)
+            self.tracks[-1].state, self.tracks[-1].number = "confirmed", int(poses.track_ids[i])
+
+    def never_again(self, number: int) -> None:
+        """Ids up to `number` are taken."""
+        self._last_number = max(self._last_number, number)
+
+    def lose(self, track: Track) -> None:
+        """Nobody was where it should be: lost, or never there."""
+        if track.state == "tentative":
+            self.tracks.remove(track)
+        track.state = "lost"
+
+    def _confirm(self, track: Track) -> None:
+        self._last_number += 1
+        track.state, track.number = "confirmed", self._last_number
+
+    def _measure_margins(self, track: Track, box: Floats) -> None:
+        extent = keypoint_extent(track.keypoints, track.confidences)
+        if extent is None:
+            return
+        margins = (box - extent) / track.motion.size
+        if track.margins is not None:
+            margins = MARGIN_MEMORY * track.margins + (1 - MARGIN_MEMORY) * margins
+        track.margins = margins.astype(np.float32)
+
+    def box_from_pose(self, track: Track, keypoints: Floats, confidences: Floats) -> Floats:
+        """(4,) xyxy px: the extent of the sure keypoints, and around it what the detector showed last.
+
+        Keypoints that are not sure now are taken from the track, moved along, so that the box does not
+        jump when an ankle is hidden. Without enough of them it is the predicted box.
+        """
+        predicted = track.motion.box
+        if track.margins is None:
+            return predicted
+        solid = confidences >= SCENE_CONFIDENCE
+        held = np.where(solid[:, None], keypoints, track.keypoints)
+        extent = keypoint_extent(held, np.where(solid, confidences, track.confidences))
+        if extent is None:
+            return predicted
+        box = extent + track.margins * track.motion.size
+        new = box[2:] - box[:2]
+        if (new <= 0).any():
+            return predicted
+        centre = (box[:2] + box[2:]) / 2
+        limit = 1.02 * math.exp(GROWTH * (self._time - track.detected))
+        half = np.clip(new, track.detected_size / limit, track.detected_size * limit) / 2
+        return np.concatenate([centre - half, centre + half]).astype(np.float32)
+
+
+def better_half(confidences: Floats) -> float:
+    """Mean of the better half of confidences (K,)."""
+    return float(np.sort(confidences)[-max(len(confidences) // 2, 1) :].mean())
+
+
+def _size_of(box: Floats) -> Floats:
+    size: Floats = box[2:] - box[:2]
+    return size
+
+
+def keypoint_extent(keypoints: Floats, confidences: Floats) -> Floats | None:
+    """(4,) xyxy px around the sure keypoints (K,2); None where there are fewer than four."""
+    solid = confidences >= SCENE_CONFIDENCE
+    if solid.sum() < 4:
+        return None
+    sure = keypoints[solid]
+    return np.concatenate([sure.min(axis=0), sure.max(axis=0)])
+
+
+def assign(likeness: Floats, least: float) -> list[tuple[int, int]]:
+    """Pairs (row, column) with the largest sum of likeness (N,M), each at least `least`."""
+    import lap
+
+    cost = np.where(likeness >= least, 1 - likeness, IMPOSSIBLE).astype(np.float64)
+    _, columns, _ = lap.lapjv(cost, extend_cost=True, cost_limit=IMPOSSIBLE / 2)
+    return [(row, int(col)) for row, col in enumerate(columns) if col >= 0]

@@ -1,0 +1,280 @@
+"""Sources with real files and real connections, good ones and ones broken in real ways."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from rtmpose_sdk import open_source
+from rtmpose_sdk.errors import ImageError, InputError, SourceError
+from rtmpose_sdk.sources import Frame
+from rtmpose_sdk.stages import Background
+
+av = pytest.importorskip("av")
+
+
+def picture(index: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
+    """A bright square whose place tells the number; darker on the right."""
+    image = np.full((size[1], size[0], 3), 40, np.uint8)
+    image[8:24, 4 * index % 48 : 4 * index % 48 + 12] = (40, 40, 230)
+    return image
+
+
+def make_video(
+    path: Path, times: list[float], rotation: int = 0, codec: str = "mpeg4", **options: str
+) -> Path:
+    with av.open(str(path), "w", options=options) as out:
+        stream = out.add_stream(codec, rate=30)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        clock = Fraction(1, 30) if codec == "mpeg2video" else Fraction(1, 1000)  # MPEG-2 has few rates
+        stream.codec_context.time_base = clock
+        if rotation:
+            stream.set_display_rotation(rotation)
+        for index, seconds in enumerate(times):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+            frame.pts, frame.time_base = round(seconds / clock), clock
+            out.mux(stream.encode(frame))
+        if not times:
+            out.start_encoding()
+            return path
+        out.mux(stream.encode(None))
+    return path
+
+
+def test_a_file_of_variable_rate_keeps_its_times(tmp_path: Path) -> None:
+    times = [0.0, 0.04, 0.05, 0.2, 0.21, 0.7]
+    with open_source(make_video(tmp_path / "v.mkv", times)) as source:
+        frames = list(source)
+    assert not source.live
+    np.testing.assert_allclose([f.time for f in frames], times, atol=1e-3)
+    assert [f.index for f in frames] == list(range(6))
+    for i, frame in enumerate(frames):
+        assert frame.image.shape == (48, 64, 3)
+        red = frame.image[16].astype(int)
+        assert abs(int(np.argmax(red[:, 2] - red[:, 0] > 90)) - 4 * i) <= 2  # the right picture, BGR
+    counted = [f.time for f in open_source(tmp_path / "v.mkv", fps=10)]
+    np.testing.assert_allclose(counted, np.arange(6) / 10)
+
+
+def test_a_part_of_a_video_keeps_numbers_and_times(tmp_path: Path) -> None:
+    file = make_video(tmp_path / "v.mkv", [i / 10 for i in range(20)])
+    frames = list(open_source(file, start=0.5, end=1.5, stride=3))
+    assert [f.index for f in frames] == [5, 8, 11, 14]
+    np.testing.assert_allclose([f.time for f in frames], [0.5, 0.8, 1.1, 1.4], atol=1e-3)
+    for wrong in ({"stride": 0}, {"start": -1.0}, {"start": 2.0, "end": 1.0}, {"fps": 0.0}):
+        with pytest.raises(InputError):
+            open_source(file, **wrong)
+
+
+@pytest.mark.parametrize("rotation", [90, 180, 270])
+def test_a_turned_video_comes_upright(tmp_path: Path, rotation: int) -> None:
+    """The display matrix turns counter-clockwise; OpenCV's own reader is the judge."""
+    file = make_video(tmp_path / "v.mp4", [i / 10 for i in range(3)], rotation=rotation)
+    reference = cv2.VideoCapture(str(file)).read()[1]
+    (frame, *_) = open_source(file)
+    assert frame.image.shape == reference.shape
+    assert np.abs(frame.image.astype(int) - reference).mean() < 8
+
+
+def test_pictures_and_arrays(tmp_path: Path) -> None:
+    for name in ("b.png", "a.png"):
+        cv2.imwrite(str(tmp_path / name), picture(ord(name[0])))
+    for what in (tmp_path, str(tmp_path / "*.png")):
+        frames = list(open_source(what, fps=10))
+        np.testing.assert_array_equal(frames[0].image, picture(ord("a")))
+        assert [f.time for f in frames] == [0.0, 0.1]
+    arrays = list(open_source((picture(i) for i in range(3)), fps=5))
+    assert [f.time for f in arrays] == [0.0, 0.2, 0.4]
+    timed = list(open_source([(1.5, picture(0)), (1.7, picture(1))]))
+    assert [f.time for f in timed] == [1.5, 1.7]
+    with pytest.raises(ImageError, match="frame 1"):
+        list(open_source([picture(0), "no picture"]))
+
+
+def test_standard_input(tmp_path: Path) -> None:
+    file = make_video(tmp_path / "v.mkv", [i / 10 for i in range(5)])
+    code = "from rtmpose_sdk import open_source\nprint(len(list(open_source('-'))))"
+    with file.open("rb") as stream:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdin=stream, capture_output=True, text=True, check=False
+        )
+    assert done.stdout.strip() == "5", done.stderr
+
+
+def test_files_that_are_no_videos(tmp_path: Path) -> None:
+    (tmp_path / "empty.mp4").write_bytes(b"")
+    (tmp_path / "text.mp4").write_text("not a video at all")
+    whole = make_video(tmp_path / "v.mp4", [i / 30 for i in range(90)]).read_bytes()
+    (tmp_path / "headless.mp4").write_bytes(whole[: len(whole) // 2])  # an MP4's index stands at its end
+    with av.open(str(tmp_path / "sound.wav"), "w") as out:
+        stream = out.add_stream("pcm_s16le", rate=8000)
+        sound = av.AudioFrame.from_ndarray(np.zeros((1, 800), np.int16), format="s16", layout="mono")
+        sound.sample_rate = 8000
+        out.mux(stream.encode(sound))
+    none = make_video(tmp_path / "none.mkv", [])
+    for name, message in (
+        ("empty.mp4", "empty.mp4: the file is empty"),
+        ("text.mp4", r"text.mp4: cannot be opened as a video \(Invalid data"),
+        ("headless.mp4", "headless.mp4: cannot be opened as a video.*truncated"),
+        ("sound.wav", "there is no video in it, only audio"),
+        ("none.mkv", "there is not one frame in it|cannot be opened as a video"),
+        ("missing.mp4", "no such file or folder"),
+        ("*.avi", "no pictures there"),
+    ):
+        with pytest.raises(SourceError, match=message):
+            list(open_source(tmp_path / name))
+    assert none.exists()
+    with pytest.raises(SourceError, match="camera 97 cannot be opened"):
+        open_source(97)
+    with pytest.raises(InputError, match="a source is a NoneType"):
+        open_source(None)
+
+
+def test_a_truncated_file_gives_what_it_has(tmp_path: Path) -> None:
+    """The index is at the front (faststart), the pictures end early."""
+    file = make_video(tmp_path / "v.mp4", [i / 30 for i in range(90)], movflags="faststart")
+    whole = file.read_bytes()
+    file.write_bytes(whole[: len(whole) * 6 // 10])
+    frames: list[Frame] = []
+    with pytest.raises(SourceError, match=r"v\.mp4: (ends after \d+ of 90 frames|broken after \d+ frames)"):
+        frames.extend(open_source(file))
+    assert 20 < len(frames) < 90
+
+
+def test_a_codec_that_is_not_there(tmp_path: Path) -> None:
+    file = make_video(tmp_path / "v.avi", [i / 30 for i in range(5)])
+    file.write_bytes(file.read_bytes().replace(b"FMP4", b"XYZ9"))
+    with pytest.raises(SourceError, match=r"no decoder for its codec"):
+        list(open_source(file))
+
+
+def test_times_that_go_back(tmp_path: Path) -> None:
+    """Two recordings in one transport stream: the second begins at its own zero."""
+    pair = [make_video(tmp_path / f"{n}.ts", [i / 30 for i in range(6)], codec="mpeg2video") for n in "ab"]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(p.read_bytes() for p in pair))
+    frames: list[Frame] = []
+    with pytest.raises(SourceError, match=r"time stamps go back at frame [456] .*--fps"):
+        frames.extend(open_source(joined))
+    assert len(frames) >= 4
+    assert len(list(open_source(joined, fps=30))) >= 10
+
+
+@pytest.fixture
+def serve() -> Iterator[object]:
+    """Start an HTTP server on this machine that answers with the given function."""
+    servers = []
+
+    def start(answer: object) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/live"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_stream_that_never_answers() -> None:
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        start = time.monotonic()
+        with pytest.raises(SourceError, match=r"no answer within 0\.5 s; check the address"):
+            open_source(f"http://127.0.0.1:{silent.getsockname()[1]}/x", time_limit=0.5)
+        assert time.monotonic() - start < 5
+
+
+def test_nobody_at_the_address() -> None:
+    with pytest.raises(SourceError, match="cannot be opened"):
+        open_source("http://127.0.0.1:9/x", time_limit=2)
+
+
+def test_a_broken_stream_is_opened_again(tmp_path: Path, serve: object) -> None:
+    data = make_video(tmp_path / "v.ts", [i / 30 for i in range(12)], codec="mpeg2video").read_bytes()
+    calls = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        calls.append(1)
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    with open_source(serve(answer), time_limit=3) as source:
+        assert source.live
+        with pytest.warns(UserWarning, match=r"opening it again in 0\.5 s"):
+            frames = list(islice(source, 20))
+    assert len(calls) >= 2
+    assert [f.index for f in frames] == list(range(20))
+    assert (np.diff([f.time for f in frames]) > 0).all()
+
+
+def test_files_never_drop_and_live_sources_do() -> None:
+    def quick(count: int) -> Iterator[int]:
+        yield from range(count)
+
+    def slowly(items: Background[int]) -> list[int]:
+        got = []
+        for item in items:
+            got.append(item)
+            time.sleep(0.002)
+        return got
+
+    assert slowly(Background(quick(60), depth=3)) == list(range(60))
+    dropped: list[int] = []
+    live = slowly(Background(quick(60), depth=3, drop=True, on_drop=dropped.append))
+    assert sorted(live + dropped) == list(range(60))
+    assert live == sorted(live)
+    assert live[-1] == 59
+    assert len(live) < 60
+
+
+def test_an_error_comes_after_what_was_before_it() -> None:
+    def breaks() -> Iterator[int]:
+        yield from range(5)
+        raise SourceError("broken")
+
+    got: list[int] = []
+    stage = Background(breaks(), depth=2)
+    with pytest.raises(SourceError, match="broken"):
+        got.extend(stage)
+    assert got == list(range(5))
+    stage.close()
+
+
+def test_closing_early_ends_the_thread() -> None:
+    closed = []
+
+    def endless() -> Iterator[int]:
+        try:
+            while True:
+                yield 1
+        finally:
+            closed.append(True)
+
+    stage = Background(endless(), depth=2)
+    next(stage)
+    stage.close()
+    assert closed == [True]
+    assert not stage._thread.is_alive()

@@ -1,0 +1,264 @@
+"""Who is who, on made-up scenes with known truth and on the shared clips; OKS, NMS, Kalman."""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rtmpose_sdk import Detections, Pipeline, PoseResult, PoseStream, Tracking
+from rtmpose_sdk.benchmarks.identity import People, identity
+from rtmpose_sdk.benchmarks.scenes import COCO, SCENES, SIZE, Scene, walk
+from rtmpose_sdk.benchmarks.tracking import play
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.motion import BoxMotion
+from rtmpose_sdk.oks import sigmas_of, similarity, suppress_poses
+from rtmpose_sdk.tracking import assign
+
+BLACK = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+
+
+@pytest.mark.parametrize("name", ["never hidden", "four cross", "false boxes", "double boxes", "noise"])
+@pytest.mark.parametrize(("fps", "every"), [(10.0, 1), (10.0, 5), (30.0, 5), (60.0, 5)])
+def test_four_people_cross_without_a_swap(name: str, fps: float, every: int) -> None:
+    figures, _, _ = play(SCENES[name](fps), every)
+    assert figures.switches == 0
+    assert figures.ids == 4
+    assert figures.idf1 > 0.95
+
+
+def test_missed_detections_and_reentry() -> None:
+    assert play(SCENES["misses 20 %"](30.0), 1)[0].switches == 0
+    away, _, found = play(SCENES["away for 1 s"](30.0), 5)
+    assert (away.switches, away.ids) == (0, 2)
+    assert away.idf1 > 0.99
+    assert [len(f.ids) for f in found[62:88]] == [1] * 26  # nobody is shown where nobody is
+
+
+def test_newcomers_get_new_ids_and_ids_are_never_given_again() -> None:
+    scene = Scene(
+        [walk((400, 600), (0, 0), away=(1.0, 9e9)), walk((420, 600), (0, 0), begin=5.0)], seconds=7
+    )
+    figures, truth, found = play(scene, 5)
+    assert figures.ids == 2
+    assert figures.ghosts == 0
+    assert all(
+        len(f.ids) == len(t.ids) or abs(i - 150) < 6
+        for i, (t, f) in enumerate(zip(truth, found, strict=True))
+    )
+    assert found[-1].ids.tolist() == [2]
+
+
+def test_the_detector_is_asked_when_it_must_be() -> None:
+    scene = SCENES["never hidden"](30.0)
+    play(scene, 5)
+    assert scene.detections < 0.3 * scene.count
+    empty = Scene([], seconds=1)
+    play(empty, 5)
+    assert empty.detections == empty.count  # nobody is tracked
+    leaving = Scene([walk((400, 600), (0, 0), away=(0.7, 9e9)), walk((900, 600), (0, 0))], seconds=2)
+    asked = []
+    stream = PoseStream(leaving.detect, leaving.pose, COCO, 5)
+    for index in range(leaving.count):
+        leaving.time = index / 30
+        result = stream(BLACK, leaving.time)
+        asked.append(result.detected)
+        assert len(result.poses) == (2 if index < 21 else 1)
+    assert asked[21]  # at once, four frames before its turn
+    assert sum(asked) == leaving.count // 5 + 1
+
+
+def test_a_cut_begins_anew() -> None:
+    scene = Scene([walk((400, 600), (0, 0))], seconds=2)
+    stream = PoseStream(scene.detect, scene.pose, COCO, 5)
+    rng = np.random.default_rng(0)
+    one, other = (
+        np.kron(rng.integers(0, 255, (9, 16, 3)), np.ones((80, 80, 1))).astype(np.uint8) for _ in "ab"
+    )
+    results = [stream(picture, i / 30) for i, picture in enumerate([one] * 8 + [other] * 4)]
+    assert [r.cut for r in results] == [False] * 8 + [True] + [False] * 3
+    assert results[8].detected
+    assert [r.poses.track_ids.tolist() for r in results] == [[1]] * 8 + [[2]] * 4
+    flash = [stream((other // 2 + 120).astype(np.uint8), 1 + i / 30) for i in range(2)]
+    assert not any(r.cut for r in flash)  # a flash is no cut
+
+
+def test_frames_of_another_size_and_times_that_go_back() -> None:
+    scene = Scene([walk((400, 600), (0, 0))], seconds=2)
+    stream = PoseStream(scene.detect, scene.pose, COCO, 5)
+    stream(BLACK, 0.0)
+    assert stream(np.zeros((900, 1280, 3), np.uint8), 0.1).detected
+    for time in (0.1, 0.05, float("nan"), float("inf")):
+        with pytest.raises(InputError, match="expected seconds that grow"):
+            stream(BLACK, time)
+    assert len(stream(BLACK, 0.2).poses) == 1  # and it goes on
+
+
+def test_wrong_settings() -> None:
+    scene = Scene([])
+    with pytest.raises(InputError, match="detect_every is 0"):
+        PoseStream(scene.detect, scene.pose, COCO, 0)
+    with pytest.raises(InputError, match="keep_score"):
+        Tracking(keep_score=0.9)
+    with pytest.raises(InputError, match="needs a detector"):
+        Pipeline(detector=None, threads=1).stream()
+
+
+def test_settings_survive_restoring() -> None:
+    """What `--resume` does: a new stream that knows the last result goes on with the same people."""
+    scene = SCENES["never hidden"](30.0)
+    first, second = (PoseStream(scene.detect, scene.pose, COCO, 5) for _ in "ab")
+    for index in range(60):
+        scene.time = index / 30
+        last = first(BLACK, scene.time)
+    poses = PoseResult.from_dict(last.poses.to_dict())
+    second.restore(first.count, last.time, poses, int(poses.track_ids.max()))
+    scene.time = 2.0
+    again = second(BLACK, scene.time)
+    assert again.index == 60
+    assert again.poses.track_ids.tolist() == last.poses.track_ids.tolist()
+    for now, then in zip(again.poses, last.poses, strict=True):
+        assert np.abs(now.boxes - then.boxes).max() < 30
+
+
+def test_oks_is_cocos() -> None:
+    """Against the formula by hand: d = 10 px at one of 17 keypoints of a person of 100 x 100 px."""
+    a = np.zeros((1, 17, 2), np.float32)
+    b = a.copy()
+    b[0, 5, 0] = 10
+    ones = np.ones((1, 17), np.float32)
+    oks = similarity(a, b, ones, ones, np.array([1e4], np.float32), sigmas_of(COCO))
+    k = 2 * COCO.oks_sigmas[5]
+    assert oks[0, 0] == pytest.approx((16 + np.exp(-(10**2) / (2 * 1e4 * k**2))) / 17, rel=1e-5)
+    few = ones.copy()
+    few[0, 2:] = 0
+    assert np.isnan(similarity(a, b, few, ones, np.array([1e4], np.float32), sigmas_of(COCO))).all()
+
+
+def test_pose_nms_takes_doubles_and_leaves_embraces() -> None:
+    rng = np.random.default_rng(0)
+    pose = rng.uniform(0, 100, (17, 2)).astype(np.float32)
+    poses, ones = np.stack([pose, pose + 1, pose + 1]), np.ones((3, 17), np.float32)
+    boxes = np.array([[0, 0, 100, 100], [2, 0, 98, 100], [60, 0, 160, 100]], np.float32)
+    scores = np.array([0.5, 0.9, 0.8], np.float32)
+    assert suppress_poses(poses, ones, boxes, scores, sigmas_of(COCO), 0.7, 0.7) == [1, 2]
+    assert suppress_poses(poses[:0], ones[:0], boxes[:0], scores[:0], sigmas_of(COCO), 0.7, 0.7) == []
+
+
+@given(st.integers(0, 5), st.integers(0, 5), st.integers(0, 999))
+def test_assignment_is_the_best_one(rows: int, columns: int, seed: int) -> None:
+    from itertools import permutations
+
+    likeness = np.random.default_rng(seed).random((rows, columns)).astype(np.float32)
+    pairs = assign(likeness, 0.0) if likeness.size else []
+    assert len({r for r, _ in pairs}) == len(pairs) == min(rows, columns)
+    square = np.zeros((5, 5))
+    square[:rows, :columns] = likeness
+    best = max(sum(square[i, p[i]] for i in range(5)) for p in permutations(range(5)))
+    assert sum(likeness[r, c] for r, c in pairs) == pytest.approx(best, abs=1e-4)
+
+
+def test_motion_is_in_seconds_and_body_sizes() -> None:
+    """The same walk at 15 and 60 fps, near and far, is predicted to the same place."""
+    places = []
+    for fps in (15, 60):
+        for size in (1.0, 5.0):
+            motion = BoxMotion(size * np.array([0, 0, 40, 100], np.float32), 0.04)
+            for i in range(1, 2 * fps + 1):
+                motion.predict(1 / fps)
+                x = 80 * i / fps
+                motion.update(size * np.array([x, 0, x + 40, 100], np.float32), 0.04)
+            np.testing.assert_allclose(motion.velocity / size, [80, 0], rtol=0.03, atol=0.5)
+            motion.predict(0.5)
+            places.append(motion.box / size)
+    for place in places:
+        np.testing.assert_allclose(place[0], 200, atol=4)
+
+
+def test_identity_figures() -> None:
+    box = np.array([[0, 0, 10, 10]], np.float32)
+    truth = [People(box, np.array([7]))] * 10
+    swapped = [People(box, np.array([1 if i < 6 else 2])) for i in range(10)]
+    figures = identity(truth, swapped)
+    assert (figures.idf1, figures.switches, figures.ids) == (pytest.approx(0.6), 1, 2)
+    nobody = [People(box[:0], np.array([], int))] * 10
+    assert identity(truth, nobody).misses == 1
+    assert identity(nobody, swapped).ghosts == 1
+
+
+@pytest.fixture(scope="module")
+def pipeline(detector_folder: Path) -> Pipeline:
+    return Pipeline(detector=detector_folder, threads=1)
+
+
+def ids_of(
+    pipeline: Pipeline, clip: Path, every: int = 5, stride: int = 1, **part: float
+) -> dict[int, list[int]]:
+    pytest.importorskip("av")
+    from rtmpose_sdk import open_source
+
+    seen = defaultdict(list)
+    with open_source(clip, stride=stride, **part) as source:
+        for frame, found in pipeline.follow(source, every):
+            for number in found.poses.track_ids.tolist():
+                seen[number].append(frame.index)
+    return seen
+
+
+def test_everybody_keeps_one_id(pipeline: Pipeline, shared: Path) -> None:
+    meet = ids_of(pipeline, shared / "video" / "two_people_meet.mp4")
+    assert {n: (s[0], s[-1], len(s)) for n, s in meet.items()} == {1: (0, 71, 72), 2: (0, 71, 72)}
+    many = ids_of(pipeline, shared / "video" / "multi_person.mp4", stride=2)
+    assert set(many) == {1, 2, 3}
+    assert min(len(seen) for seen in many.values()) >= 45
+
+
+def test_no_ghost_on_empty_frames(pipeline: Pipeline, shared: Path) -> None:
+    """Frames 195 to 228 are empty; one woman goes before, one man comes after."""
+    seen = ids_of(pipeline, shared / "video" / "one_by_one.mp4", start=17.0, end=25.0)
+    assert set(seen) == {1, 2}
+    assert max(seen[1]) <= 198
+    assert 225 <= min(seen[2]) <= 232
+
+
+def test_one_pipeline_serves_streams_in_threads(pipeline: Pipeline, shared: Path) -> None:
+    pytest.importorskip("av")
+    from rtmpose_sdk import open_source
+
+    with open_source(shared / "video" / "two_people_meet.mp4") as source:
+        frames = list(islice(source, 12))
+
+    def work(out: list[PoseResult]) -> None:
+        stream = pipeline.stream()
+        out.extend(stream(frame.image, frame.time).poses for frame in frames)
+
+    alone: list[PoseResult] = []
+    work(alone)
+    several: list[list[PoseResult]] = [[] for _ in range(3)]
+    threads = [threading.Thread(target=work, args=(out,)) for out in several]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for out in several:
+        for mine, reference in zip(out, alone, strict=True):
+            np.testing.assert_array_equal(mine.track_ids, reference.track_ids)
+            np.testing.assert_allclose(mine.keypoints, reference.keypoints, atol=1e-3)
+
+
+def test_detections_of_the_callers_own() -> None:
+    scene = Scene([walk((400, 600), (0, 0))], seconds=1)
+
+    def never(_: object) -> Detections:
+        raise AssertionError("asked the detector")
+
+    stream = PoseStream(never, scene.pose, COCO, 5)
+    for index in range(5):
+        scene.time = index / 30
+        assert len(stream(BLACK, scene.time, scene.detect(BLACK)).poses) == 1

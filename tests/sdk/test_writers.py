@@ -1,0 +1,262 @@
+"""Writers: every kind is read back with its own tool, cut short, on full disks, over what exists."""
+
+from __future__ import annotations
+
+import csv
+import json
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtmpose_sdk import FrameResult, PoseResult, get_keypoint_set
+from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.sources import Frame
+from rtmpose_sdk.writers import (
+    CocoWriter,
+    LinesWriter,
+    OpenPoseWriter,
+    ParquetWriter,
+    TableWriter,
+    Writer,
+    columns,
+    read_lines,
+)
+
+COCO = get_keypoint_set("coco17")
+
+
+def step(index: int, persons: int = 2, size: tuple[int, int] = (160, 120)) -> tuple[Frame, FrameResult]:
+    rng = np.random.default_rng(index)
+    poses = PoseResult(
+        boxes=rng.uniform(0, 99, (persons, 4)).astype(np.float32),
+        box_scores=rng.uniform(0, 1, persons).astype(np.float32),
+        keypoints=rng.uniform(0, 99, (persons, 17, 2)).astype(np.float32),
+        keypoint_scores=rng.uniform(0, 1.2, (persons, 17)).astype(np.float32),
+        confidences=rng.uniform(0, 1, (persons, 17)).astype(np.float32),
+        keypoint_set=COCO,
+        image_size=size,
+        track_ids=np.arange(persons) + 3,
+    )
+    image = np.full((size[1], size[0], 3), 10 + 20 * (index % 10), np.uint8)
+    return Frame(image, index, index / 25), FrameResult(poses, index / 25, index, index % 5 == 0, False)
+
+
+def fill(writer: Writer, count: int = 4) -> None:
+    with writer:
+        for index in range(count):
+            writer.write(*step(index, persons=index % 3))
+    writer.close()
+
+
+def test_jsonl_is_whole_after_every_frame(tmp_path: Path) -> None:
+    file = tmp_path / "r.jsonl"
+    writer = LinesWriter(file)
+    for index in range(3):
+        writer.write(*step(index))
+        assert len(list(read_lines(file))) == index + 1  # while it is open
+    row = list(read_lines(file))[2]
+    back = PoseResult.from_dict(row)
+    poses = step(2)[1].poses
+    np.testing.assert_allclose(back.keypoints, poses.keypoints, atol=0.006)
+    np.testing.assert_allclose(back.confidences, poses.confidences, atol=1e-4)
+    np.testing.assert_array_equal(back.track_ids, poses.track_ids)
+    assert (row["frame"], row["time"], row["detected"]) == (2, 0.08, False)
+    writer.close()
+    with file.open("ab") as end:
+        end.write(b'{"frame": 3, "pers')
+    cut: list[int] = []
+    assert len(list(read_lines(file, cut.append))) == 3
+    assert file.read_bytes()[cut[0] :].startswith(b'{"frame": 3')
+    with pytest.raises(InputError, match="line 4 is no result"):
+        list(read_lines(file))
+
+
+def test_csv(tmp_path: Path) -> None:
+    fill(TableWriter(tmp_path / "r.csv", COCO))
+    with (tmp_path / "r.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [int(r["frame"]) for r in rows] == [1, 2, 2]
+    poses = step(2)[1].poses
+    assert float(rows[2]["left_wrist_x"]) == pytest.approx(float(poses.keypoints[1, 9, 0]), abs=1e-3)
+    assert float(rows[2]["left_wrist_confidence"]) == pytest.approx(
+        float(poses.confidences[1, 9]), abs=1e-3
+    )
+    assert rows[2]["track_id"] == "4"
+
+
+def test_coco_results(tmp_path: Path) -> None:
+    file = tmp_path / "r.json"
+    fill(CocoWriter(file))
+    rows = json.loads(file.read_text())
+    assert [(r["image_id"], r["track_id"]) for r in rows] == [(1, 3), (2, 3), (2, 4)]
+    assert len(rows[0]["keypoints"]) == 51
+    fill(CocoWriter(tmp_path / "none.json"), 1)
+    assert json.loads((tmp_path / "none.json").read_text()) == []
+    assert not list(tmp_path.glob(".*"))
+
+
+def test_openpose(tmp_path: Path) -> None:
+    fill(OpenPoseWriter(tmp_path / "op", "clip"))
+    files = sorted(p.name for p in (tmp_path / "op").iterdir())
+    assert files[2] == "clip_000000000002_keypoints.json"
+    people = json.loads((tmp_path / "op" / files[2]).read_text())["people"]
+    assert people[1]["person_id"] == [4]
+    flat = np.array(people[1]["pose_keypoints_2d"]).reshape(17, 3)
+    np.testing.assert_allclose(flat[:, :2], step(2)[1].poses.keypoints[1], atol=1e-3)
+
+
+def test_parquet_and_data_frames(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    fill(ParquetWriter(tmp_path / "r.parquet", COCO))
+    table = pandas.read_parquet(tmp_path / "r.parquet")
+    assert list(table.columns) == columns(COCO)
+    assert table["frame"].tolist() == [1, 2, 2]
+    frame = step(2)[1].poses.to_dataframe()
+    np.testing.assert_allclose(frame["nose_x"], table["nose_x"][1:], atol=1e-3)
+    assert frame["track_id"].tolist() == [3, 4]
+    assert len(PoseResult.empty(COCO, (9, 9)).to_dataframe()) == 0
+    fill(ParquetWriter(tmp_path / "none.parquet", COCO), 1)
+    assert len(pandas.read_parquet(tmp_path / "none.parquet")) == 0
+
+
+def test_supervision() -> None:
+    supervision = pytest.importorskip("supervision")
+    poses = step(2)[1].poses
+    points = poses.to_supervision()
+    assert isinstance(points, supervision.KeyPoints)
+    np.testing.assert_array_equal(points.xy, poses.keypoints)
+    np.testing.assert_array_equal(points.data["track_id"], poses.track_ids)
+    assert len(PoseResult.empty(COCO, (9, 9)).to_supervision()) == 0
+
+
+def test_results_that_are_none() -> None:
+    with pytest.raises(InputError, match=r"not a result as PoseResult\.to_dict"):
+        PoseResult.from_dict({"keypoint_set": "coco17", "persons": [{}], "image_size": [1, 1]})
+
+
+@pytest.mark.parametrize("kind", [LinesWriter, CocoWriter, lambda p, o: TableWriter(p, COCO, o)])
+def test_what_exists_is_not_replaced_unasked(tmp_path: Path, kind: object) -> None:
+    file = tmp_path / "r.out"
+    file.write_text("precious")
+    with pytest.raises(OutputError, match=r"exists already; .*--overwrite"):
+        kind(file, False)
+    assert file.read_text() == "precious"
+    fill(kind(file, True))
+    assert file.read_text() != "precious"
+    with pytest.raises(OutputError, match="is a folder; expected the name of a file"):
+        kind(tmp_path, True)
+
+
+FULL = """
+import resource, signal, sys
+sys.path.insert(0, {tests!r})
+from pathlib import Path
+from test_writers import COCO, step
+from rtmpose_sdk.errors import OutputError
+from rtmpose_sdk.writers import *
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+writer = {writer}
+try:
+    with writer:
+        for index in range(500):
+            writer.write(*step(index))
+except OutputError as error:
+    print(error)
+"""
+
+
+@pytest.mark.parametrize(
+    "kind", ["LinesWriter(Path('r'))", "CocoWriter(Path('r'))", "TableWriter(Path('r'), COCO)"]
+)
+def test_a_full_disk_keeps_what_was_written(tmp_path: Path, kind: str) -> None:
+    """A limit on the size of files stands in for the disk's end: the system refuses the same way."""
+    code = FULL.format(tests=str(Path(__file__).parent), writer=kind)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
+    )
+    assert "r: cannot be written (File too large); what was written is kept" in done.stdout, done.stderr
+    file = tmp_path / "r"
+    if kind.startswith("Lines"):
+        count = len(list(read_lines(file, lambda _: None)))
+    elif kind.startswith("Coco"):
+        count = len(json.loads(file.read_text()))
+    else:
+        count = len(file.read_text().splitlines()) - 1
+    assert count > 3
+
+
+def make_video_writer(file: Path, **options: object) -> Writer:
+    pytest.importorskip("av")
+    from rtmpose_sdk.video_writer import VideoWriter
+
+    return VideoWriter(file, 25.0, lambda image, found: image, **options)
+
+
+def test_a_video_keeps_times_and_pictures(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    with make_video_writer(file) as writer:
+        for index in (0, 1, 2, 5, 6):
+            writer.write(*step(index, size=(161, 121)))  # odd sides
+    from rtmpose_sdk import open_source
+
+    frames = list(open_source(file))
+    np.testing.assert_allclose([f.time for f in frames], np.array([0, 1, 2, 5, 6]) / 25, atol=1e-3)
+    np.testing.assert_allclose([f.image.mean() for f in frames], [10, 30, 50, 110, 130], atol=4)
+    assert frames[0].image.shape == (122, 162, 3)
+
+
+def test_a_video_that_is_cut_short_plays(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    writer = make_video_writer(file, threads=1)
+    for index in range(200):
+        writer.write(*step(index))
+    copy = tmp_path / "killed.mp4"
+    copy.write_bytes(file.read_bytes())  # what a killed run leaves
+    writer.close()
+    from rtmpose_sdk import open_source
+
+    assert len(list(open_source(file))) == 200
+    left = list(open_source(copy))
+    assert 100 <= len(left) < 200
+
+
+def test_a_video_has_one_size(tmp_path: Path) -> None:
+    file = tmp_path / "v.mp4"
+    writer = make_video_writer(file)
+    for index in range(3):
+        writer.write(*step(index))
+    with pytest.raises(OutputError, match=r"frame 3 is 80x60 px, the video 160x120"):
+        writer.write(*step(3, size=(80, 60)))
+    writer.close()
+    from rtmpose_sdk import open_source
+
+    assert len(list(open_source(file))) == 3
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot be written"):
+        make_video_writer(tmp_path / "file" / "v.mp4")
+
+
+def test_memory_of_writers_does_not_grow(tmp_path: Path) -> None:
+    def peak() -> int:
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+    writers = [
+        LinesWriter(tmp_path / "r.jsonl"),
+        CocoWriter(tmp_path / "r.json"),
+        TableWriter(tmp_path / "r.csv", COCO),
+    ]
+    one = step(1)
+    for count in (200, 2000):
+        before = peak()
+        for _ in range(count):
+            for writer in writers:
+                writer.write(*one)
+    assert peak() - before < 4096  # KiB
+    for writer in writers:
+        writer.close()
