@@ -14,7 +14,15 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Pose, Threads, limit_opencv
+from rtmpose_sdk.cli.options import (
+    DetectorOption,
+    DeviceOption,
+    EngineOption,
+    Pose,
+    PrecisionOption,
+    Threads,
+    limit_opencv,
+)
 from rtmpose_sdk.cli.predict_video import (
     DEFAULT_SAVE,
     VideoOptions,
@@ -29,6 +37,7 @@ from rtmpose_sdk.errors import ImageError, InputError, OutputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image, write_bytes, write_image
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
 from rtmpose_sdk.stream import DETECT_EVERY
+from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 _VIDEOS, _DRAWING = "Videos", "Drawing"
@@ -104,6 +113,18 @@ def _prepare_videos(videos: list[str]) -> None:
         raise InputError(f"two sources are called '{double[0]}'; give them to two calls with another --out")
 
 
+def _tracking(threshold: float | None) -> Tracking:
+    """A least score for newcomers; who is followed already may score less."""
+    usual = Tracking()
+    if threshold is None:
+        return usual
+    return Tracking(
+        sure_score=max(usual.sure_score, threshold),
+        new_score=threshold,
+        keep_score=min(usual.keep_score, threshold),
+    )
+
+
 def predict(
     source: Annotated[
         list[str],
@@ -122,9 +143,16 @@ def predict(
     flip_test: Annotated[
         bool, typer.Option("--flip-test", help="Average with the mirrored crop; twice the time.")
     ] = False,
+    engine: EngineOption = None,
+    precision: PrecisionOption = None,
     detection_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Least score of a person box.")
-    ] = DEFAULT_DETECTION_THRESHOLD,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="Least score of a person box; default: 0.3, in videos 0.45 for somebody new.",
+        ),
+    ] = None,
     min_confidence: Annotated[
         float, typer.Option(min=0, max=1, help="Keypoints below it are not drawn.")
     ] = 0.3,
@@ -200,6 +228,7 @@ def predict(
             show,
             threads,
             painter,
+            _tracking(detection_threshold),
         )
         _prepare_videos(videos)
         with Pipeline(
@@ -207,9 +236,9 @@ def predict(
             DEFAULT_DETECTOR if detector is None else detector,
             device,
             threads,
-            None,
-            detection_threshold,
+            precision,
             flip_test=flip_test,
+            engine=engine,
         ) as pipeline:
             for video in videos:
                 predict_video(video, pipeline, options, Console(stderr=True))
@@ -233,7 +262,14 @@ def predict(
     )
     with (
         Pipeline(
-            pose, detector, device, threads, None, detection_threshold, flip_test=flip_test
+            pose,
+            detector,
+            device,
+            threads,
+            precision,
+            DEFAULT_DETECTION_THRESHOLD if detection_threshold is None else detection_threshold,
+            flip_test=flip_test,
+            engine=engine,
         ) as pipeline,
         Progress(*columns, console=console, transient=True) as progress,
     ):

@@ -24,6 +24,7 @@ from rtmpose_sdk.pipeline import DEFAULT_SMOOTHING, Pipeline
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import URL_SCHEMES, Frame, Source, open_source
 from rtmpose_sdk.stream import FrameResult, PoseStream
+from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.video_writer import VideoWriter
 from rtmpose_sdk.writers import (
     CocoWriter,
@@ -68,6 +69,7 @@ class VideoOptions:
     show: bool
     threads: int | None
     painter: Painter
+    tracking: Tracking
 
 
 def parse_save(text: str) -> tuple[Save, ...]:
@@ -113,7 +115,8 @@ def predict_video(source: str, pipeline: Pipeline, options: VideoOptions, consol
     lines = options.out / f"{name}.jsonl"
     _check_places(name, options)
     earlier = _Earlier(lines) if options.resume and lines.exists() else None
-    stream = pipeline.stream(options.detect_every, smoothing=DEFAULT_SMOOTHING if options.smooth else None)
+    smoothing = DEFAULT_SMOOTHING if options.smooth else None
+    stream = pipeline.stream(options.detect_every, options.tracking, smoothing)
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(
             open_source(source, options.fps, options.start, options.end, options.stride, options.time_limit)

@@ -197,3 +197,15 @@ def test_without_pyav_the_extra_is_named(clip: Path, tmp_path: Path) -> None:
     )
     assert done.returncode == 1
     assert "pip install 'rtmpose-sdk[video]'" in " ".join(done.stderr.split())
+
+
+def test_the_threshold_holds_for_videos_too(clip: Path, tmp_path: Path) -> None:
+    for threshold, persons in ((0.3, 1), (0.99, 0)):
+        done = run(
+            *("predict", clip, "--out", str(threshold), "--save", "jsonl", "--threads", 1),
+            *("--end", 1, "--detection-threshold", threshold),
+            cwd=tmp_path,
+        )
+        assert done.returncode == 0, done.stderr
+        rows = lines(tmp_path / str(threshold) / "astronaut.jsonl")
+        assert max(len(row["persons"]) for row in rows) == persons
