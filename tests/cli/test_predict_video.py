@@ -200,7 +200,9 @@ def test_without_pyav_the_extra_is_named(clip: Path, tmp_path: Path) -> None:
 
 
 def test_the_threshold_holds_for_videos_too(clip: Path, tmp_path: Path) -> None:
-    for threshold, persons in ((0.3, 1), (0.99, 0)):
+    """The bundled detector sees ghosts in this clip at 0.3, one person by default, nobody at 0.99."""
+    found = {}
+    for threshold in (0.3, 0.99):
         done = run(
             *("predict", clip, "--out", str(threshold), "--save", "jsonl", "--threads", 1),
             *("--end", 1, "--detection-threshold", threshold),
@@ -208,4 +210,6 @@ def test_the_threshold_holds_for_videos_too(clip: Path, tmp_path: Path) -> None:
         )
         assert done.returncode == 0, done.stderr
         rows = lines(tmp_path / str(threshold) / "astronaut.jsonl")
-        assert max(len(row["persons"]) for row in rows) == persons
+        found[threshold] = max(len(row["persons"]) for row in rows)
+    assert found[0.3] > 1
+    assert found[0.99] == 0
