@@ -245,7 +245,7 @@ class PoseResult:
         Raises:
             MissingExtraError: pandas is not installed.
         """
-        from rtmpose_sdk.convert import to_dataframe
+        from rtmpose_sdk.tables import to_dataframe
 
         return to_dataframe([self])
 
@@ -255,7 +255,7 @@ class PoseResult:
         Raises:
             MissingExtraError: supervision is not installed.
         """
-        from rtmpose_sdk.convert import to_supervision
+        from rtmpose_sdk.tables import to_supervision
 
         return to_supervision(self)
 

@@ -13,13 +13,13 @@ from typing import IO, Any
 
 import numpy as np
 
-from rtmpose_sdk.convert import BOX_COLUMNS, keypoint_columns
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.stream import FrameResult
+from rtmpose_sdk.tables import BOX_COLUMNS, keypoint_columns
 
 
 class Writer(ABC):
