@@ -66,9 +66,7 @@ def export(
     ],
     out: Annotated[
         Path,
-        typer.Option(
-            help="The artifact to write: .onnx, .xml (OpenVINO), .engine (TensorRT), .pt2 (torch)."
-        ),
+        typer.Option(help="The artifact: .onnx, .xml (OpenVINO), .engine (TensorRT), .param (ncnn), .pt2."),
     ],
     model: Annotated[
         str | None,
