@@ -62,12 +62,17 @@ def converted(checkpoint: Path, card: ModelCard | None = None, keypoint_set: str
     return target
 
 
+def _named(keypoint_set: str) -> str:
+    """A set's name, or the whole path of the file that defines it."""
+    return str(Path(keypoint_set).resolve()) if Path(keypoint_set).is_file() else keypoint_set
+
+
 def _convert(checkpoint: Path, out: Path, card: ModelCard | None, keypoint_set: str) -> None:
     """Run the exporters on it; their errors come back as the same kinds of errors."""
     request = {
         "weights": str(checkpoint.resolve()),
         "out": str(out.resolve()),
-        "keypoint_set": keypoint_set or (card.keypoint_set if card else ""),
+        "keypoint_set": _named(keypoint_set) or (card.keypoint_set if card else ""),
         "name": card.name if card else "",
         "license": card.license if card else "unknown",
         "source": card.weights_source if card else "",
@@ -77,6 +82,7 @@ def _convert(checkpoint: Path, out: Path, card: ModelCard | None, keypoint_set: 
     done = subprocess.run(
         [sys.executable, "-m", "rtmpose_sdk.exporters.convert"],
         input=json.dumps(request),
+        cwd=out.parent,  # from a checkout of ours, -m would take its bare folder for the package
         capture_output=True,
         text=True,
         check=False,

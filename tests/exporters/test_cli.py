@@ -56,7 +56,7 @@ def test_one_command(weights: Path, tmp_path: Path) -> None:
     [
         (["--model", "rtmpose-s"], "expected 16x3x3x3"),
         (["--model", "rtmpose-q"], "unknown network 'rtmpose-q'"),
-        (["--keypoints", "halpe26"], "expected 26x"),
+        (["--keypoints", "halpe26"], "has 17 keypoints, but halpe26 has 26"),
         (["--input-size", "256"], "expected WIDTHxHEIGHT"),
         (["--input-size", "100x100"], "multiples of 32"),
         (["--model", "rtmdet-nano", "--keypoints", "coco17"], "takes no keypoint set"),

@@ -86,6 +86,7 @@ def test_eight_processes_download_once(server, tmp_path: Path, pose_archive: byt
             stderr=subprocess.PIPE,
             text=True,
             env=environment(server, tmp_path / "home"),
+            cwd=tmp_path,
         )
         for _ in range(8)
     ]
@@ -104,6 +105,7 @@ def test_dying_at_any_step_leaves_a_usable_cache(server, tmp_path: Path, pose_ar
         capture_output=True,
         text=True,
         env=environment(server, tmp_path / "home"),
+        cwd=tmp_path,
         timeout=120,
         check=False,
     )

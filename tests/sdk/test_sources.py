@@ -108,7 +108,12 @@ def test_standard_input(tmp_path: Path) -> None:
     code = "from rtmpose_sdk import open_source\nprint(len(list(open_source('-'))))"
     with file.open("rb") as stream:
         done = subprocess.run(
-            [sys.executable, "-c", code], stdin=stream, capture_output=True, text=True, check=False
+            [sys.executable, "-c", code],
+            stdin=stream,
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd=tmp_path,
         )
     assert done.stdout.strip() == "5", done.stderr
 
