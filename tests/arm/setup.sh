@@ -47,9 +47,10 @@ for deb in "$folder"/debs/*.deb; do
     dpkg-deb -x "$deb" "$work/root"
 done
 
-# The very versions that were exported with, as far as they are installed.
-wheels=()
-for name in numpy onnxruntime ncnn opencv-python-headless; do
+# The very versions that were exported with. ONNX Runtime 1.32 crashes when it is imported under Debian 12's
+# QEMU 7.2 (on every -cpu), 1.26 does not.
+wheels=("onnxruntime==1.26.0")
+for name in numpy ncnn opencv-python-headless; do
     found=$("$python" -c "from importlib.metadata import version; print(version('$name'))")
     wheels+=("$name==$found")
 done
