@@ -18,7 +18,7 @@ done
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
 work=$folder.part
-rm -rf "$work" "$folder/root" "$folder/wheels"
+rm -rf "$work" "$folder/root" "$folder/wheels" "$folder/downloads"
 mkdir -p "$work"/{lists/partial,root,wheels} "$folder"/{debs,archives/partial,downloads}
 touch "$work/status"
 
