@@ -92,11 +92,20 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
         )
 
     done = run(
-        "rtmpose-t-own", "rtmpose-t-own", "--engine-b", "openvino", "--images", folder, "--draw", "s.png"
+        "rtmpose-t-own",
+        "rtmpose-t-own",
+        "--engine-b",
+        "openvino",
+        "--images",
+        folder,
+        "--speed",
+        "--draw",
+        "s.png",
     )
     assert done.returncode == 0, done.stderr
     assert "openvino" in done.stdout
     assert "persons compared" in done.stdout
+    assert "times as fast as a" in done.stdout
     assert cv2.imread(str(tmp_path / "s.png")).shape[1] == 4 * 320
     done = run("rtmpose-t-own", "rtmdet-nano-own", "--images", folder)
     assert done.returncode == 1
