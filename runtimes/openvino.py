@@ -21,8 +21,7 @@ BATCH_STEPS = (16, 8, 4, 2, 1)
 class OpenVinoRuntime(Runtime):
     """A model on OpenVINO; `precision` is that of the arithmetic, fp32 unless another is asked for.
 
-    OpenVINO fuses far less where the batch is open (on a CPU, an int8 network then takes more than
-    twice as long), so every network here has a fixed one.
+    OpenVINO fuses far less where the batch is open, so every network here has a fixed one.
     """
 
     device_kinds = ("cpu", "gpu")
