@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from types import TracebackType
 from typing import Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.pipeline import Pipeline
@@ -77,7 +77,7 @@ class CascadeResult(NamedTuple):
         return replace(self.persons, keypoints=keypoints, keypoint_scores=scores, confidences=confidences)
 
 
-class Cascade:
+class Cascade(Closing):
     """Pipeline → boxes of parts → a predictor for each part.
 
     Args:
@@ -122,17 +122,6 @@ class Cascade:
         self.pipeline.close()
         for predictor in dict.fromkeys(self.parts.values()):
             predictor.close()
-
-    def __enter__(self) -> Cascade:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def part_boxes(result: PoseResult, part: Part, min_confidence: float = 0.3) -> PartBoxes:

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
-from rtmpose_sdk.artifacts import Model, open_model
+from rtmpose_sdk.artifacts import Model
 from rtmpose_sdk.decode import suppress
 from rtmpose_sdk.errors import EngineError, InputError
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.images import as_bgr
-from rtmpose_sdk.normalize import Normalizer
-from rtmpose_sdk.outputs import find_outputs
+from rtmpose_sdk.network import Network
 from rtmpose_sdk.results import PoseResult
 
 
-class OneStage:
+class OneStage(Network):
     """A one-stage pose network: letterbox → network → persons with their keypoints.
 
     Args:
@@ -35,12 +33,7 @@ class OneStage:
         score_threshold: float | None = None,
         engine: str | None = None,
     ) -> None:
-        opened = (
-            model
-            if isinstance(model, Model)
-            else open_model(model, "pose", device, threads, precision, engine)
-        )
-        self.runtime, self.card = opened
+        super().__init__(model, "pose", device, threads, precision, engine)
         if self.card.decoder != "rtmo":
             self.runtime.close()
             raise InputError(
@@ -48,8 +41,6 @@ class OneStage:
             )
         self.keypoint_set = self.card.keypoints()
         self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold
-        self._normalize = Normalizer(self.card)
-        self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
 
     def __call__(self, image: object) -> PoseResult:
         """Poses of everybody in a picture, best first; nobody is an empty result.
@@ -66,9 +57,9 @@ class OneStage:
         picture = as_bgr(image)
         height, width = picture.shape[:2]
         canvas, factors = letterbox(picture, self.card.input_size, self.card.pad_value)
-        outputs = self.runtime.run(self._normalize(canvas[None]))
-        dets = np.asarray(outputs[self._outputs["dets"]][0], np.float32)
-        found = np.asarray(outputs[self._outputs["keypoints"]][0], np.float32)
+        outputs = self._infer(canvas[None])
+        dets = np.asarray(outputs["dets"][0], np.float32)
+        found = np.asarray(outputs["keypoints"][0], np.float32)
         if not (np.isfinite(dets).all() and np.isfinite(found).all()):
             raise EngineError(
                 "the network's output holds NaN or infinity: the artifact or its precision is broken on "
@@ -89,18 +80,3 @@ class OneStage:
             keypoint_set=self.keypoint_set,
             image_size=(width, height),
         )
-
-    def close(self) -> None:
-        """Free the engine."""
-        self.runtime.close()
-
-    def __enter__(self) -> OneStage:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

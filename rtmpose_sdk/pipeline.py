@@ -7,12 +7,12 @@ import threading
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Literal
 
 import numpy as np
 
 from rtmpose_sdk.artifacts import open_model
+from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.follow import Step, follow
@@ -35,7 +35,7 @@ DEFAULT_SMOOTHING = Smoothing()
 _ADVICE = {"hand": "detector='rtmdet-nano-hand', or boxes of your own (detector=None)"}
 
 
-class Pipeline:
+class Pipeline(Closing):
     """Detector → Predictor, or one network that does both (RTMO).
 
     Args:
@@ -78,6 +78,7 @@ class Pipeline:
                     "flip_test="
                 )
             self.predictor = OneStage(opened, score_threshold=detection_threshold)
+            self.predictor.gate = threading.Lock()
             return
         self.predictor = Predictor(opened, batch_limit=batch_limit, flip_test=flip_test)
         target = self.predictor.keypoint_set.target
@@ -193,14 +194,3 @@ class Pipeline:
         self.predictor.close()
         if self.detector is not None:
             self.detector.close()
-
-    def __enter__(self) -> Pipeline:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

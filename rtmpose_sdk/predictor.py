@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.artifacts import Model, open_model
+from rtmpose_sdk.artifacts import Model
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
 from rtmpose_sdk.decode import Decoded, decode_simcc
 from rtmpose_sdk.decode_heatmap import decode_heatmap
@@ -17,14 +15,13 @@ from rtmpose_sdk.decode_simcc3d import decode_simcc3d
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import Floats, Image, check_boxes, crop_boxes, flip_horizontally
 from rtmpose_sdk.images import as_bgr
-from rtmpose_sdk.normalize import Normalizer
-from rtmpose_sdk.outputs import find_outputs
+from rtmpose_sdk.network import Network
 from rtmpose_sdk.results import Detections, PoseResult
 
 DEFAULT_BATCH_LIMIT = 16
 
 
-class Predictor:
+class Predictor(Network):
     """A top-down pose network: affine crops → network, one batched call → SimCC decode → picture px.
 
     Args:
@@ -32,9 +29,6 @@ class Predictor:
         device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         batch_limit: most persons of one call of the network; bounds the memory.
         flip_test: average with the mirrored crop; twice the time, a little more accurate.
-
-    Attributes:
-        gate: held while the engine runs; Pipeline puts one lock here and in its Detector.
     """
 
     def __init__(
@@ -49,12 +43,7 @@ class Predictor:
     ) -> None:
         if batch_limit < 1:
             raise InputError(f"batch_limit is {batch_limit}; expected at least 1")
-        opened = (
-            model
-            if isinstance(model, Model)
-            else open_model(model, "pose", device, threads, precision, engine)
-        )
-        self.runtime, self.card = opened
+        super().__init__(model, "pose", device, threads, precision, engine)
         if self.card.decoder == "rtmo":
             self.runtime.close()
             raise InputError(
@@ -66,9 +55,6 @@ class Predictor:
         fixed = self.runtime.inputs[0].shape[0]
         self._smallest_batch = fixed or self.runtime.smallest_batch
         self.batch_limit = fixed or min(batch_limit, self.runtime.largest_batch or batch_limit)
-        self.gate: AbstractContextManager[object] = nullcontext()
-        self._normalize = Normalizer(self.card)
-        self._outputs = list(find_outputs(self.runtime.outputs, self.card, self.runtime.path).values())
         self._flip_indices = np.array(self.keypoint_set.flip_indices)
 
     def __call__(self, image: object, boxes: Detections | object) -> PoseResult:
@@ -130,10 +116,7 @@ class Predictor:
         if count < self._smallest_batch:
             filler = np.zeros((self._smallest_batch - count, *images.shape[1:]), np.uint8)
             images = np.concatenate([images, filler])
-        tensor = self._normalize(images)
-        with self.gate:
-            outputs = self.runtime.run(tensor)
-        return [outputs[i][:count] for i in self._outputs]
+        return [values[:count] for values in self._infer(images).values()]
 
     def _flip_back(self, outputs: list[Floats]) -> list[Floats]:
         """Outputs of mirrored crops as those of the crops.
@@ -149,21 +132,6 @@ class Predictor:
         source = (bins - ratio - np.arange(bins)).clip(0, bins - 1)
         named = [values[:, self._flip_indices] for values in outputs]
         return [named[0][..., source], *named[1:]]
-
-    def close(self) -> None:
-        """Free the engine."""
-        self.runtime.close()
-
-    def __enter__(self) -> Predictor:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _joined(parts: list[Decoded]) -> Decoded:

@@ -9,12 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import InputError, SourceError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, read_image
 
@@ -38,7 +38,7 @@ class Frame:
     time: float
 
 
-class Source(ABC):
+class Source(Closing, ABC):
     """Frames in order. Iterate over it once; a context manager.
 
     Attributes:
@@ -59,22 +59,8 @@ class Source(ABC):
     def frames(self) -> Iterator[Frame]:
         """All frames, from the beginning."""
 
-    def close(self) -> None:  # noqa: B027 - most hold nothing
-        """Free what is open."""
-
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
-
-    def __enter__(self) -> Source:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class PictureSource(Source):

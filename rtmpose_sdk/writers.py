@@ -13,6 +13,7 @@ from typing import IO, Any
 
 import numpy as np
 
+from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.keypoint_sets import KeypointSet
@@ -22,7 +23,7 @@ from rtmpose_sdk.stream import FrameResult
 from rtmpose_sdk.tables import BOX_COLUMNS, keypoint_columns
 
 
-class Writer(ABC):
+class Writer(Closing, ABC):
     """Takes a video's results one by one; a context manager.
 
     Args:
@@ -54,20 +55,6 @@ class Writer(ABC):
         Raises:
             OutputError: it cannot be written; what was written before stays readable.
         """
-
-    def close(self) -> None:  # noqa: B027 - some have nothing to finish
-        """Finish the file. Closing twice is no error."""
-
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class _told(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a statement

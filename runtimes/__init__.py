@@ -6,9 +6,18 @@ from importlib import import_module
 from pathlib import Path
 
 from rtmpose_sdk.errors import InputError, ModelFileError
-from rtmpose_sdk.runtimes.base import Device, Runtime, TensorSpec, allowed_cores, parse_device
+from rtmpose_sdk.runtimes.base import Array, Device, Runtime, TensorSpec, allowed_cores, parse_device
 
-__all__ = ["ENGINES", "Device", "Runtime", "TensorSpec", "allowed_cores", "open_runtime", "parse_device"]
+__all__ = [
+    "ENGINES",
+    "Array",
+    "Device",
+    "Runtime",
+    "TensorSpec",
+    "allowed_cores",
+    "open_runtime",
+    "parse_device",
+]
 
 ENGINES = {
     "onnxruntime": ("onnxruntime", "OnnxRuntime"),

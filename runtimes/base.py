@@ -11,12 +11,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError
 
 Array = NDArray[Any]
@@ -65,7 +65,7 @@ def allowed_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class Runtime(ABC):
+class Runtime(Closing, ABC):
     """A model file, loaded by an engine on a device.
 
     Attributes:
@@ -153,17 +153,6 @@ class Runtime(ABC):
         if self._open:
             self._open = False
             self._deactivate()
-
-    def __enter__(self) -> Runtime:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return (

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from types import TracebackType
 from typing import Any
 
 import cv2
 
+from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import DeviceError
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.stream import FrameResult
 
 
-class Window:
+class Window(Closing):
     """A window on the screen; a context manager.
 
     Args:
@@ -63,13 +63,6 @@ class Window:
         self._root.update()
         return self._open
 
-    def __enter__(self) -> Window:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Take the window from the screen."""
         self._root.destroy()

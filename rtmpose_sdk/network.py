@@ -1,0 +1,57 @@
+"""A model, its engine, and the lock that lets one thread at a time into it."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+
+from rtmpose_sdk.artifacts import Model, open_model
+from rtmpose_sdk.card import Task
+from rtmpose_sdk.closing import Closing
+from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.outputs import find_outputs
+from rtmpose_sdk.runtimes import Array
+
+
+class Network(Closing):
+    """What Detector, Predictor and OneStage have in common.
+
+    Args:
+        model: a name, a file, a folder or an address, see `open_model`; or what it returned.
+        task: what it is to be used for.
+        device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
+
+    Attributes:
+        runtime, card: the engine, and how to use it.
+        gate: held while the engine runs; Pipeline puts one lock into all its networks.
+    """
+
+    def __init__(
+        self,
+        model: str | Path | Model,
+        task: Task,
+        device: str,
+        threads: int | None,
+        precision: str | None,
+        engine: str | None,
+    ) -> None:
+        opened = (
+            model
+            if isinstance(model, Model)
+            else open_model(model, task, device, threads, precision, engine)
+        )
+        self.runtime, self.card = opened
+        self.gate: AbstractContextManager[object] = nullcontext()
+        self._normalize = Normalizer(self.card)
+        self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
+
+    def _infer(self, images: Array) -> dict[str, Array]:
+        """Outputs by their role, see `find_outputs`, for (N,H,W,3) uint8 BGR of the network's size."""
+        tensor = self._normalize(images)
+        with self.gate:
+            outputs = self.runtime.run(tensor)
+        return {role: outputs[place] for role, place in self._outputs.items()}
+
+    def close(self) -> None:
+        """Free the engine."""
+        self.runtime.close()
