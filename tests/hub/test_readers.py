@@ -6,6 +6,8 @@ import json
 import shutil
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -116,6 +118,24 @@ def test_rtmo_finds_persons_and_keypoints_in_one_go(tmp_path: Path, photo: np.nd
         Pipeline(path, detector="rtmdet-nano-own.onnx")
     with Pipeline(path, None) as pipeline, pytest.raises(InputError, match="takes no boxes"):
         pipeline(photo, [[0, 0, 9, 9]])
+
+
+def test_threads_take_turns_in_a_one_stage_engine(tmp_path: Path, photo: np.ndarray) -> None:
+    with Pipeline(rtmo(tmp_path), threads=1) as pipeline:
+        run, inside, most = pipeline.predictor.runtime.run, [], []
+
+        def watched(tensor: np.ndarray) -> list[np.ndarray]:
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.01)
+            inside.pop()
+            return run(tensor)
+
+        pipeline.predictor.runtime.run = watched
+        with ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: len(pipeline(photo)), range(8)))
+    assert found == [1] * 8
+    assert most == [1] * 8
 
 
 def test_rtmos_mmdeploy_folder(tmp_path: Path) -> None:
