@@ -42,6 +42,7 @@ class Scene:
         jitter: standard deviation of boxes and keypoints, body sizes.
         hidden: a person of whom so much is covered is not detected, and its pose is that of who covers it.
         seed: of the faults.
+        clothes: everybody wears other colours; else all wear the same.
     """
 
     paths: list[Path]
@@ -53,9 +54,11 @@ class Scene:
     jitter: float = 0.01
     hidden: float = 0.7
     seed: int = 0
+    clothes: bool = False
 
     def __post_init__(self) -> None:
         self._rng = np.random.default_rng(self.seed)
+        self._light = np.random.default_rng(self.seed)
         self.count = round(self.seconds * self.fps)
         self.time = 0.0
         self.detections = 0
@@ -69,6 +72,20 @@ class Scene:
         share = (clipped[:, 2:] - clipped[:, :2]).prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
         shown &= share > 0.5
         return People(clipped[shown], ids[shown])
+
+    def picture(self) -> NDArray[np.uint8]:
+        """The frame at `self.time`: who stands lower is in front; light and shadow change the colours."""
+        boxes, ids = self._present(self.time)
+        picture = np.full((SIZE[1], SIZE[0], 3), 120, np.uint8)
+        colours = np.random.default_rng(7).uniform(20, 235, (len(self.paths), 2, 3))
+        light = self._light.normal(0, 8, (len(self.paths), 1, 1))
+        for row in np.argsort(boxes[:, 3]) if len(boxes) else ():
+            x1, y1, x2, y2 = boxes[row].round().astype(int).clip(0).tolist()
+            worn = (colours + light)[ids[row] if self.clothes else 0].clip(0, 255)
+            middle = (y1 + y2) // 2
+            picture[y1:middle, x1:x2] = worn[0]
+            picture[middle:y2, x1:x2] = worn[1]
+        return picture
 
     def _present(self, time: float) -> tuple[Floats, NDArray[np.int64]]:
         places = [(i, path(time)) for i, path in enumerate(self.paths)]
@@ -191,6 +208,10 @@ SCENES: dict[str, Callable[[float], Scene]] = {
     "noise": lambda fps: Scene(crossing(), fps=fps, jitter=0.03, seed=4),
     "all faults": lambda fps: Scene(
         crossing(), fps=fps, miss=0.15, ghosts=1, doubles=0.2, jitter=0.02, seed=5
+    ),
+    "misses 20 %, clothes": lambda fps: Scene(crossing(), fps=fps, miss=0.2, seed=1, clothes=True),
+    "all faults, clothes": lambda fps: Scene(
+        crossing(), fps=fps, miss=0.15, ghosts=1, doubles=0.2, jitter=0.02, seed=5, clothes=True
     ),
     "away for 1 s": lambda fps: Scene(
         [walk((300, 600), (60, 0), away=(2.0, 3.0)), walk((800, 650), (20, 0))], fps=fps, seed=6

@@ -5,26 +5,27 @@ Run it with `python -m rtmpose_sdk.benchmarks.tracking`.
 
 from __future__ import annotations
 
-import numpy as np
 from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.benchmarks.identity import Identity, People, identity
-from rtmpose_sdk.benchmarks.scenes import COCO, SCENES, SIZE, Scene
+from rtmpose_sdk.benchmarks.scenes import COCO, SCENES, Scene
 from rtmpose_sdk.stream import PoseStream
+from rtmpose_sdk.tracking import Tracking
 
 SETTINGS = ((10.0, 1), (10.0, 5), (30.0, 1), (30.0, 5), (60.0, 5))
 """Frames per second, and frames from one detection to the next."""
 
 
-def play(scene: Scene, detect_every: int) -> tuple[Identity, list[People], list[People]]:
+def play(
+    scene: Scene, detect_every: int, tracking: Tracking | None = None
+) -> tuple[Identity, list[People], list[People]]:
     """Run a stream on a scene: figures, truth, and what was found."""
-    stream = PoseStream(scene.detect, scene.pose, COCO, detect_every)
-    picture = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
+    stream = PoseStream(scene.detect, scene.pose, COCO, detect_every, tracking)
     truth, found = [], []
     for index in range(scene.count):
         scene.time = index / scene.fps
-        result = stream(picture, scene.time)
+        result = stream(scene.picture(), scene.time)
         truth.append(scene.people(scene.time))
         ids = result.poses.track_ids
         assert ids is not None

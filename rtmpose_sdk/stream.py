@@ -7,10 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from time import perf_counter
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.appearance import Wardrobe
+from rtmpose_sdk.cuts import CutFinder
 from rtmpose_sdk.decode import iou, suppress
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import as_bgr
@@ -18,7 +19,8 @@ from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.oks import overlap_of_smaller, sigmas_of, suppress_poses
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.smoothing import OneEuro, Smoothing
-from rtmpose_sdk.tracking import SCENE_CONFIDENCE, Candidates, Track, Tracker, Tracking, better_half
+from rtmpose_sdk.tracking import Tracker, Tracking
+from rtmpose_sdk.tracks import SCENE_CONFIDENCE, Candidates, Track, better_half
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -35,10 +37,6 @@ UNPROVEN_OVERLAP = 0.3
 """Overlap of boxes of which not both were detected, above which alike poses are one person's."""
 DOUBTFUL_SCORE = 0.67
 """Share of `new_score` below which a detection carries a track on only together with its pose."""
-CUT_CORRELATION = 0.4
-"""Two small grey pictures less alike than this show different scenes; a flash keeps its correlation."""
-CUT_DIFFERENCE = 12.0
-"""... if they also differ by so many grey levels on average: noise in the dark is no cut."""
 LEAST_VISIBLE = 0.2
 """Share of a box inside the picture below which its person has left."""
 
@@ -96,13 +94,14 @@ class PoseStream:
         self._smoothing = smoothing
         self.keypoint_set = keypoint_set
         self._sigmas = sigmas_of(keypoint_set)
+        self._wardrobe = Wardrobe(keypoint_set)
         self._tracker = Tracker(self._sigmas, self._settings)
         self._filters: dict[int, OneEuro] = {}
         self._every = detect_every
         self._index = -1
         self._time = -math.inf
         self._size: tuple[int, int] | None = None
-        self._thumb: Floats | None = None
+        self._cuts = CutFinder()
         self._spent: dict[str, float] = {}
 
     def __call__(self, image: object, time: float, detections: Detections | None = None) -> FrameResult:
@@ -127,11 +126,12 @@ class PoseStream:
         self._spent = {"detect": 0.0, "pose": 0.0}
         self._time = time
         self._index += 1
-        cut = self._is_cut(picture)
+        cut = self._cuts(picture)
+        self._size = (picture.shape[1], picture.shape[0])
         if cut:
             self._tracker.clear()
             self._filters.clear()
-        self._tracker.image_size = (picture.shape[1], picture.shape[0])
+        self._tracker.image_size = self._size
         self._tracker.predict(time)
         due = self._index % self._every == 0 or cut or not self._tracker.active
         asked = due or detections is not None
@@ -164,6 +164,7 @@ class PoseStream:
         self._index, self._time = count - 1, time
         if poses is not None and len(poses):
             self._size = poses.image_size
+            self._cuts = CutFinder(self._size)
             self._tracker.image_size = poses.image_size
             self._tracker.restore(poses, time)
         self._tracker.never_again(last_number)
@@ -180,20 +181,15 @@ class PoseStream:
 
     def _ask_pose(self, picture: Image, boxes: Floats, scores: Floats) -> Candidates:
         """Poses in boxes (N,4) xyxy px."""
-        if not len(boxes):
-            names = len(self.keypoint_set)
-            return Candidates(
-                np.empty((0, 4), np.float32),
-                np.empty(0, np.float32),
-                np.empty((0, names, 2), np.float32),
-                np.empty((0, names), np.float32),
-                np.empty((0, names), np.float32),
-            )
         start = perf_counter()
         size = (picture.shape[1], picture.shape[0])
-        found = self._pose(picture, Detections(boxes, scores, size))
+        if len(boxes):
+            found = self._pose(picture, Detections(boxes, scores, size))
+        else:
+            found = PoseResult.empty(self.keypoint_set, size)
         self._spent["pose"] += perf_counter() - start
-        return Candidates(boxes, scores, found.keypoints, found.keypoint_scores, found.confidences)
+        looks = self._wardrobe(picture, found.keypoints, found.confidences)
+        return Candidates(boxes, scores, found.keypoints, found.keypoint_scores, found.confidences, looks)
 
     def _track_detected(
         self, picture: Image, detections: Detections | None
@@ -317,24 +313,6 @@ class PoseStream:
             overlap,
         )
         return candidates.take(kept)
-
-    def _is_cut(self, picture: Image) -> bool:
-        """A new scene, or frames of another size; the first frame too."""
-        size = (picture.shape[1], picture.shape[0])
-        steps = max(size[1] // 36, 1), max(size[0] // 64, 1)
-        small = np.ascontiguousarray(picture[:: steps[0], :: steps[1], 1])
-        thumb = cv2.blur(small, (3, 3)).astype(np.float32)
-        before, self._thumb = self._thumb, thumb
-        if size != self._size:
-            self._size = size
-            return True
-        if before is None:
-            return False
-        if np.abs(thumb - before).mean() < CUT_DIFFERENCE:
-            return False
-        a, b = thumb - thumb.mean(), before - before.mean()
-        spread = math.sqrt(float((a * a).sum() * (b * b).sum()))
-        return spread > 0 and float((a * b).sum()) / spread < CUT_CORRELATION
 
     def _result(self, shown: list[tuple[Track, Candidates, int]], picture: Image) -> PoseResult:
         """Confirmed persons, by id, smoothed."""

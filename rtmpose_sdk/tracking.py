@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.appearance import PARTS, alikeness, blended
 from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.motion import BoxMotion
 from rtmpose_sdk.oks import overlap_of_smaller, similarity
 from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.tracks import SCENE_CONFIDENCE, Candidates, Track, better_half, keypoint_extent
 
 Floats = NDArray[np.float32]
 
@@ -35,10 +36,12 @@ MARGIN_MEMORY = 0.5
 """Share of the old margin when a new one is measured."""
 GROWTH = 1.5
 """Between detections a box grows or shrinks by at most this factor's power of e in a second."""
+LOOK_SHARE = 0.2
+"""Of what is seen now in the memory of somebody's clothes."""
+FREE_OVERLAP = 0.3
+"""Overlap with another person's box above which colours may be that person's."""
 DOUBTFUL = 0.6
 """A pose less sure than this makes a box that counts less."""
-SCENE_CONFIDENCE = 0.3
-"""Keypoints of at least this confidence make a box."""
 
 
 @dataclass(frozen=True)
@@ -50,6 +53,7 @@ class Tracking:
         new_score: score from which on one is believed when it is detected a second time.
         keep_score: score from which on a box may carry on a track that is there already.
         oks_weight: share of the pose in the cost, the rest is box IoU; 0...1.
+        look_weight: how much of that mean other clothes take away, 0...1; 0 ignores them.
         least_likeness: least of that mean of OKS and IoU for which two are the same person.
         reentry: seconds for which a lost person may come back under the same id.
         oks_nms, overlap_nms: a pose alike a better one by more than both is a double.
@@ -62,6 +66,7 @@ class Tracking:
     new_score: float = 0.45
     keep_score: float = 0.15
     oks_weight: float = 0.4
+    look_weight: float = 0.5
     least_likeness: float = 0.2
     reentry: float = 2.0
     oks_nms: float = 0.7
@@ -72,70 +77,10 @@ class Tracking:
     def __post_init__(self) -> None:
         if not 0 <= self.keep_score <= self.new_score <= self.sure_score <= 1:
             raise InputError(f"{self}: expected 0 <= keep_score <= new_score <= sure_score <= 1")
+        if not 0 <= self.look_weight <= 1:
+            raise InputError(f"look_weight is {self.look_weight}; expected 0...1")
         if self.reentry < 0:
             raise InputError(f"reentry is {self.reentry} s; expected at least 0")
-
-
-@dataclass
-class Candidates:
-    """Persons seen in one frame, not yet known by name.
-
-    Attributes:
-        boxes: (N,4) xyxy px.
-        scores: (N,) the detector's, 0 where no detection stands behind.
-        keypoints: (N,K,2) px.
-        keypoint_scores: (N,K) as the network gives them.
-        confidences: (N,K).
-    """
-
-    boxes: Floats
-    scores: Floats
-    keypoints: Floats
-    keypoint_scores: Floats
-    confidences: Floats
-
-    def __len__(self) -> int:
-        return len(self.boxes)
-
-    def take(self, rows: list[int]) -> Candidates:
-        """Those of `rows`, in that order."""
-        return Candidates(*(values[rows] for values in vars(self).values()))
-
-
-@dataclass
-class Track:
-    """One person.
-
-    Attributes:
-        motion: box and velocity.
-        keypoints, confidences: (K,2) px and (K,) of the last pose; a keypoint that was not seen lately is
-            carried along.
-        seen: seconds, when it was last matched; `detected`: when last by a detection.
-        score: the last detection's.
-        detected_size: (2,) px, width and height of the last detection.
-        hits: detections so far.
-        state: tentative (no id yet), confirmed, lost.
-        number: the id; 0 while tentative.
-        usual_confidence: `better_half` of its poses, averaged.
-        last_box: (4,) xyxy px, where it was last matched.
-        margins: (4,) from the extent of the keypoints to the box, in body sizes.
-    """
-
-    motion: BoxMotion
-    keypoints: Floats
-    confidences: Floats
-    seen: float
-    detected: float
-    score: float
-    detected_size: Floats
-    hits: int = 1
-    state: Literal["tentative", "confirmed", "lost"] = "tentative"
-    number: int = 0
-    margins: Floats | None = None
-    usual_confidence: float | None = None
-
-    def __post_init__(self) -> None:
-        self.last_box = self.motion.box
 
 
 class Tracker:
@@ -198,6 +143,7 @@ class Tracker:
             overlap_of_smaller(boxes, candidates.boxes),
             overlap_of_smaller(np.stack([t.last_box for t in tracks]), candidates.boxes),
         )
+        likeness *= self._by_look(tracks, candidates)
         passing = (at_edge & recent)[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)
         likeness = np.maximum(likeness, np.where(passing, PASSING_LIKENESS * within, 0))
         return assign(likeness, self.settings.least_likeness)
@@ -215,6 +161,11 @@ class Tracker:
         overlap = iou(boxes, candidates.boxes)
         weight = self.settings.oks_weight
         return np.where(np.isnan(oks), overlap, weight * oks + (1 - weight) * overlap)
+
+    def _by_look(self, tracks: list[Track], candidates: Candidates) -> Floats:
+        """(T,N) factors: other clothes make another person likelier."""
+        alike = alikeness(np.stack([t.look for t in tracks]), candidates.looks)
+        return 1 - np.float32(self.settings.look_weight) * (1 - alike)
 
     def _return_likeness(self, track: Track, candidates: Candidates) -> Floats:
         """(N,) of a lost track: near where it should be by now, in body sizes, and of its size.
@@ -254,6 +205,8 @@ class Tracker:
         track.keypoints = np.where(solid[:, None], keypoints, track.keypoints).astype(np.float32)
         # One that was seen before and is not now counts less and less.
         track.confidences = np.where(solid, confidences, 0.8 * track.confidences).astype(np.float32)
+        if _stands_free(candidates.boxes, index):
+            track.look = blended(track.look, candidates.looks[index], LOOK_SHARE)
         track.seen = time
         track.last_box = track.motion.box
         if measured is None:
@@ -274,6 +227,7 @@ class Tracker:
             self._time,
             float(candidates.scores[index]),
             _size_of(candidates.boxes[index]),
+            candidates.looks[index].copy(),
         )
         self._measure_margins(track, candidates.boxes[index])
         self.tracks.append(track)
@@ -292,6 +246,7 @@ class Tracker:
                 poses.keypoints[i : i + 1],
                 poses.keypoint_scores[i : i + 1],
                 poses.confidences[i : i + 1],
+                np.full((1, PARTS, 3), np.nan, np.float32),
             )
             self.begin(person, 0, False)
             self.tracks[-1].state, self.tracks[-1].number = "confirmed", int(poses.track_ids[i])
@@ -343,23 +298,17 @@ class Tracker:
         return np.concatenate([centre - half, centre + half]).astype(np.float32)
 
 
-def better_half(confidences: Floats) -> float:
-    """Mean of the better half of confidences (K,)."""
-    return float(np.sort(confidences)[-max(len(confidences) // 2, 1) :].mean())
+def _stands_free(boxes: Floats, index: int) -> bool:
+    """Nobody else's box covers much of this one: the colours are this person's own."""
+    others = np.delete(boxes, index, axis=0)
+    return not len(others) or bool(
+        overlap_of_smaller(boxes[index : index + 1], others).max() < FREE_OVERLAP
+    )
 
 
 def _size_of(box: Floats) -> Floats:
     size: Floats = box[2:] - box[:2]
     return size
-
-
-def keypoint_extent(keypoints: Floats, confidences: Floats) -> Floats | None:
-    """(4,) xyxy px around the sure keypoints (K,2); None where there are fewer than four."""
-    solid = confidences >= SCENE_CONFIDENCE
-    if solid.sum() < 4:
-        return None
-    sure = keypoints[solid]
-    return np.concatenate([sure.min(axis=0), sure.max(axis=0)])
 
 
 def assign(likeness: Floats, least: float) -> list[tuple[int, int]]:

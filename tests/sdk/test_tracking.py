@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from rtmpose_sdk import Detections, Pipeline, PoseResult, PoseStream, Tracking
 from rtmpose_sdk.benchmarks.identity import People, identity
-from rtmpose_sdk.benchmarks.scenes import COCO, SCENES, SIZE, Scene, walk
+from rtmpose_sdk.benchmarks.scenes import COCO, SCENES, SIZE, Scene, crossing, walk
 from rtmpose_sdk.benchmarks.tracking import play
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.motion import BoxMotion
@@ -39,6 +39,20 @@ def test_missed_detections_and_reentry() -> None:
     assert (away.switches, away.ids) == (0, 2)
     assert away.idf1 > 0.99
     assert [len(f.ids) for f in found[62:88]] == [1] * 26  # nobody is shown where nobody is
+
+
+def test_clothes_tell_who_is_who_after_a_crossing() -> None:
+    """Twelve scenes with missed, false and double detections, with and without the cue."""
+    switches = {0.0: 0, Tracking().look_weight: 0}
+    for weight in switches:
+        for seed in range(3):
+            for fps, every in ((10.0, 1), (10.0, 5), (30.0, 1), (30.0, 5)):
+                faults = {"miss": 0.15, "ghosts": 1, "doubles": 0.2, "jitter": 0.02}
+                scene = Scene(crossing(), fps=fps, seed=seed, clothes=True, **faults)
+                switches[weight] += play(scene, every, Tracking(look_weight=weight))[0].switches
+    without, cued = switches.values()
+    assert without >= 4
+    assert cued <= without / 2
 
 
 def test_newcomers_get_new_ids_and_ids_are_never_given_again() -> None:

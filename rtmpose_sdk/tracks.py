@@ -1,0 +1,96 @@
+"""What is seen in a frame, and what is known of one person over time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.motion import BoxMotion
+
+Floats = NDArray[np.float32]
+
+SCENE_CONFIDENCE = 0.3
+"""Keypoints of at least this confidence make a box."""
+
+
+@dataclass
+class Candidates:
+    """Persons seen in one frame, not yet known by name.
+
+    Attributes:
+        boxes: (N,4) xyxy px.
+        scores: (N,) the detector's, 0 where no detection stands behind.
+        keypoints: (N,K,2) px.
+        keypoint_scores: (N,K) as the network gives them.
+        confidences: (N,K).
+        looks: (N,2,3) colours of the clothes, see `Wardrobe`; NaN is unknown.
+    """
+
+    boxes: Floats
+    scores: Floats
+    keypoints: Floats
+    keypoint_scores: Floats
+    confidences: Floats
+    looks: Floats
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+    def take(self, rows: list[int]) -> Candidates:
+        """Those of `rows`, in that order."""
+        return Candidates(*(values[rows] for values in vars(self).values()))
+
+
+@dataclass
+class Track:
+    """One person.
+
+    Attributes:
+        motion: box and velocity.
+        keypoints, confidences: (K,2) px and (K,) of the last pose; a keypoint that was not seen lately is
+            carried along.
+        seen: seconds, when it was last matched; `detected`: when last by a detection.
+        score: the last detection's.
+        detected_size: (2,) px, width and height of the last detection.
+        look: (2,3) colours of the clothes, averaged.
+        hits: detections so far.
+        state: tentative (no id yet), confirmed, lost.
+        number: the id; 0 while tentative.
+        usual_confidence: `better_half` of its poses, averaged.
+        last_box: (4,) xyxy px, where it was last matched.
+        margins: (4,) from the extent of the keypoints to the box, in body sizes.
+    """
+
+    motion: BoxMotion
+    keypoints: Floats
+    confidences: Floats
+    seen: float
+    detected: float
+    score: float
+    detected_size: Floats
+    look: Floats
+    hits: int = 1
+    state: Literal["tentative", "confirmed", "lost"] = "tentative"
+    number: int = 0
+    margins: Floats | None = None
+    usual_confidence: float | None = None
+
+    def __post_init__(self) -> None:
+        self.last_box = self.motion.box
+
+
+def better_half(confidences: Floats) -> float:
+    """Mean of the better half of confidences (K,)."""
+    return float(np.sort(confidences)[-max(len(confidences) // 2, 1) :].mean())
+
+
+def keypoint_extent(keypoints: Floats, confidences: Floats) -> Floats | None:
+    """(4,) xyxy px around the sure keypoints (K,2); None where there are fewer than four."""
+    solid = confidences >= SCENE_CONFIDENCE
+    if solid.sum() < 4:
+        return None
+    sure = keypoints[solid]
+    return np.concatenate([sure.min(axis=0), sure.max(axis=0)])
