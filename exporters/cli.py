@@ -14,6 +14,7 @@ from rtmpose_sdk.cli.options import parse_size
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError, MissingExtraError, OutputError, VerificationError
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
+from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR
 
 if TYPE_CHECKING:
@@ -58,11 +59,22 @@ class Storage(str, enum.Enum):
     FP16 = "fp16"
 
 
+class EndToEnd(str, enum.Enum):
+    """What one file does from the picture on."""
+
+    POSE = "pose"
+    DETECTOR = "detector"
+    PIPELINE = "pipeline"
+
+
 @app.command()
 def export(
     weights: Annotated[
         Path,
-        typer.Option(help="Checkpoint (.pth) in the published layout; or an fp32 ONNX model with a card."),
+        typer.Option(
+            help="Checkpoint (.pth) in the published layout; or an fp32 ONNX model with a card. For "
+            "--end2end also a name, and any precision."
+        ),
     ],
     out: Annotated[
         Path,
@@ -105,6 +117,18 @@ def export(
         str | None,
         typer.Option(help="WIDTHxHEIGHT px; default: read from the weights, or the model's."),
     ] = None,
+    end2end: Annotated[
+        EndToEnd | None,
+        typer.Option(
+            help="One ONNX file from the picture on: pose (picture and boxes), detector, or pipeline."
+        ),
+    ] = None,
+    detector: Annotated[
+        str, typer.Option(help="--end2end pipeline: the detector in front of --weights.")
+    ] = DEFAULT_DETECTOR,
+    detection_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="--end2end detector, pipeline: least score of a box.")
+    ] = DEFAULT_DETECTION_THRESHOLD,
     input_kind: Annotated[
         InputKind,
         typer.Option("--input", help="image: uint8 NHWC BGR, all inside; tensor: normalised NCHW."),
@@ -123,7 +147,9 @@ def export(
         Path | None,
         typer.Option(help="COCO json of those pictures: boxes of persons, and AP before and after."),
     ] = None,
-    crops: Annotated[int, typer.Option(min=1, help="Most crops to verify with.")] = 100,
+    crops: Annotated[
+        int, typer.Option(min=1, help="Most crops to verify with; --end2end: pictures.")
+    ] = 100,
     license_name: Annotated[
         str, typer.Option("--license", help="Licence of the weights, SPDX.")
     ] = "unknown",
@@ -146,6 +172,16 @@ def export(
             "example --calibrate coco/, a folder with annotations or pictures"
         )
     half = storage is Storage.FP16
+    if end2end is not None:
+        if backend is not Backend.ONNX or precision not in (None, Precision.FP32) or model or keypoints:
+            raise InputError(
+                "--end2end puts networks as they are into one ONNX file: leave out --backend, --precision, "
+                "--model and --keypoints; export the network first, int8 too, give that file as --weights"
+            )
+        _end2end(
+            end2end, weights, detector, detection_threshold, out, half, verify, images, annotations, crops
+        )
+        return
     if half and backend is not Backend.ONNX:
         raise InputError(f"--storage is for ONNX; with --backend {backend.value} say --precision fp16")
     if backend is not Backend.TENSORRT and (batch or target or timing_cache):
@@ -199,6 +235,42 @@ def export(
         raise VerificationError(
             f"{out}: does not give what {weights.name} gives (see the table); it is kept for a look at it, "
             "and its card says verified: false"
+        )
+
+
+def _end2end(
+    end2end: EndToEnd,
+    weights: Path,
+    detector: str,
+    detection_threshold: float,
+    out: Path,
+    half: bool,
+    verify: bool,
+    images: Path | None,
+    annotations: Path | None,
+    limit: int,
+) -> None:
+    """`--end2end`."""
+    _check_extra()
+    if not out.parent.is_dir():
+        raise OutputError(f"{out}: its folder does not exist")
+    from rtmpose_sdk.exporters.end2end_export import (
+        export_end2end,
+        print_agreement,
+        read_part,
+        verification_pictures,
+    )
+
+    alone = end2end is EndToEnd.DETECTOR
+    pose = None if alone else read_part(weights, half)
+    finder = read_part(weights if alone else detector, half) if end2end is not EndToEnd.POSE else None
+    pictures = verification_pictures(images, annotations, limit) if verify else None
+    found = export_end2end(end2end.value, out, pose, finder, detection_threshold, pictures)
+    print_agreement(found, end2end.value, out)
+    if found is not None and not found.verified:
+        raise VerificationError(
+            f"{out}: does not give what Python gives with the same networks (see the table); it is kept "
+            "for a look, and its metadata says verified: false"
         )
 
 

@@ -41,7 +41,7 @@ def verification_images(
     if folder is None:
         return _windows(card)
     crops: list[Images] = []
-    for picture, boxes in _pictures(folder, annotations):
+    for picture, boxes in annotated_pictures(folder, annotations):
         if len(crops) >= limit:
             break
         crops.extend(cut(card, picture, boxes))
@@ -75,8 +75,14 @@ def _windows(card: ModelCard) -> Images:
     return np.stack(crops)
 
 
-def _pictures(folder: Path, annotations: Path | None) -> Iterator[tuple[Images, NDArray[np.float32]]]:
-    """Pairs of picture and boxes (N,4) xyxy px."""
+def annotated_pictures(
+    folder: Path, annotations: Path | None
+) -> Iterator[tuple[Images, NDArray[np.float32]]]:
+    """Pairs of picture and boxes (N,4) xyxy px; without annotations a box is the whole picture.
+
+    Raises:
+        InputError, ImageError: see `verification_images`.
+    """
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder; expected one with pictures to verify with")
     if annotations is None:

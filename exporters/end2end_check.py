@@ -1,0 +1,132 @@
+"""Does an end2end file give what the Predictor and the Pipeline give in Python?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.decode import iou
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.end2end import Kind
+from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.results import Detections
+
+Floats = NDArray[np.float32]
+Pictures = Iterable[tuple[NDArray[np.uint8], Floats]]
+
+MEDIAN_PX, P99_PX, BOX_PX = 0.1, 1.0, 1.0
+NEAR_THRESHOLD = 0.01
+"""A box whose score is so near to the threshold may be there for one and not for the other."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """What was measured, file against Python. Shifts are px of the picture.
+
+    Attributes:
+        verified: every figure is within its limit.
+        pictures, boxes, keypoints: numbers that were compared.
+        box_shift: largest difference of a side.
+        only_one: boxes that only one of the two has, scores near the threshold aside.
+        median_shift, p99_shift, worst_shift: of keypoints.
+        exact: share of the keypoints that are the same to 0.001 px.
+    """
+
+    verified: bool
+    pictures: int
+    boxes: int
+    keypoints: int
+    box_shift: float
+    only_one: int
+    median_shift: float
+    p99_shift: float
+    worst_shift: float
+    exact: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """For the metadata."""
+        return asdict(self)
+
+
+def compare_end2end(
+    file: Path,
+    kind: Kind,
+    predictor: Predictor | None,
+    detector: Detector | None,
+    threshold: float,
+    pictures: Pictures,
+) -> Agreement:
+    """Run both, on ONNX Runtime.
+
+    Args:
+        file: the end2end artifact.
+        kind: what it is.
+        predictor, detector: of the same networks, as the kind needs them.
+        threshold: least score of a box.
+        pictures: BGR pictures with boxes (N,4) xyxy px of persons, which "pose" is given.
+
+    Raises:
+        InputError: no pictures.
+    """
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(file), options, providers=["CPUExecutionProvider"])
+    names = [each.name for each in session.get_outputs()]
+    count = boxes = only_one = 0
+    box_shift, shifts = 0.0, [np.empty(0)]
+    for picture, given in pictures:
+        count += 1
+        feed: dict[str, Any] = {"image": picture}
+        if kind == "pose":
+            feed["boxes"] = given
+        found = dict(zip(names, session.run(None, feed), strict=True))
+        persons = Detections(given, np.ones(len(given), np.float32), picture.shape[1::-1])
+        rows: Any = slice(None)
+        if detector is not None:
+            persons = detector(picture, threshold)
+            pairs = _pairs(persons.boxes, found["boxes"])
+            box_shift = max([box_shift, *(shift for _, _, shift in pairs)])
+            only_one += _unpaired(persons.scores, [i for i, _, _ in pairs], threshold)
+            only_one += _unpaired(found["box_scores"], [j for _, j, _ in pairs], threshold)
+            rows = [j for _, j, _ in pairs]
+            persons = Detections(found["boxes"][rows], found["box_scores"][rows], persons.image_size)
+        boxes += len(persons)
+        if predictor is not None:
+            ours = predictor(picture, persons).keypoints
+            shifts.append(np.hypot(*np.moveaxis(ours - found["keypoints"][rows], -1, 0)).ravel())
+    if not count:
+        raise InputError("no pictures to verify with")
+    moved = np.concatenate(shifts)
+    if not len(moved):
+        moved = np.zeros(1)
+    median, p99 = (float(v) for v in np.percentile(moved, [50, 99]))
+    verified = median <= MEDIAN_PX and p99 <= P99_PX and box_shift <= BOX_PX and not only_one
+    size = sum(map(len, shifts))
+    worst, exact = float(moved.max()), float((moved < 1e-3).mean())
+    return Agreement(verified, count, boxes, size, box_shift, only_one, median, p99, worst, exact)
+
+
+def _pairs(ours: Floats, theirs: Floats) -> list[tuple[int, int, float]]:
+    """Rows of both that are one box (IoU over 0.9), and the largest difference of a side."""
+    if not len(ours) or not len(theirs):
+        return []
+    overlap = iou(ours, theirs)
+    best = overlap.argmax(axis=1)
+    return [
+        (i, int(j), float(np.abs(ours[i] - theirs[j]).max()))
+        for i, j in enumerate(best)
+        if overlap[i, j] > 0.9
+    ]
+
+
+def _unpaired(scores: Floats, paired: list[int], threshold: float) -> int:
+    alone = np.delete(scores, paired)
+    return int((alone > threshold + NEAR_THRESHOLD).sum())

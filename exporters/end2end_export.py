@@ -1,0 +1,146 @@
+"""Networks in, a verified end2end file out: `rtmpose-export --end2end`."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from dataclasses import replace
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import version_converter
+from rich.console import Console
+from rich.table import Table
+
+from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.crops import DEMO_PHOTO, annotated_pictures
+from rtmpose_sdk.exporters.end2end import Kind, Part, build_end2end
+from rtmpose_sdk.exporters.end2end_check import (
+    BOX_PX,
+    MEDIAN_PX,
+    P99_PX,
+    Agreement,
+    Pictures,
+    compare_end2end,
+)
+from rtmpose_sdk.exporters.network import open_network
+from rtmpose_sdk.exporters.new_card import describe_weights, new_card
+from rtmpose_sdk.exporters.onnx import OPSET, half_storage, save_onnx
+from rtmpose_sdk.exporters.subject import Subject
+from rtmpose_sdk.images import read_image, write_bytes
+from rtmpose_sdk.mmdeploy import network_file
+from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.zoo import find_model
+
+
+def read_part(source: str | Path, half: bool) -> Part:
+    """A network for `build_end2end`.
+
+    Args:
+        source: a name of the zoo, an ONNX artifact of any precision, an MMDeploy SDK folder, a checkpoint.
+        half: store its weights as fp16.
+
+    Raises:
+        InputError: another kind of artifact.
+        ModelNotFoundError, ModelFileError, CardError: see `rtmpose_sdk.open_model`.
+    """
+    if Path(source).suffix.lower() == ".pth":
+        weights = Path(source)
+        network, keypoint_set = open_network(weights)
+        card = describe_weights(
+            new_card(network.name, network.input_size, keypoint_set, "image"), weights, "unknown", ""
+        )
+        graph = Subject(card, network).graph
+    else:
+        path = find_model(source)
+        file = network_file(path) if path.is_dir() else path
+        if file.suffix != ".onnx":
+            raise InputError(
+                f"{source}: {file.suffix} has no ONNX graph; take the .onnx artifact, or the .pth"
+            )
+        card, graph = artifact_card(Path(path)), onnx.load(str(file))
+        opset = next(entry.version for entry in graph.opset_import if not entry.domain)
+        if opset != OPSET:
+            graph = version_converter.convert_version(graph, OPSET)
+    return Part(half_storage(graph) if half and card.precision == "fp32" else graph, card)
+
+
+def export_end2end(
+    kind: Kind,
+    out: Path,
+    pose: Part | None,
+    detector: Part | None,
+    detection_threshold: float,
+    pictures: Pictures | None,
+) -> Agreement | None:
+    """Build, compare with Python, write with the figures in the metadata.
+
+    A file that does not agree is written all the same, marked `verified: false`, for a look at it.
+
+    Args:
+        kind, pose, detector, detection_threshold: see `build_end2end`.
+        out: the file.
+        pictures: with boxes of persons; None does not verify.
+
+    Raises:
+        InputError: a network of another kind, no pictures.
+        OutputError: it cannot be written.
+    """
+    model = build_end2end(kind, pose, detector, detection_threshold)
+    found = None
+    if pictures is not None:
+        with (
+            tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name,
+            contextlib.ExitStack() as opened,
+        ):
+            folder = Path(name)
+            trial = folder / "end2end.onnx"
+            trial.write_bytes(model.SerializeToString())
+            predictor = finder = None
+            if pose is not None:
+                save_onnx(pose.graph, replace(pose.card, verification={}), folder / "pose.onnx")
+                predictor = opened.enter_context(Predictor(folder / "pose.onnx"))
+            if detector is not None:
+                save_onnx(detector.graph, replace(detector.card, verification={}), folder / "detector.onnx")
+                finder = opened.enter_context(Detector(folder / "detector.onnx"))
+            found = compare_end2end(trial, kind, predictor, finder, detection_threshold, pictures)
+        entry = model.metadata_props.add()
+        entry.key, entry.value = "verification", json.dumps(found.as_dict())
+    write_bytes(out, model.SerializeToString())
+    return found
+
+
+def verification_pictures(folder: Path | None, annotations: Path | None, limit: int) -> Pictures:
+    """At most `limit` pictures with boxes; without a folder the bundled photograph in four sizes."""
+    if folder is not None:
+        return islice(annotated_pictures(folder, annotations), limit)
+    photo = read_image(Path(str(resources.files("rtmpose_sdk").joinpath(DEMO_PHOTO))))
+    height, width = photo.shape[:2]
+    boxes = np.array([[0, 0, width, height], [90, 5, 360, 500], [-40, 100, 300, 700]], np.float32)
+    return [
+        (np.ascontiguousarray(photo[: height - cut, : width - 2 * cut]), boxes) for cut in (0, 33, 100, 150)
+    ]
+
+
+def print_agreement(found: Agreement | None, kind: Kind, out: Path) -> None:
+    """Figures beside what is allowed, and a line about the file."""
+    console = Console()
+    if found is not None:
+        table = Table("file against Python", "measured", "allowed")
+        if kind != "pose":
+            table.add_row("sides of boxes moved, px: largest", f"{found.box_shift:.3f}", f"{BOX_PX:g}")
+            table.add_row("boxes that only one has", str(found.only_one), "0")
+        if kind != "detector":
+            table.add_row("keypoints moved, px: median", f"{found.median_shift:.3f}", f"{MEDIAN_PX:g}")
+            table.add_row("keypoints moved, px: p99", f"{found.p99_shift:.3f}", f"{P99_PX:g}")
+            table.add_row("keypoints moved, px: worst", f"{found.worst_shift:.3f}", "-")
+            table.add_row("keypoints that are the same", f"{found.exact:.1%}", "-")
+        console.print(table)
+    compared = f"{found.boxes} boxes in {found.pictures} pictures compared" if found else "not verified"
+    console.print(f"{out}: end2end {kind}, {out.stat().st_size / 1e6:.1f} MB, {compared}", soft_wrap=True)
