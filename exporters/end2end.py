@@ -11,7 +11,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.card import END2END_KEY, ModelCard
 from rtmpose_sdk.decode import CONFIDENCE_WINDOW_SIGMAS, SIMCC_SIGMA_DIVISOR
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.end2end_crop import CroppedBoxes, Picture, crop, letterbox, picture_input
@@ -22,8 +22,6 @@ from rtmpose_sdk.runtimes import TensorSpec
 Kind = Literal["pose", "detector", "pipeline"]
 FARTHEST = 1e6
 """px: a box beyond is none."""
-KIND_KEY = "rtmpose_end2end"
-"""Name of the metadata entry that says which kind of end2end artifact a file is."""
 USAGE = {
     "pose": "image: (H,W,3) uint8 BGR; boxes: (N,4) float32 xyxy px, N may be 0.\n"
     "keypoints (N,K,2) px of image, scores (N,K), confidences (N,K) 0...1; a box that is none gives zeros.",
@@ -58,7 +56,7 @@ def build_end2end(
     """
     g = OnnxGraph()
     picture = picture_input(g)
-    metadata = {KIND_KEY: kind, "usage": USAGE[kind]}
+    metadata = {END2END_KEY: kind, "usage": USAGE[kind]}
     if kind != "pose":
         metadata["detection_threshold"] = str(detection_threshold)
     if kind == "pose":

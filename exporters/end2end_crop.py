@@ -13,6 +13,8 @@ import numpy as np
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.exporters.onnx_graph import OnnxGraph, Value
 
+RESIZE_STEPS = 2048.0
+"""OpenCV's resize rounds the shares of two px to so many steps, and cuts off twice on the way."""
 WARP_STEPS = 32.0
 """OpenCV's warpAffine knows this many places between two px."""
 
@@ -83,20 +85,28 @@ def letterbox(g: OnnxGraph, picture: Picture, card: ModelCard) -> Letterboxed:
     wanted = g.op("Floor", g.op("Add", g.op("Mul", full, ratio), 0.5))
     new = g.op("Max", g.op("Min", wanted, limits), 1.0)
     factors = g.op("Div", full, new)
+    exact = g.op("Div", g.cast(full, "float64"), g.cast(new, "float64"))
     axes = []
-    for i, size in enumerate((picture.width, picture.height)):
-        factor, count, length = (g.op("Gather", v, np.array(i)) for v in (factors, new, full))
-        places = g.op("Unsqueeze", g.op("Range", np.float32(0), count, np.float32(1)), [0])
+    for i, (side, size) in enumerate(zip(card.input_size, (picture.width, picture.height), strict=True)):
+        places = g.op(
+            "Slice", np.arange(side, dtype=np.float64) + 0.5, [0], g.cast(_at(g, new, i), "int64"), [0]
+        )
         # Samples stand in the middle of their px; beyond the first and the last there is only the edge.
-        where = g.op("Sub", g.op("Mul", g.op("Add", places, 0.5), factor), 0.5)
-        where = g.op("Min", g.op("Max", where, 0.0), g.op("Sub", length, 1.0))
-        axes.append(_axis(g, where, size))
-    sampled = _sample(g, picture, axes[0], axes[1])
+        where = g.op("Sub", g.op("Mul", places, _at(g, exact, i)), np.float64(0.5))
+        last = g.op("Sub", _at(g, full, i), 1.0)
+        where = g.op("Min", g.op("Max", g.cast(where, "float32"), 0.0), last)
+        axes.append(_axis(g, g.op("Unsqueeze", where, [0]), size, RESIZE_STEPS))
+    sampled = _sample(g, picture, axes[0], axes[1], resized=True)
     free = g.cast(g.op("Sub", limits, new), "int64")
-    right, below = (g.op("Gather", free, [i]) for i in (0, 1))
+    right, below = _at(g, free, 0), _at(g, free, 1)
     pads = g.op("Concat", [0, 0, 0, 0, 0], below, right, [0], axis=0)
     canvas = g.op("Pad", sampled, pads, np.array(card.pad_value, np.uint8))
     return Letterboxed(canvas, g.op("Unsqueeze", g.op("Concat", factors, factors, axis=0), [0]))
+
+
+def _at(g: OnnxGraph, value: Value, index: int) -> Value:
+    """(1,) of a vector."""
+    return g.op("Gather", value, [index])
 
 
 class _Axis(NamedTuple):
@@ -123,21 +133,24 @@ def _warped(g: OnnxGraph, scale: Value, origin: Value, count: int) -> Value:
     return g.cast(g.op("Div", steps, np.float64(WARP_STEPS)), "float32")
 
 
-def _axis(g: OnnxGraph, places: Value, size: Value) -> _Axis:
+def _axis(g: OnnxGraph, places: Value, size: Value, steps: float = 0.0) -> _Axis:
+    """Of places (N,n) px; shares are rounded to `steps` of a px, where it is not 0."""
     last = g.op("Sub", g.cast(size, "float32"), 1.0)
     first = g.op("Floor", places)
     second = g.op("Add", first, 1.0)
     share = g.op("Sub", places, first)
     made = []
     for at, weight in ((first, g.op("Sub", 1.0, share)), (second, share)):
+        if steps:
+            weight = g.op("Div", g.op("Round", g.op("Mul", weight, steps)), steps)
         nearest = g.op("Min", g.op("Max", at, 0.0), last)
         inside = g.cast(g.op("Equal", nearest, at), "float32")
         made.append((g.cast(nearest, "int32"), g.op("Mul", weight, inside)))
     return _Axis(made[0][0], made[1][0], made[0][1], made[1][1])
 
 
-def _sample(g: OnnxGraph, picture: Picture, across: _Axis, down: _Axis) -> Value:
-    """(N,h,w,3) uint8 grey levels, rounded as OpenCV rounds.
+def _sample(g: OnnxGraph, picture: Picture, across: _Axis, down: _Axis, resized: bool = False) -> Value:
+    """(N,h,w,3) uint8 grey levels, rounded as OpenCV's warpAffine, or its resize, rounds.
 
     Each colour of each px is fetched by itself: GatherElements does that in a loop of the engine's own,
     Gather copies px by px through the C library and takes twice as long.
@@ -148,6 +161,8 @@ def _sample(g: OnnxGraph, picture: Picture, across: _Axis, down: _Axis) -> Value
     for column, share in ((across.first, across.first_share), (across.second, across.second_share)):
         first = g.op("Unsqueeze", g.op("Mul", column, np.int32(3)), [-1])
         columns.append(g.op("Reshape", g.op("Add", first, colours), [0, 1, -1]))  # (N,1,3w)
+        if resized:  # in 16ths of 1 / 2048
+            share = g.op("Mul", share, RESIZE_STEPS / 16)
         wide = g.op("Expand", g.op("Unsqueeze", share, [-1]), [1, 1, 3])
         shares.append(g.op("Reshape", wide, [0, 1, -1]))
     lines = []
@@ -159,6 +174,14 @@ def _sample(g: OnnxGraph, picture: Picture, across: _Axis, down: _Axis) -> Value
             values = g.op("GatherElements", picture.levels, g.op("Reshape", index, [-1]))
             values = g.op("Reshape", g.cast(values, "float32"), g.op("Shape", index))
             parts.append(g.op("Mul", values, share))
-        lines.append(g.op("Mul", g.op("Add", *parts), g.op("Unsqueeze", row_share, [-1])))
-    levels = g.op("Add", g.op("Add", *lines), 0.5)  # the cast cuts off
+        line = g.op("Add", *parts)
+        if resized:  # in quarters of a level
+            line = g.op("Floor", line)
+            row_share = g.op("Mul", row_share, RESIZE_STEPS / 2**16)
+        line = g.op("Mul", line, g.op("Unsqueeze", row_share, [-1]))
+        lines.append(g.op("Floor", line) if resized else line)
+    levels = g.op("Add", *lines)
+    if resized:
+        levels = g.op("Mul", levels, 0.25)
+    levels = g.op("Add", levels, 0.5)  # the cast cuts off
     return g.cast(g.op("Reshape", levels, [0, 0, -1, 3]), "uint8")

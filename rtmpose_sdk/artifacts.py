@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rtmpose_sdk import mmdeploy
-from rtmpose_sdk.card import CARD_KEY, ModelCard, Task
+from rtmpose_sdk.card import CARD_KEY, END2END_KEY, ModelCard, Task
 from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.hub.table import PublishedModel
 from rtmpose_sdk.outputs import find_outputs, measured
@@ -117,6 +117,12 @@ def read_card(runtime: Runtime) -> ModelCard:
     Raises:
         CardError: there is none, or it is damaged.
     """
+    kind = runtime.metadata.get(END2END_KEY)
+    if kind is not None:
+        raise CardError(
+            f"{runtime.path}: an end2end artifact ({kind}), which takes whole pictures and needs no SDK: run it "
+            "with the engine alone. Give the network that it was made of to Pipeline, Predictor or Detector"
+        )
     beside = _card_beside(runtime.path)
     if CARD_KEY in runtime.metadata:
         return ModelCard.from_json(runtime.metadata[CARD_KEY], str(runtime.path))

@@ -15,6 +15,8 @@ from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_se
 CARD_VERSION = 2
 CARD_KEY = "rtmpose_card"
 """Name of the metadata entry that holds the card's JSON (ONNX metadata, OpenVINO rt_info)."""
+END2END_KEY = "rtmpose_end2end"
+"""Name of the entry that says which kind of end2end artifact a file is: pose, detector, pipeline."""
 
 Task = Literal["pose", "detect"]
 ColorOrder = Literal["rgb", "bgr"]
