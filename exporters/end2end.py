@@ -54,6 +54,10 @@ def build_end2end(
     Raises:
         InputError: a network of another kind.
     """
+    for part, task, what in ((pose, "pose", "a pose network"), (detector, "detect", "a detector")):
+        if part is not None and part.card.task != task:
+            given = {"pose": "a pose network", "detect": "a detector"}[part.card.task]
+            raise InputError(f"{part.card.name} is {given}, expected {what}; are the two files swapped?")
     g = OnnxGraph()
     picture = picture_input(g)
     metadata = {END2END_KEY: kind, "usage": USAGE[kind]}
