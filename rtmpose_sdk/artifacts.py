@@ -120,8 +120,9 @@ def read_card(runtime: Runtime) -> ModelCard:
     kind = runtime.metadata.get(END2END_KEY)
     if kind is not None:
         raise CardError(
-            f"{runtime.path}: an end2end artifact ({kind}), which takes whole pictures and needs no SDK: run "
-            "it with the engine alone. Give the network that it was made of to Pipeline, Predictor or Detector"
+            f"{runtime.path}: an end2end artifact ({kind}), which takes whole pictures and needs no SDK: "
+            "run it with the engine alone. Pipeline, Predictor and Detector take the network that it was "
+            "made of"
         )
     beside = _card_beside(runtime.path)
     if CARD_KEY in runtime.metadata:
