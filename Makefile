@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters training benchmarks -type f \
 	-not -path '*/__pycache__/*')
 
-.PHONY: demo test test-arm lint types tests clean
+.PHONY: demo test test-arm test-cpp lint types tests clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out
@@ -31,6 +31,11 @@ CROPS ?= 10
 test-arm: $(VENV)/.test
 	tests/arm/setup.sh build/arm $(BIN)/python
 	RTMPOSE_ARM_CROPS=$(CROPS) $(BIN)/pytest -n 2 -rP tests/arm
+
+# The C++ example, with sanitizers, against Python.
+test-cpp: $(VENV)/.test
+	tests/cpp/setup.sh
+	RTMPOSE_TEST_CPP=1 $(BIN)/pytest -n 2 --dist loadfile -rP tests/cpp
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -1,0 +1,209 @@
+"""The C++ example: built with warnings as errors and sanitizers, it finds what Python finds."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import cv2
+import numpy as np
+import onnx
+import pytest
+
+from rtmpose_sdk import Pipeline, Predictor, read_image
+from rtmpose_sdk.exporters.end2end_export import export_end2end, read_part
+
+pytestmark = pytest.mark.skipif(
+    "RTMPOSE_TEST_CPP" not in os.environ, reason="needs a C++ compiler and CMake: make test-cpp"
+)
+SOURCE = Path(__file__).parents[2] / "examples" / "cpp"
+PHOTO = Path(__file__).parents[2] / "rtmpose_sdk" / "data" / "astronaut.jpg"
+
+
+def call(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, **more)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    import openvino
+
+    folder = tmp_path_factory.mktemp("cpp")
+    engine = Path(openvino.__file__).parent / "cmake"
+    for step in (
+        (
+            "cmake",
+            "-S",
+            SOURCE,
+            "-B",
+            folder / "build",
+            f"-DOpenVINO_DIR={engine}",
+            "-DRTMPOSE_SANITIZE=ON",
+        ),
+        ("cmake", "--build", folder / "build"),
+        ("cmake", "--install", folder / "build", "--prefix", folder / "installed"),
+    ):
+        done = call(*step)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    return folder
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("artifacts")
+    pose, detector = read_part("rtmpose-t-own", False), read_part("rtmdet-nano-own", False)
+    export_end2end("pose", folder / "pose.onnx", pose, None, 0.3, None)
+    export_end2end("detector", folder / "detector.onnx", None, detector, 0.3, None)
+    export_end2end("pipeline", folder / "pipeline.onnx", pose, detector, 0.3, None)
+    return {file.stem: file for file in folder.iterdir()}
+
+
+@pytest.fixture
+def run(build: Path):
+    """The program; the sanitizers end it with another code than its own errors do."""
+
+    def start(*words: object) -> subprocess.CompletedProcess[str]:
+        # OpenVINO keeps what its plugins allocate until the process ends.
+        options = {"ASAN_OPTIONS": "detect_leaks=0:exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
+        done = call(build / "build" / "rtmpose-cpp", *words, env=os.environ | options)
+        assert done.returncode in (0, 1), done.stderr
+        return done
+
+    return start
+
+
+def people(line: str) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Boxes (N,4), scores (N,), and x, y, score, confidence (N,K,4)."""
+    rows = json.loads(line)["people"]
+    return tuple(np.array([row[key] for row in rows]) for key in ("box", "score", "keypoints"))
+
+
+def test_pipeline_finds_what_python_finds(run, files: dict[str, Path], coco_persons: list) -> None:
+    pictures = [path for path, _ in coco_persons[:6]]
+    done = run(files["pipeline"], *pictures)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert [json.loads(line)["picture"] for line in lines] == [str(p) for p in pictures]
+    shifts = []
+    with Pipeline() as pipeline:
+        for path, line in zip(pictures, lines, strict=True):
+            want = pipeline(read_image(path))
+            boxes, scores, keypoints = people(line)
+            assert len(boxes) == len(want)
+            if len(want):
+                # JPEG decoders differ by a grey level: boxes move a little.
+                assert np.abs(boxes - want.boxes).max() < 3
+                np.testing.assert_allclose(scores, want.box_scores, atol=0.02)
+                shifts.append(np.hypot(*np.moveaxis(keypoints[..., :2] - want.keypoints, -1, 0)).ravel())
+    assert np.median(np.concatenate(shifts)) < 1
+
+
+def test_pose_with_boxes_good_and_bad(
+    run, files: dict[str, Path], tmp_path: Path, photo: np.ndarray
+) -> None:
+    picture = tmp_path / "photo.png"  # no two decoders differ on it
+    cv2.imwrite(str(picture), photo)
+    boxes = [(90, 5, 360, 500), ("nan", 0, 5, 5), (900, 900, 990, 990), (-40, 100, 300, 700)]
+    done = run(files["pose"], picture, *[word for box in boxes for word in ("--box", *box)])
+    assert done.returncode == 0, done.stderr
+    found = np.array([row["keypoints"] for row in json.loads(done.stdout.replace("nan", "0"))["people"]])
+    with Predictor("rtmpose-t-own") as predictor:
+        want = predictor(photo, np.array([boxes[0], boxes[3]], np.float32))
+    assert np.median(np.abs(found[[0, 3], :, :2] - want.keypoints)) < 0.1
+    np.testing.assert_allclose(found[[0, 3], :, 3], want.confidences, atol=0.02)
+    assert not found[1:3].any()
+    nobody = run(files["pose"], picture)
+    assert json.loads(nobody.stdout)["people"] == []
+
+
+def test_a_detector_and_a_picture_of_nobody(run, files: dict[str, Path], tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "grey.png"), np.full((40, 70, 3), 128, np.uint8))
+    done = run(files["detector"], tmp_path / "grey.png", PHOTO)
+    empty, found = done.stdout.splitlines()
+    assert json.loads(empty)["people"] == []
+    boxes, _, keypoints = people(found)
+    assert boxes.shape == (3, 4)
+    assert keypoints.shape == (3, 0)
+
+
+def test_errors_say_what_is_wrong(run, files: dict[str, Path], tmp_path: Path) -> None:
+    whole = files["pipeline"].read_bytes()
+    (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    damaged = onnx.load(str(files["pipeline"]))
+    next(p for p in damaged.metadata_props if p.key == "skeleton").value = "[[1, 2], [3]]"
+    onnx.save(damaged, str(tmp_path / "damaged.onnx"))
+    for words, message in (
+        ((tmp_path / "cut.onnx", PHOTO), "cut.onnx: the engine says"),
+        ((tmp_path / "none.onnx", PHOTO), "none.onnx: the engine says"),
+        ((tmp_path / "damaged.onnx", PHOTO), "metadata of the artifact is damaged"),
+        (
+            (PHOTO.with_name("rtmpose-t-own.onnx"), PHOTO),
+            "is no end2end artifact; make one: rtmpose-export",
+        ),
+        ((files["pipeline"], files["pose"]), "not a picture that can be read"),
+        ((files["pipeline"], PHOTO, "--threads", "many"), "usage: rtmpose-cpp"),
+        ((files["pipeline"], PHOTO, "--threads", "-1"), "threads is -1"),
+        ((), "usage: rtmpose-cpp"),
+    ):
+        done = run(*words)
+        assert done.returncode == 1
+        assert message in done.stderr
+
+
+def test_a_users_own_program_against_the_installed_package(
+    build: Path, files: dict[str, Path], tmp_path: Path, photo: np.ndarray
+) -> None:
+    """find_package(rtmpose), a picture with gaps between its rows, and every misuse of the header."""
+    import openvino
+
+    (tmp_path / "CMakeLists.txt").write_text(
+        "cmake_minimum_required(VERSION 3.20)\nproject(user CXX)\nfind_package(rtmpose REQUIRED)\n"
+        "add_executable(user user.cpp)\ntarget_link_libraries(user rtmpose::rtmpose)\n"
+    )
+    (tmp_path / "user.cpp").write_text("""#include <rtmpose.hpp>
+#include <cstdio>
+#include <fstream>
+#include <iterator>
+template <typename Action> void refused(Action action) {
+    try {
+        action();
+        std::puts("accepted");
+    } catch (const rtmpose::Error& error) { std::puts(error.what()); }
+}
+int main(int, char** arguments) {
+    std::ifstream file(arguments[2], std::ios::binary);
+    const std::vector<char> raw{std::istreambuf_iterator<char>(file), {}};
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(raw.data());
+    rtmpose::Model model(arguments[1]);
+    const auto people = model(bytes, 512, 512, 512 * 3 + 64);
+    const float x = people.at(0).keypoints.at(9).x;
+    std::printf("%zu %s %.3f\\n", people.size(), model.keypoint_names().at(9).c_str(), x);
+    refused([&] { model(bytes, 0, 512); });
+    refused([&] { model(nullptr, 512, 512); });
+    refused([&] { model(bytes, 512, 512, 10); });
+    refused([&] { model(bytes, 512, 512, std::vector<rtmpose::Box>{}); });
+}
+""")
+    engine = Path(openvino.__file__).parent / "cmake"
+    prefix = f"-DCMAKE_PREFIX_PATH={build / 'installed'}"
+    for step in (
+        ("cmake", "-S", tmp_path, "-B", tmp_path / "b", prefix, f"-DOpenVINO_DIR={engine}"),
+        ("cmake", "--build", tmp_path / "b"),
+    ):
+        done = call(*step)
+        assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
+    rows = np.zeros((512, 512 * 3 + 64), np.uint8)
+    rows[:, : 512 * 3] = photo.reshape(512, -1)
+    (tmp_path / "rows.raw").write_bytes(rows.tobytes())
+    done = call(tmp_path / "b" / "user", files["pipeline"], tmp_path / "rows.raw")
+    assert done.returncode == 0, done.stderr
+    first, *refusals = done.stdout.splitlines()
+    with Pipeline() as pipeline:
+        want = pipeline(photo)
+    count, name, x = first.split()
+    assert (int(count), name) == (len(want), "left_wrist")
+    assert abs(float(x) - want.keypoints[0, 9, 0]) < 0.1
+    expected = ["512x0 px; expected at least 1x1", "512x512 px", "stride is 10 bytes", "takes no boxes"]
+    assert all(text in said for text, said in zip(expected, refusals, strict=True))
