@@ -17,11 +17,15 @@ from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError, MissingExtraError
 from rtmpose_sdk.images import read_image
+from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.results import PoseResult
 
 Track = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
 """Shows progress over pictures."""
+Find = Callable[[NDArray[np.uint8], Any], PoseResult]
+"""Picture and boxes, or None → poses."""
 FIGURES = (
     "AP",
     "AP50",
@@ -72,28 +76,50 @@ def evaluate_pipeline(
         InputError: annotations of another kind, or of other keypoints than the model's.
         ImageError: a picture that is missing or broken.
     """
-    return _evaluate_poses(pipeline.top_down(), pipeline.detector, annotations, images, track)
+    predictor, detector = pipeline.top_down(), pipeline.detector
+    if detector is None:
+        return evaluate_poses(predictor, predictor.keypoint_set, annotations, images, True, track)
+    return evaluate_poses(
+        lambda picture, _: pipeline(picture), predictor.keypoint_set, annotations, images, False, track
+    )
 
 
-def _evaluate_poses(
-    predictor: Predictor, detector: Detector | None, annotations: Path, images: Path, track: Track
+def evaluate_poses(
+    find: Find,
+    keypoint_set: KeypointSet,
+    annotations: Path,
+    images: Path,
+    boxes_given: bool,
+    track: Track = iter,
 ) -> Report:
+    """The same of whatever finds poses in a picture.
+
+    Args:
+        find: picture, and boxes (N,4) xyxy px of its annotated persons, None without `boxes_given` →
+            PoseResult.
+        keypoint_set: of the results.
+        annotations, images: COCO json, and the folder with its pictures.
+        boxes_given: only pictures with annotated persons, and their boxes.
+        track: shows progress.
+
+    Raises:
+        MissingExtraError, InputError, ImageError: see `evaluate_pipeline`.
+    """
     _scorer()
-    truth = _read(annotations, len(predictor.keypoint_set))
+    truth = _read(annotations, len(keypoint_set))
     category = person_category(truth, annotations)["id"]
     boxes = person_boxes(truth, annotations)
     pictures = truth["images"]
-    if detector is None:
+    if boxes_given:
         pictures = [p for p in pictures if p["id"] in boxes]
     results: list[dict[str, Any]] = []
     for row in track(pictures):
         picture = read_image(images / row["file_name"])
-        given = detector(picture) if detector else boxes[row["id"]]
-        found = predictor(picture, given).to_coco(row["id"])
+        found = find(picture, boxes[row["id"]] if boxes_given else None).to_coco(row["id"])
         results.extend({**person, "category_id": category} for person in found)
     if not results:
         raise InputError(f"{images}: nobody was found in {len(pictures)} pictures; there is no AP")
-    sigmas = predictor.keypoint_set.oks_sigmas or (UNKNOWN_SIGMA,) * len(predictor.keypoint_set)
+    sigmas = keypoint_set.oks_sigmas or (UNKNOWN_SIGMA,) * len(keypoint_set)
     figures = _score(truth, results, "keypoints", FIGURES, np.array(sigmas))
     return Report(figures, len(pictures), len(results), results)
 
@@ -152,7 +178,7 @@ def model_accuracy(
         InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
     """
     if isinstance(model, Predictor):
-        return _evaluate_poses(model, None, annotations, images, track).figures
+        return evaluate_poses(model, model.keypoint_set, annotations, images, True, track).figures
     given = model.score_threshold
     model.score_threshold = LEAST_SCORE
     try:
