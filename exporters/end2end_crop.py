@@ -15,6 +15,7 @@ from rtmpose_sdk.exporters.onnx_graph import OnnxGraph, Value
 
 RESIZE_STEPS = 2048.0
 """OpenCV's resize rounds the shares of two px to so many steps, and cuts off twice on the way."""
+NUDGE = 2.0**-20
 WARP_STEPS = 32.0
 """OpenCV's warpAffine knows this many places between two px."""
 
@@ -180,8 +181,8 @@ def _sample(g: OnnxGraph, picture: Picture, across: _Axis, down: _Axis, resized:
             row_share = g.op("Mul", row_share, RESIZE_STEPS / 2**16)
         line = g.op("Mul", line, g.op("Unsqueeze", row_share, [-1]))
         lines.append(g.op("Floor", line) if resized else line)
-    levels = g.op("Add", *lines)
-    if resized:
-        levels = g.op("Mul", levels, 0.25)
-    levels = g.op("Add", levels, 0.5)  # the cast cuts off
-    return g.cast(g.op("Reshape", levels, [0, 0, -1, 3]), "uint8")
+    # One operator that rounds, limits and casts. It rounds halves to even, OpenCV rounds them up: a nudge
+    # below the smallest step between two results settles it.
+    step = np.float32(4 * (1 - NUDGE) if resized else 1 - NUDGE)
+    levels = g.op("QuantizeLinear", g.op("Add", *lines), step, np.array(0, np.uint8))
+    return g.op("Reshape", levels, [0, 0, -1, 3])
