@@ -12,8 +12,9 @@ from rich.progress import Progress
 
 from rtmpose_sdk.cli.options import parse_size
 from rtmpose_sdk.cli.run import run
-from rtmpose_sdk.errors import InputError, MissingExtraError, OutputError, VerificationError
+from rtmpose_sdk.errors import InputError, OutputError, VerificationError
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
+from rtmpose_sdk.exporters.extra import check_extra
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR
 
@@ -187,7 +188,7 @@ def export(
     if backend is not Backend.TENSORRT and (batch or target or timing_cache):
         raise InputError("--batch, --target and --timing-cache are for --backend tensorrt")
     figures = _figures(accuracy or [])
-    _check_extra()
+    check_extra("rtmpose-export")
     if not out.parent.is_dir():
         raise OutputError(f"{out}: its folder does not exist")
 
@@ -251,7 +252,7 @@ def _end2end(
     limit: int,
 ) -> None:
     """`--end2end`."""
-    _check_extra()
+    check_extra("rtmpose-export")
     if not out.parent.is_dir():
         raise OutputError(f"{out}: its folder does not exist")
     from rtmpose_sdk.exporters.end2end_export import (
@@ -272,15 +273,6 @@ def _end2end(
             f"{out}: does not give what Python gives with the same networks (see the table); it is kept "
             "for a look, and its metadata says verified: false"
         )
-
-
-def _check_extra() -> None:
-    try:
-        import onnx  # noqa: F401
-        import onnxslim  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(error.name or "torch", "export", "rtmpose-export") from None
 
 
 def _subject(

@@ -1,0 +1,52 @@
+"""`rtmpose web`: the page of examples/web with the chosen model, on this machine."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
+
+
+def web(
+    artifact: Annotated[
+        Path | None,
+        typer.Option(
+            help="From rtmpose-export --end2end pipeline; default: made of --pose and --detector."
+        ),
+    ] = None,
+    pose: Annotated[str, typer.Option(help="SimCC pose model.")] = DEFAULT_POSE,
+    detector: Annotated[str, typer.Option(help="RTMDet.")] = DEFAULT_DETECTOR,
+    detection_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Least score of a person box.")
+    ] = DEFAULT_DETECTION_THRESHOLD,
+    page: Annotated[Path, typer.Option(help="The built page.")] = Path("examples/web/dist"),
+    host: Annotated[str, typer.Option(help="Listen here; cameras work on localhost and https only.")] = (
+        "localhost"
+    ),
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+) -> None:
+    """Serve the page that finds people in the browser."""
+    from rtmpose_sdk.web import make_server
+
+    with tempfile.TemporaryDirectory(prefix="rtmpose-web-") as folder:
+        model = artifact or Path(folder) / "pipeline.onnx"
+        if artifact is None:
+            from rtmpose_sdk.exporters.extra import check_extra
+
+            check_extra("rtmpose web without --artifact")
+            from rtmpose_sdk.exporters.end2end_export import export_end2end, read_part
+
+            parts = read_part(pose, False), read_part(detector, False)
+            export_end2end("pipeline", model, *parts, detection_threshold, None)
+        with make_server(page, model, host, port) as server:
+            Console().print(f"http://{host}:{server.server_port}/ (Ctrl-C ends it)", soft_wrap=True)
+            try:
+                server.serve_forever()
+            except KeyboardInterrupt:
+                return

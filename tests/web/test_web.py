@@ -1,0 +1,186 @@
+"""The page of examples/web in headless Chromium, against Python; the server that `rtmpose web` starts."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+
+from rtmpose_sdk import Pipeline
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.end2end_export import export_end2end, read_part
+from rtmpose_sdk.web import HEADERS, MODEL_ADDRESS, make_server
+
+SOURCE = Path(__file__).parents[2] / "examples" / "web"
+needs_browser = pytest.mark.skipif(
+    "RTMPOSE_TEST_WEB" not in os.environ, reason="needs node, npm and Chromium: make test-web"
+)
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> Iterator[str]:
+    (tmp_path / "page" / "assets").mkdir(parents=True)
+    (tmp_path / "page" / "index.html").write_text("<h1>page</h1>")
+    (tmp_path / "page" / "assets" / "a.mjs").write_text("1")
+    (tmp_path / "secret").write_text("secret")
+    (tmp_path / "p.onnx").write_bytes(b"model")
+    with make_server(tmp_path / "page", tmp_path / "p.onnx", "localhost", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://localhost:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_the_server_isolates_the_page_and_serves_the_model(address: str) -> None:
+    for path, content, kind in (
+        ("/", b"<h1>page</h1>", "text/html"),
+        ("/assets/a.mjs", b"1", "text/javascript"),
+        (MODEL_ADDRESS, b"model", "application/octet-stream"),
+    ):
+        with urllib.request.urlopen(address + path) as answer:
+            assert answer.read() == content
+            assert answer.headers.get_content_type() == kind
+            for name, value in HEADERS.items():
+                assert answer.headers[name] == value
+    for path in ("/../secret", "/%2e%2e/secret", "/assets/", "/none"):
+        with pytest.raises(urllib.error.HTTPError) as error:
+            urllib.request.urlopen(address + path)
+        assert error.value.code == 404
+
+
+def test_what_is_missing_is_said(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="npm run build"):
+        make_server(tmp_path, tmp_path / "p.onnx", "localhost", 0)
+    (tmp_path / "index.html").touch()
+    with pytest.raises(InputError, match="rtmpose-export --end2end pipeline"):
+        make_server(tmp_path, tmp_path / "p.onnx", "localhost", 0)
+    (tmp_path / "p.onnx").touch()
+    with (
+        make_server(tmp_path, tmp_path / "p.onnx", "localhost", 0) as server,
+        pytest.raises(InputError, match="another --port"),
+    ):
+        make_server(tmp_path, tmp_path / "p.onnx", "localhost", server.server_port)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("web")
+
+
+@pytest.fixture(scope="module")
+def report(folder: Path) -> dict[str, Any]:
+    """What the browser did."""
+    site = folder / "site"
+    shutil.copytree(SOURCE, site, ignore=shutil.ignore_patterns("node_modules", "dist"))
+    for step in (("npm", "install", "--ignore-scripts"), ("npm", "run", "build")):
+        done = subprocess.run(step, cwd=site, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
+    pose, detector = read_part("rtmpose-t-own", False), read_part("rtmdet-nano-own", False)
+    export_end2end("pipeline", folder / "pipeline.onnx", pose, detector, 0.3, None)
+    export_end2end("pose", folder / "pose.onnx", pose, None, 0.3, None)
+    whole = (folder / "pipeline.onnx").read_bytes()
+    (folder / "cut.onnx").write_bytes(whole[: len(whole) // 2])
+    photo = cv2.imread(str(SOURCE.parents[1] / "rtmpose_sdk" / "data" / "astronaut.jpg"))
+    cv2.imwrite(str(folder / "photo.png"), photo)
+    cv2.imwrite(str(folder / "grey.png"), np.full((48, 64, 3), 120, np.uint8))
+    (folder / "broken.png").write_bytes(
+        (folder / "photo.png").read_bytes()[:5000].replace(b"IHDR", b"XXXX")
+    )
+    yuv = cv2.cvtColor(cv2.resize(photo, (480, 480)), cv2.COLOR_BGR2YUV_I420).tobytes()
+    (folder / "camera.y4m").write_bytes(
+        b"YUV4MPEG2 W480 H480 F10:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + yuv) * 10
+    )
+    with make_server(site / "dist", folder / "pipeline.onnx", "localhost", 0) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "chromium"
+        address = f"http://localhost:{server.server_port}/"
+        done = subprocess.run(
+            ["node", "test/drive.mjs", chromium, address, str(folder)],
+            cwd=site,
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+        server.shutdown()
+        thread.join()
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
+    found["address"] = address
+    measured = {key: found[key] for key in ("readyMs", "firstMs", "bytes", "threads", "loaded", "again")}
+    print(measured)  # noqa: T201 - shown by -rP
+    return found
+
+
+def people(found: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
+    rows = found["people"]
+    return np.array([row["box"] for row in rows]), np.array([row["keypoints"] for row in rows])
+
+
+@needs_browser
+def test_keypoints_are_pythons(report: dict[str, Any], folder: Path) -> None:
+    photo = cv2.imread(str(folder / "photo.png"))
+    with Pipeline() as pipeline:
+        want = pipeline(photo)
+    boxes, keypoints = people(report["photo"])
+    assert (report["photo"]["width"], report["photo"]["height"]) == (512, 512)
+    assert np.abs(boxes - want.boxes).max() < 1
+    assert np.hypot(*np.moveaxis(keypoints[..., :2] - want.keypoints, -1, 0)).max() < 1
+    np.testing.assert_allclose(keypoints[..., 3], want.confidences, atol=0.01)
+    assert report["photoLabel"] == f"Picture with {len(want)} people and their skeletons"
+
+
+@needs_browser
+def test_a_camera(report: dict[str, Any], folder: Path) -> None:
+    camera = report["camera"]
+    assert (camera["width"], camera["height"]) == (480, 480)
+    photo = cv2.resize(cv2.imread(str(folder / "photo.png")), (480, 480))
+    with Pipeline() as pipeline:
+        want = pipeline(photo)
+    boxes, keypoints = people(camera)
+    # Its colours have been halved in resolution on the way.
+    assert np.abs(boxes[0] - want.boxes[0]).max() < 10
+    assert np.median(np.abs(keypoints[0, :, :2] - want.keypoints[0])) < 6
+    assert report["stopped"] == "Stopped."
+
+
+@needs_browser
+def test_nobody_and_bad_input(report: dict[str, Any]) -> None:
+    assert report["grey"]["people"] == []
+    assert report["greyStatus"] == "Nobody was found in grey.png."
+    assert "broken.png is not a picture" in report["brokenPicture"]
+    assert "The model is damaged" in report["cutModel"]
+    assert "an end2end pose artifact" in report["poseModel"]
+    assert report["afterErrors"] == len(report["photo"]["people"])
+    assert "camera" in report["refusedCamera"].lower()
+
+
+@needs_browser
+def test_nothing_leaves_the_device_and_it_works_offline(report: dict[str, Any]) -> None:
+    assert report["requests"]
+    assert all(url.startswith((report["address"], "blob:", "data:")) for url in report["requests"])
+    assert report["offline"] == len(report["photo"]["people"])
+    assert 20e6 < report["bytes"] < 25e6  # 14.2 MB of it are the engine, 8.9 MB the model
+    assert not [text for text in report["console"] if "ERR_INTERNET_DISCONNECTED" not in text]
+
+
+@needs_browser
+def test_threads_keyboard_names_and_a_small_screen(report: dict[str, Any]) -> None:
+    assert "WebAssembly" in report["threads"]
+    assert "does not isolate" not in report["threads"]
+    assert report["unnamed"] == []
+    assert {"file", "camera", "least", "engine", "artifact"} <= set(report["focused"])
+    assert report["wide"] <= 390
