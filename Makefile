@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters training benchmarks -type f \
 	-not -path '*/__pycache__/*')
 
-.PHONY: demo test test-arm test-cpp lint types tests clean
+.PHONY: demo test test-arm test-cpp test-web lint types tests clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out
@@ -34,8 +34,13 @@ test-arm: $(VENV)/.test
 
 # The C++ example, with sanitizers, against Python.
 test-cpp: $(VENV)/.test
-	tests/cpp/setup.sh
+	tests/need.sh cmake=cmake make=make g++=g++ /usr/include/stb/stb_image.h=libstb-dev
 	RTMPOSE_TEST_CPP=1 $(BIN)/pytest -n 2 --dist loadfile -rP tests/cpp
+
+# The browser page in headless Chromium, against Python.
+test-web: $(VENV)/.test
+	tests/need.sh node=nodejs npm=npm chromium=chromium
+	RTMPOSE_TEST_WEB=1 $(BIN)/pytest -n 0 -rP tests/web
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -73,24 +73,27 @@ async function look(source, width, height) {
   show();
   const end = performance.now();
   const total = end - start;
-  $("people").textContent = String(people.length);
   $("read").textContent = `${(total - run - (end - found)).toFixed(1)} ms`;
   $("run").textContent = `${run.toFixed(1)} ms`;
   $("draw").textContent = `${(end - found).toFixed(1)} ms`;
   $("rate").textContent = (1000 / total).toFixed(1);
   $("save").disabled = false;
   globalThis.rtmpose.result = { width, height, people, names: model.names, ms: { read, run, total } };
-  return people.length;
+  return shown().length;
 }
 
+const shown = () => last.filter(({ score }) => score >= Number($("sure").value));
+
 function show() {
+  const people = shown();
   [view.width, view.height] = [frame.width, frame.height];
   const context = view.getContext("2d");
   context.drawImage(frame, 0, 0);
-  drawPeople(context, last, model, Number($("least").value));
+  drawPeople(context, people, model, Number($("least").value));
   $("hint").hidden = true;
-  const count = last.length === 1 ? "1 person" : `${last.length} people`;
-  view.setAttribute("aria-label", `Picture with ${count} and their skeletons`);
+  $("people").textContent = String(people.length);
+  const count = people.length === 1 ? "1 person" : `${people.length} people`;
+  view.setAttribute("aria-label", `Picture with the skeletons of ${count}`);
 }
 
 /** End whatever is on; the number of what comes next. */
@@ -137,7 +140,7 @@ async function openFile(file) {
     throw new Error(`${file.name} is not a picture or video that this browser can open.`);
   }
   const count = await look(bitmap, bitmap.width, bitmap.height);
-  say(count === 0 ? `Nobody was found in ${file.name}.` : `${count} found in ${file.name}.`);
+  say(count === 0 ? `Nobody was found in ${file.name}.` : `${count} ${count === 1 ? "person" : "people"} found in ${file.name}.`);
 }
 
 async function openCamera() {
@@ -188,10 +191,12 @@ on("artifact", "change", (given) =>
   }),
 );
 on("engine", "change", () => openModel(bytes, "the model"));
-on("least", "input", () => {
-  $("least-value").textContent = $("least").value;
-  if (last) show();
-});
+for (const slider of ["least", "sure"]) {
+  on(slider, "input", () => {
+    $(`${slider}-value`).textContent = $(slider).value;
+    if (last) show();
+  });
+}
 on("save", "click", () => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(globalThis.rtmpose.result, null, 1)]));

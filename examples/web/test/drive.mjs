@@ -70,7 +70,7 @@ const browser = await chromium.launch({ executablePath, args: common });
   );
   report.focused = [];
   await page.evaluate(() => document.activeElement.blur());
-  for (let i = 0; i < 8; i++) {
+  for (let i = 0; i < 9; i++) {
     await page.keyboard.press("Tab");
     report.focused.push(await page.evaluate(() => document.activeElement.id));
   }
