@@ -21,7 +21,7 @@ SAME_CANDIDATE = (
     "detector",
     "picture",
 )
-"""What says that two reports are of the same thing; a new version of the engine or SDK is to be compared."""
+"""What says that two reports are of the same thing; a new version of the engine or SDK is compared."""
 
 
 class Change(NamedTuple):

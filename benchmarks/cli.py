@@ -37,6 +37,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+TABLE_WIDTH = 112
 _MIXED = " / "
 """Between a candidate's number and its step, where all are timed together."""
 
@@ -158,7 +159,7 @@ def _content(
         "peak memory MB": peak_memory(),
         "spread": spread,
         "noise warning": (
-            f"noisy machine: the engine's p90 lies {spread:.0%} above its median (quiet: under {NOISY:.0%}); "
+            f"noisy machine: the engine's p90 is {spread:.0%} above its median (quiet: below {NOISY:.0%}); "
             "trust ratios of one run only"
             if spread > NOISY
             else ""
@@ -170,6 +171,7 @@ def _content(
 def _print(content: dict[str, Any]) -> None:
     """A table for each candidate, and the lines that say what was run."""
     console = Console()
+    console.width = max(console.width, TABLE_WIDTH)  # a pipe has 80, which would cut figures
     for report in content["reports"]:
         console.print(table(report))
         for line in (setting_line(report), artifact_line(report), *peer_lines(report)):

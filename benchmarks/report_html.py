@@ -1,4 +1,4 @@
-"""One page that holds everything: a plot of speed against accuracy, a table that sorts, the paper's figures."""
+"""One page that holds everything: speed against accuracy, a table that sorts, the paper's figures."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from rtmpose_sdk.benchmarks.report_text import COLUMNS, artifact_line, machine_l
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{padding:.3em .6em;"
-    "border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child,td:nth-child(2){text-align:"
-    "left}th{cursor:pointer;background:#f4f4f4}.warn{background:#fff3cd;padding:.6em}svg text{font-size:12px}"
+    "border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child,td:nth-child(2){"
+    "text-align:left}th{cursor:pointer;background:#f4f4f4}.warn{background:#fff3cd;padding:.6em}"
+    "svg text{font-size:12px}"
 )
 _SORT = (
     "document.querySelectorAll('th').forEach(h=>h.onclick=()=>{const b=h.closest('table').tBodies[0],"
     "i=h.cellIndex,d=h.dataset.up=h.dataset.up==='1'?'0':'1',v=r=>{const t=r.cells[i].textContent,"
-    "n=parseFloat(t);return isNaN(n)?t:n};[...b.rows].sort((x,y)=>{const p=v(x),q=v(y);return(p>q?1:p<q?-1:0)"
+    "n=parseFloat(t);return isNaN(n)?t:n};"
+    "[...b.rows].sort((x,y)=>{const p=v(x),q=v(y);return(p>q?1:p<q?-1:0)"
     "*(d==='1'?1:-1)}).forEach(r=>b.append(r))})"
 )
 _WIDTH, _HEIGHT, _MARGIN = 700, 360, 50
@@ -61,7 +63,8 @@ def page(content: dict[str, Any]) -> str:
         body.append(f"<h2>The paper: {html.escape(table['title'])}</h2>")
         body.append(_table(table["columns"], [[_cell(v) for v in row] for row in table["rows"]]))
     return (
-        f"<!doctype html><html lang=en><meta charset=utf-8><title>rtmpose-bench</title><style>{_STYLE}</style>"
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>rtmpose-bench</title>"
+        f"<style>{_STYLE}</style>"
         f"<body>{''.join(body)}<script>{_SORT}</script></body></html>"
     )
 

@@ -44,7 +44,7 @@ def open_peer(pipeline: Pipeline) -> Peer:
     threads = predictor.runtime.threads
     if threads != allowed_cores():
         raise InputError(
-            f"MMDeploy's SDK runs on every allowed core ({allowed_cores()}), not on {threads} threads: allow "
+            f"MMDeploy's SDK runs on every allowed core ({allowed_cores()}), not {threads} threads: allow "
             f"as many, for example: taskset -c {','.join(map(str, range(threads)))} rtmpose-bench ..."
         )
     folders = [network.runtime.path.parent for network in (predictor, detector)]

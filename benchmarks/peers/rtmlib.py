@@ -14,14 +14,14 @@ from rtmpose_sdk.pipeline import Pipeline
 
 
 class RtmlibPeer:
-    """RTMDet and RTMPose of rtmlib; it asks for empty pictures too, as rtmlib's solutions do not."""
+    """RTMDet and RTMPose of rtmlib as its own `Body` chains them."""
 
     def __init__(self, detector: Any, pose: Any) -> None:
         self.version = f"rtmlib {version('rtmlib')}"
         self._detector, self._pose = detector, pose
 
     def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """(N,K,2) px. Nobody found: rtmlib would take the whole picture for one person; here it is empty."""
+        """(N,K,2) px. Nobody found: rtmlib takes the whole picture for a person; here it is empty."""
         boxes = self._detector(picture)
         if len(boxes) == 0:
             return np.empty((0, 0, 2), np.float32)
@@ -44,7 +44,7 @@ def open_peer(pipeline: Pipeline) -> Peer:
     for network in (predictor, detector):
         if network.card.takes_image or not network.runtime.engine.startswith("onnxruntime"):
             raise InputError(
-                f"{network.runtime.path.name}: rtmlib needs ONNX files that take a tensor, on ONNX Runtime; "
+                f"{network.runtime.path.name}: rtmlib needs ONNX that takes a tensor, on ONNX Runtime; "
                 "export with rtmpose-export --input tensor"
             )
     if {"dets", "labels"} - {output.name for output in detector.runtime.outputs}:
