@@ -61,8 +61,10 @@ def choices(
     persons: Sequence[int],
 ) -> Iterator[Choice]:
     """All combinations; an empty list stands for the default."""
-    lists = (poses, engines or [None], precisions or [None], threads or [None], batches or [None], persons)
-    return (Choice(*values) for values in itertools.product(*lists))  # type: ignore[arg-type]
+    found = itertools.product(
+        poses, engines or (None,), precisions or (None,), threads or (None,), batches or (None,), persons
+    )
+    return (Choice(*values) for values in found)
 
 
 def crowd(

@@ -107,14 +107,7 @@ def bench(
         found = _time(candidates, warm_up, runs)
     content = _content(machine, candidates, found, peaks)
     _print(content)
-    for file, data in (
-        (json_file, lambda: json.dumps(content, indent=1).encode()),
-        (markdown_file, lambda: markdown(content).encode()),
-        (html_file, lambda: page(content).encode()),
-        (png_file, lambda: picture(content)),
-    ):
-        if file is not None:
-            write_bytes(file, data())
+    _write(content, json_file, markdown_file, html_file, png_file)
     if old is not None:
         _judge(content, old, allowed, force)
 
@@ -181,6 +174,24 @@ def _print(content: dict[str, Any]) -> None:
         console.print(f"peak resident memory, all candidates: {content['peak memory MB']:.0f} MB")
     if content["noise warning"]:
         console.print(content["noise warning"], style="yellow", soft_wrap=True)
+
+
+def _write(
+    content: dict[str, Any],
+    json_file: Path | None,
+    markdown_file: Path | None,
+    html_file: Path | None,
+    png_file: Path | None,
+) -> None:
+    """The files that were asked for; the JSON first, so that nothing that fails later costs the figures."""
+    if json_file is not None:
+        write_bytes(json_file, json.dumps(content, indent=1).encode())
+    if markdown_file is not None:
+        write_bytes(markdown_file, markdown(content).encode())
+    if html_file is not None:
+        write_bytes(html_file, page(content).encode())
+    if png_file is not None:
+        write_bytes(png_file, picture(content))
 
 
 def _judge(content: dict[str, Any], old: dict[str, Any], allowed: float, force: bool) -> None:

@@ -36,7 +36,7 @@ def multiply_adds(file: Path) -> int | None:
     for node in graph.node:
         out = shapes.get(node.output[0]) if node.output else None
         if node.op_type == "Conv":
-            kernel = weights.get(node.input[1])
+            kernel = weights.get(node.input[1]) or shapes.get(node.input[1])
             if not out or not kernel:
                 return None
             total += math.prod(out) * math.prod(kernel[1:])

@@ -48,7 +48,7 @@ def pose_steps(
     def decode() -> Decoded:
         if card.decoder == "heatmap":
             return decode_heatmap(outputs[0], size, card.heatmap_udp)
-        return decode_simcc(*outputs, card.simcc_split_ratio, card.simcc_beta)
+        return decode_simcc(outputs[0], outputs[1], card.simcc_split_ratio, card.simcc_beta)
 
     if card.decoder not in ("simcc", "heatmap"):
         raise InputError(

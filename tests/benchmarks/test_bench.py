@@ -57,7 +57,7 @@ def test_a_crowd_holds_everybody_whole() -> None:
 
 def test_report_tells_what_was_measured(content: dict[str, Any]) -> None:
     one, three = content["reports"]
-    assert one["setting"]["persons"], three["setting"]["persons"] == (1, 3)
+    assert (one["setting"]["persons"], three["setting"]["persons"]) == (1, 3)
     assert three["artifact"]["multiply-adds"] == 3 * one["artifact"]["multiply-adds"]
     assert one["artifact"]["size MB"] == pytest.approx(find_model(DEFAULT_POSE).stat().st_size / 1e6)
     assert one["artifact"]["GFLOP/s"] > 0
@@ -110,7 +110,7 @@ def test_a_regression_fails(content: dict[str, Any], tmp_path: Path) -> None:
 def test_another_machines_baseline_is_refused(content: dict[str, Any]) -> None:
     other = copy.deepcopy(content)
     other["machine"]["processor"] = "Abacus 3"
-    with pytest.raises(InputError, match="Abacus 3.*--force"):
+    with pytest.raises(InputError, match=r"Abacus 3.*--force"):
         compare(content, other)
     assert compare(content, other, force=True)
 
