@@ -16,7 +16,7 @@ from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION, compare, parse_perce
 from rtmpose_sdk.benchmarks.candidates import Candidate, choices, open_candidate
 from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, Latency, measure
 from rtmpose_sdk.benchmarks.machine import NOISY, machine_record, noise, peak_gflops, peak_memory
-from rtmpose_sdk.benchmarks.report_html import page, picture
+from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
 from rtmpose_sdk.benchmarks.report_text import (
     artifact_line,
     machine_line,
@@ -103,6 +103,11 @@ def bench(
                 "runs": runs,
             }
             candidates.append(candidate)
+        if png_file is not None and not any(ap_of(c.artifact) is not None for c in candidates):
+            raise InputError(
+                "--png plots speed against accuracy, but no model here has an AP in its card; measure one "
+                "with `rtmpose eval`, or leave out --png"
+            )
         peaks = {n: peak_gflops(n) for n in {c.setting["threads"] for c in candidates}}
         found = _time(candidates, warm_up, runs)
     content = _content(machine, candidates, found, peaks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 from importlib import resources
 from typing import Any
 
@@ -37,12 +38,17 @@ def points(content: dict[str, Any]) -> list[tuple[str, float, float]]:
     """(name, ms of the pose part at the median, AP in 0...1) of what has an AP in its card."""
     found = []
     for report in content["reports"]:
-        accuracy = report["artifact"]["accuracy"]
-        ap = next((float(v) for k, v in accuracy.items() if k.startswith("AP")), None)
+        ap = ap_of(report["artifact"])
         if ap is not None:
-            part = report["ms"]["predictor"]["p50"]
-            found.append((report["name"], part, ap / 100 if ap > 1 else ap))
+            found.append((report["name"], report["ms"]["predictor"]["p50"], ap))
     return found
+
+
+def ap_of(artifact: dict[str, Any]) -> float | None:
+    """The first AP in a card's accuracy, 0...1 (published ones are in percent); None without one."""
+    found = (float(v) for k, v in artifact["accuracy"].items() if re.search(r"\bAP\b", k))
+    ap = next(found, None)
+    return ap / 100 if ap is not None and ap > 1 else ap
 
 
 def page(content: dict[str, Any]) -> str:

@@ -20,7 +20,7 @@ from rtmpose_sdk.benchmarks.latency import measure
 from rtmpose_sdk.benchmarks.machine import machine_record, peak_gflops
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
 from rtmpose_sdk.benchmarks.peers import open_peer
-from rtmpose_sdk.benchmarks.report_html import page, paper_tables, points
+from rtmpose_sdk.benchmarks.report_html import ap_of, page, paper_tables, points
 from rtmpose_sdk.benchmarks.report_text import markdown
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
@@ -168,3 +168,10 @@ def test_peers_say_what_they_need(detector_folder: Path) -> None:
         pytest.importorskip("rtmlib")
         with pytest.raises(InputError, match="--input tensor"):
             open_peer("rtmlib", pipeline)
+
+
+def test_the_ap_of_a_card() -> None:
+    assert ap_of({"accuracy": {"PCK@0.1 (Body8)": 91.4, "AP (COCO)": 65.9}}) == pytest.approx(0.659)
+    known = {"x AP50, boxes": 0.62, "x AP, boxes": 0.276}
+    assert ap_of({"accuracy": known}) == 0.276
+    assert ap_of({"accuracy": {}}) is None
