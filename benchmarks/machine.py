@@ -5,14 +5,13 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-import time
+import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import cv2
-import numpy as np
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.benchmarks.latency import Latency
@@ -29,6 +28,18 @@ NOISY = 0.15
 SAME = ("processor", "cores", "gpu")
 """What two records of one machine have in common."""
 _SIDE = 1024
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_PRODUCT = """
+import sys, time, numpy
+side, seconds = int(sys.argv[1]), float(sys.argv[2])
+a = numpy.random.default_rng(0).random((side, side), numpy.float32)
+best, end = float("inf"), time.perf_counter() + seconds
+while time.perf_counter() < end:
+    start = time.perf_counter()
+    a @ a
+    best = min(best, time.perf_counter() - start)
+print(best)
+"""
 
 
 def machine_record() -> dict[str, Any]:
@@ -56,26 +67,19 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def peak_gflops(threads: int, seconds: float = 0.3) -> float:
-    """10^9 operations (two for a multiply-add) per second of the fastest fp32 matrix product seen.
+    """10^9 operations (two for a multiply-add) per second of the fastest fp32 matrix product of numpy's BLAS.
 
-    OpenCV's own or its BLAS may be slower than numpy's, so numpy's is used; its number of threads is that
-    of the BLAS. Cores are taken away instead: the product runs on `threads` of the allowed ones.
+    In a process of its own: a BLAS that is loaded has its threads already.
     """
-    a = np.random.default_rng(0).random((_SIDE, _SIDE), np.float32)
-    out = np.empty_like(a)
-    allowed = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else None
-    try:
-        if allowed:
-            os.sched_setaffinity(0, set(sorted(allowed)[:threads]))
-        best, end = float("inf"), time.perf_counter() + seconds
-        while time.perf_counter() < end:
-            start = time.perf_counter()
-            np.matmul(a, a, out=out)
-            best = min(best, time.perf_counter() - start)
-    finally:
-        if allowed:
-            os.sched_setaffinity(0, allowed)
-    return float(2 * _SIDE**3 / best / 1e9)
+    limits = {name: str(threads) for name in _BLAS_THREADS}
+    done = subprocess.run(
+        [sys.executable, "-c", _PRODUCT, str(_SIDE), str(seconds)],
+        env={**os.environ, **limits},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return 2 * _SIDE**3 / float(done.stdout) / 1e9
 
 
 def peak_memory() -> float | None:
