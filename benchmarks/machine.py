@@ -67,7 +67,7 @@ def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
 
 
 def peak_gflops(threads: int, seconds: float = 0.3) -> float:
-    """10^9 operations (two for a multiply-add) per second of the fastest fp32 matrix product of numpy's BLAS.
+    """10^9 operations (two for a multiply-add) per second of the fastest fp32 matrix product of numpy's.
 
     In a process of its own: a BLAS that is loaded has its threads already.
     """
