@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import platform
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
 
 import cv2
-import numpy as np
 import typer
-from numpy.typing import NDArray
 from rich.console import Console
-from rich.table import Table
 
-from rtmpose_sdk._version import __version__
-from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, measure
-from rtmpose_sdk.benchmarks.stages import detect_steps, pipeline_steps, pose_steps
-from rtmpose_sdk.cli.options import DetectorOption, DeviceOption, Threads
+from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION, compare, parse_percent, read_baseline
+from rtmpose_sdk.benchmarks.candidates import Candidate, choices, open_candidate
+from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, Latency, measure
+from rtmpose_sdk.benchmarks.machine import NOISY, machine_record, noise, peak_gflops, peak_memory
+from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
+from rtmpose_sdk.benchmarks.report_text import (
+    artifact_line,
+    machine_line,
+    markdown,
+    peer_lines,
+    setting_line,
+    table,
+)
+from rtmpose_sdk.cli.options import DetectorOption, DeviceOption
 from rtmpose_sdk.cli.run import run
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import check_boxes
 from rtmpose_sdk.images import read_image, write_bytes
-from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.zoo import DEFAULT_POSE
 
 app = typer.Typer(
@@ -30,6 +37,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+TABLE_WIDTH = 112
+_MIXED = " / "
+"""Between a candidate's number and its step, where all are timed together."""
 
 
 @app.command()
@@ -39,89 +49,169 @@ def bench(
     ] = [DEFAULT_POSE],  # noqa: B006 - typer reads the default and copies it
     detector: DetectorOption = None,
     device: DeviceOption = "cpu",
-    threads: Threads = None,
+    engine: Annotated[list[str], typer.Option(help="Engine that reads the file; repeatable.")] = [],  # noqa: B006
+    precision: Annotated[list[str], typer.Option(help="fp32, fp16, bf16; repeatable.")] = [],  # noqa: B006
+    threads: Annotated[
+        list[int], typer.Option(min=1, help="Threads of the engines; default: all cores; repeatable.")
+    ] = [],  # noqa: B006
+    batch: Annotated[list[int], typer.Option(min=1, help="Most persons of one run; repeatable.")] = [],  # noqa: B006
+    persons: Annotated[list[int], typer.Option(min=1, help="Persons in the picture; repeatable.")] = [1],  # noqa: B006
     image: Annotated[
-        Path | None, typer.Option(help="Picture to run on; default: the bundled photograph.")
+        Path | None, typer.Option(help="Picture of one person; default: the bundled photograph.")
     ] = None,
     box: Annotated[
         tuple[float, float, float, float] | None, typer.Option(help="The person, x1 y1 x2 y2 px.")
     ] = None,
+    peer: Annotated[list[str], typer.Option(help="Time rtmlib or mmdeploy beside; repeatable.")] = [],  # noqa: B006
     warm_up: Annotated[int, typer.Option(min=0, help="Runs before measuring.")] = WARM_UP_RUNS,
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = MEASURED_RUNS,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Tables in Markdown.")] = None,
+    html_file: Annotated[
+        Path | None, typer.Option("--html", help="One page with a plot and tables.")
+    ] = None,
+    png_file: Annotated[Path | None, typer.Option("--png", help="The plot of speed and accuracy.")] = None,
+    baseline: Annotated[
+        Path | None, typer.Option("--compare", help="An older --json of this machine.")
+    ] = None,
+    fail_if_slower: Annotated[
+        str, typer.Option(help="With --compare: exit 1 where a median grew by more.")
+    ] = "5%",
+    force: Annotated[bool, typer.Option("--force", help="Compare with another machine's too.")] = False,
 ) -> None:
-    """Time models by the paper's protocol (A.2): 50 warm-up and 200 measured runs, batch 1.
+    """Time models by the paper's protocol (A.2): 50 warm-up and 200 measured runs.
 
-    Several pose models are timed one after the other. A model's steps are interleaved run by run; `x bare`
-    is the ratio of medians to the engine's own call.
+    Every combination of the lists is a candidate; all are timed together, run by run. `cpu` is the
+    process's processor time, ms; `x bare` the ratio of medians to the engine's own call. Ctrl-C keeps
+    what was measured so far.
     """
+    allowed = parse_percent(fail_if_slower)
+    old = read_baseline(baseline) if baseline else None
     photo = image or Path(str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg")))
-    picture = read_image(photo)
-    height, width = picture.shape[:2]
-    boxes = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
-    common = {"picture": f"{photo.name} {width}x{height}", "warm_up": warm_up, "runs": runs}
+    shot = read_image(photo)
+    height, width = shot.shape[:2]
+    [person] = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
+    machine = machine_record()
+    with contextlib.ExitStack() as stack:
+        candidates = []
+        for choice in choices(pose, engine, precision, threads, batch, persons):
+            candidate = open_candidate(choice, detector, device, shot, person, peer)
+            stack.enter_context(candidate.pipeline)
+            candidate.setting |= {
+                "picture": f"{photo.name} {width}x{height}",
+                "warm_up": warm_up,
+                "runs": runs,
+            }
+            candidates.append(candidate)
+        if png_file is not None and not any(ap_of(c.artifact) is not None for c in candidates):
+            raise InputError(
+                "--png plots speed against accuracy, but no model here has an AP in its card; measure one "
+                "with `rtmpose eval`, or leave out --png"
+            )
+        peaks = {n: peak_gflops(n) for n in {c.setting["threads"] for c in candidates}}
+        found = _time(candidates, warm_up, runs)
+    content = _content(machine, candidates, found, peaks)
+    _print(content)
+    _write(content, json_file, markdown_file, html_file, png_file)
+    if old is not None:
+        _judge(content, old, allowed, force)
+
+
+def _time(candidates: list[Candidate], warm_up: int, runs: int) -> list[dict[str, Latency]]:
+    """Figures of each candidate's steps, all interleaved; OpenCV has the candidate's threads."""
+    steps = {f"{i}{_MIXED}{name}": step for i, c in enumerate(candidates) for name, step in c.steps.items()}
+    threads = {name: candidates[int(name.split(_MIXED)[0])].setting["threads"] for name in steps}
+    found = measure(steps, warm_up, runs, lambda name: cv2.setNumThreads(threads[name]))
+    return [
+        {name: found[f"{i}{_MIXED}{name}"] for name in candidate.steps}
+        for i, candidate in enumerate(candidates)
+    ]
+
+
+def _content(
+    machine: dict[str, Any],
+    candidates: list[Candidate],
+    found: list[dict[str, Latency]],
+    peaks: dict[int, float],
+) -> dict[str, Any]:
+    """What `--json` writes."""
     reports = []
-    for model in pose:
-        with Pipeline(model, detector, device, threads) as pipeline:
-            report = _report(pipeline, picture, boxes, warm_up, runs)
-        report["setting"] |= common
-        _print(report)
-        reports.append(report)
-    if json_file is not None:
-        write_bytes(json_file, json.dumps(reports, indent=1).encode())
-
-
-def _report(
-    pipeline: Pipeline,
-    picture: NDArray[np.uint8],
-    boxes: NDArray[np.float32],
-    warm_up: int,
-    runs: int,
-) -> dict[str, dict[str, Any]]:
-    """What was run, and milliseconds of its steps."""
-    predictor, detector = pipeline.top_down(), pipeline.detector
-    runtime = predictor.runtime
-    cv2.setNumThreads(runtime.threads)
-    steps = pose_steps(predictor, picture, boxes)
-    if detector is not None:
-        steps |= detect_steps(detector, picture) | pipeline_steps(pipeline, picture)
-    found = measure(steps, warm_up, runs)
-    setting = {
-        "sdk": __version__,
-        "engine": runtime.engine,
-        "device": str(runtime.device),
-        "threads": runtime.threads,
-        "processor": _processor(),
-        "pose": f"{predictor.card.name} ({runtime.path.name})",
-        "detector": detector.card.name if detector else None,
-        "persons": 1,
+    for candidate, figures in zip(candidates, found, strict=True):
+        artifact = candidate.artifact
+        if artifact["multiply-adds"] is not None:
+            artifact["GFLOP/s"] = 2 * artifact["multiply-adds"] / figures["bare engine"].p50 / 1e6
+        artifact["peak GFLOP/s"] = peaks[candidate.setting["threads"]]
+        candidate.setting["runs"] = figures["bare engine"].runs
+        reports.append(
+            {
+                "name": candidate.name,
+                "setting": candidate.setting,
+                "artifact": artifact,
+                "ms": {name: took.as_dict() for name, took in figures.items()},
+            }
+        )
+    spread = noise(figures["bare engine"] for figures in found)
+    return {
+        "rtmpose_bench": REPORT_VERSION,
+        "machine": machine,
+        "peak memory MB": peak_memory(),
+        "spread": spread,
+        "noise warning": (
+            f"noisy machine: the engine's p90 is {spread:.0%} above its median (quiet: below {NOISY:.0%}); "
+            "trust ratios of one run only"
+            if spread > NOISY
+            else ""
+        ),
+        "reports": reports,
     }
-    return {"setting": setting, "ms": {name: took.as_dict() for name, took in found.items()}}
 
 
-def _print(report: dict[str, dict[str, Any]]) -> None:
-    """The table of one report, and the line that says what was run."""
-    found = report["ms"]
-    table = Table("ms", "mean", "p50", "p90", "p99", "fps", "x bare")
-    for name, took in found.items():
-        bare = found["detector, bare engine" if name.startswith("detector") else "bare engine"]
-        ratio = "" if name == "pipeline" else f"{took['p50'] / bare['p50']:.3f}"
-        cells = (f"{took[key]:.3f}" for key in ("mean", "p50", "p90", "p99"))
-        table.add_row(name, *cells, f"{took['fps']:.1f}", ratio)
+def _print(content: dict[str, Any]) -> None:
+    """A table for each candidate, and the lines that say what was run."""
     console = Console()
-    console.print(table)
-    setting = ", ".join(f"{k} {v}" for k, v in report["setting"].items() if v is not None)
-    console.print(setting, soft_wrap=True)
+    console.width = max(console.width, TABLE_WIDTH)  # a pipe has 80, which would cut figures
+    for report in content["reports"]:
+        console.print(table(report))
+        for line in (setting_line(report), artifact_line(report), *peer_lines(report)):
+            console.print(line, soft_wrap=True)
+    console.print(machine_line(content["machine"]), soft_wrap=True)
+    if content["peak memory MB"]:
+        console.print(f"peak resident memory, all candidates: {content['peak memory MB']:.0f} MB")
+    if content["noise warning"]:
+        console.print(content["noise warning"], style="yellow", soft_wrap=True)
 
 
-def _processor() -> str:
-    """The processor's name; platform.processor() is empty or "x86_64" on Linux."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
+def _write(
+    content: dict[str, Any],
+    json_file: Path | None,
+    markdown_file: Path | None,
+    html_file: Path | None,
+    png_file: Path | None,
+) -> None:
+    """The files that were asked for; the JSON first, so that nothing that fails later costs the figures."""
+    if json_file is not None:
+        write_bytes(json_file, json.dumps(content, indent=1).encode())
+    if markdown_file is not None:
+        write_bytes(markdown_file, markdown(content).encode())
+    if html_file is not None:
+        write_bytes(html_file, page(content).encode())
+    if png_file is not None:
+        write_bytes(png_file, picture(content))
+
+
+def _judge(content: dict[str, Any], old: dict[str, Any], allowed: float, force: bool) -> None:
+    """Print what changed.
+
+    Raises:
+        InputError: something became slower by more than is allowed.
+    """
+    changes = compare(content, old, force)
+    for c in changes:
+        typer.echo(f"{c.candidate}, {c.step}: {c.old:.3f} -> {c.new:.3f} ms ({c.slower:+.1%})")
+    worse = [c for c in changes if c.slower > allowed]
+    if worse:
+        names = ", ".join(f"{c.candidate}, {c.step} ({c.slower:+.1%})" for c in worse)
+        raise InputError(f"slower than the baseline by more than {allowed:.1%}: {names}")
 
 
 def main() -> None:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.decode import decode_boxes, decode_simcc
+from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
+from rtmpose_sdk.decode import Decoded, decode_boxes, decode_simcc
+from rtmpose_sdk.decode_heatmap import decode_heatmap
 from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import Crops, crop_boxes, letterbox
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.stream import DETECT_EVERY
 
 Step = Callable[[], object]
 
@@ -19,23 +25,42 @@ Step = Callable[[], object]
 def pose_steps(
     predictor: Predictor, image: NDArray[np.uint8], boxes: NDArray[np.float32]
 ) -> dict[str, Step]:
-    """Bare engine, the whole predictor, and its three parts, on the same person."""
-    card = predictor.card
+    """Bare engine, the whole predictor, and its parts, on the same persons.
+
+    Raises:
+        InputError: a decoder whose steps are not known here.
+    """
+    card, limit = predictor.card, predictor.batch_limit
+    size = card.input_size
+    crop = crop_boxes_mmdeploy if card.crop == "mmdeploy" else crop_boxes
 
     def cut() -> Crops:
-        return crop_boxes(image, boxes, card.input_size, card.bbox_padding)
+        return crop(image, boxes, size, card.bbox_padding)
 
     crops = cut()
-    tensor = predictor._normalize(crops.images)
-    simcc_x, simcc_y = predictor._run(crops.images)
+    count = len(boxes)
+    starts = range(0, count, limit)
+    tensors = [predictor._normalize(crops.images[i : i + limit]) for i in starts]
+    parts = [predictor._run(crops.images[i : i + limit]) for i in starts]
+    outputs = [np.concatenate(values) for values in zip(*parts, strict=True)]
+    bare = [predictor.runtime.bare(tensor) for tensor in tensors]
+
+    def decode() -> Decoded:
+        if card.decoder == "heatmap":
+            return decode_heatmap(outputs[0], size, card.heatmap_udp)
+        return decode_simcc(outputs[0], outputs[1], card.simcc_split_ratio, card.simcc_beta)
+
+    if card.decoder not in ("simcc", "heatmap"):
+        raise InputError(
+            f"{card.name}: steps of decoder '{card.decoder}' cannot be timed; simcc or heatmap can"
+        )
     return {
-        "bare engine": predictor.runtime.bare(tensor),
+        "bare engine": bare[0] if len(bare) == 1 else lambda: [call() for call in bare],
         "predictor": lambda: predictor(image, boxes),
         "pre-process": lambda: predictor._normalize(cut().images),
-        "network": lambda: predictor.runtime.run(tensor),
-        "decode": lambda: crops.to_picture(
-            decode_simcc(simcc_x, simcc_y, card.simcc_split_ratio, card.simcc_beta).keypoints
-        ),
+        "crop": cut,
+        "network": lambda: [predictor.runtime.run(tensor) for tensor in tensors],
+        "decode": lambda: crops.to_picture(decode().keypoints),
     }
 
 
@@ -54,11 +79,32 @@ def detect_steps(detector: Detector, image: NDArray[np.uint8]) -> dict[str, Step
         "detector, bare engine": detector.runtime.bare(tensor),
         "detector": lambda: detector(image),
         "detector, pre-process": prepare,
+        "detector, letterbox": lambda: letterbox(image, card.input_size, card.pad_value),
         "detector, network": lambda: detector.runtime.run(tensor),
         "detector, decode": lambda: decode_boxes(outputs, card, detector.score_threshold),
     }
 
 
 def pipeline_steps(pipeline: Pipeline, image: NDArray[np.uint8]) -> dict[str, Step]:
-    """Detector and poses of everybody found."""
-    return {"pipeline": lambda: pipeline(image)}
+    """Detector and poses of everybody found; the same with skipped frames, tracks and smoothing.
+
+    The stream sees the same picture again and again: its tracks stand still.
+    """
+    stream = pipeline.stream(DETECT_EVERY)
+    clock = itertools.count(1)
+    return {
+        "pipeline": lambda: pipeline(image),
+        f"pipeline, detection every {DETECT_EVERY}": lambda: stream(image, next(clock) / 30),
+    }
+
+
+def picture_steps(
+    predictor: Predictor, image: NDArray[np.uint8], boxes: NDArray[np.float32]
+) -> dict[str, Step]:
+    """What comes before and after: decoding a JPEG of this picture, drawing these persons."""
+    data = cv2.imencode(".jpg", image)[1]
+    result = predictor(image, boxes)
+    return {
+        "read JPEG": lambda: cv2.imdecode(data, cv2.IMREAD_COLOR),
+        "draw": lambda: result.draw(image),
+    }

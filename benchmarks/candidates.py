@@ -1,0 +1,152 @@
+"""What is measured: every model x engine x precision x threads x batch x persons, opened side by side."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk._version import __version__
+from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
+from rtmpose_sdk.benchmarks.peers import open_peer
+from rtmpose_sdk.benchmarks.stages import Step, detect_steps, picture_steps, pipeline_steps, pose_steps
+from rtmpose_sdk.pipeline import Pipeline
+from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One combination; None leaves it to the artifact, or to the SDK."""
+
+    pose: str
+    engine: str | None
+    precision: str | None
+    threads: int | None
+    batch: int | None
+    persons: int
+
+    def __str__(self) -> str:
+        parts = [Path(self.pose).name, self.engine, self.precision]
+        if self.threads:
+            parts.append(f"{self.threads} threads")
+        if self.batch:
+            parts.append(f"batch {self.batch}")
+        return ", ".join([*(p for p in parts if p), f"{self.persons} persons"])
+
+
+@dataclass
+class Candidate:
+    """An opened choice: its steps, and what is known of it before it is timed."""
+
+    name: str
+    pipeline: Pipeline
+    steps: dict[str, Step]
+    setting: dict[str, Any]
+    artifact: dict[str, Any] = field(default_factory=dict)
+
+
+def choices(
+    poses: Sequence[str],
+    engines: Sequence[str],
+    precisions: Sequence[str],
+    threads: Sequence[int],
+    batches: Sequence[int],
+    persons: Sequence[int],
+) -> Iterator[Choice]:
+    """All combinations; an empty list stands for the default."""
+    found = itertools.product(
+        poses, engines or (None,), precisions or (None,), threads or (None,), batches or (None,), persons
+    )
+    return (Choice(*values) for values in found)
+
+
+def crowd(
+    picture: NDArray[np.uint8], box: Sequence[float], persons: int
+) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
+    """The picture side by side, a person in each part: as many persons as wanted, all real, none hidden."""
+    height, width = picture.shape[:2]
+    columns = int(np.ceil(np.sqrt(persons)))
+    rows = -(-persons // columns)
+    canvas = np.full((rows * height, columns * width, 3), 114, np.uint8)
+    boxes = []
+    for i in range(persons):
+        y, x = height * (i // columns), width * (i % columns)
+        canvas[y : y + height, x : x + width] = picture
+        boxes.append(np.asarray(box, np.float32) + np.array([x, y, x, y], np.float32))
+    return canvas, np.array(boxes, np.float32)
+
+
+def open_candidate(
+    choice: Choice,
+    detector: str | None,
+    device: str,
+    picture: NDArray[np.uint8],
+    box: Sequence[float],
+    peers: Sequence[str] = (),
+) -> Candidate:
+    """Open both networks and make the steps.
+
+    Raises:
+        RTMPoseError: see Pipeline and `open_peer`.
+    """
+    start = time.perf_counter()
+    pipeline = Pipeline(
+        choice.pose,
+        detector,
+        device,
+        choice.threads,
+        choice.precision,
+        batch_limit=choice.batch or DEFAULT_BATCH_LIMIT,
+        engine=choice.engine,
+    )
+    load = time.perf_counter() - start
+    try:
+        predictor = pipeline.top_down()
+        scene, boxes = crowd(picture, box, choice.persons)
+        steps = pose_steps(predictor, scene, boxes) | picture_steps(predictor, scene, boxes)
+        setting: dict[str, Any] = {}
+        if pipeline.detector is not None:
+            steps |= detect_steps(pipeline.detector, scene) | pipeline_steps(pipeline, scene)
+            setting["persons found"] = len(pipeline(scene))
+        for name in peers:
+            peer = open_peer(name, pipeline)
+            setting[f"persons found by {name}"] = len(peer(scene))
+            setting[f"peer {name}"] = peer.version
+            steps[f"peer {name}"] = lambda peer=peer: peer(scene)  # type: ignore[misc]
+    except Exception:
+        pipeline.close()
+        raise
+    runtime = predictor.runtime
+    files = [runtime.path, *(p for p in (runtime.path.with_suffix(".bin"),) if p.is_file())]
+    macs = multiply_adds(runtime.path)
+    return Candidate(
+        str(choice),
+        pipeline,
+        steps,
+        {
+            "sdk": __version__,
+            "engine": runtime.engine,
+            "device": str(runtime.device),
+            "precision": runtime.precision,
+            "threads": runtime.threads,
+            "batch": predictor.batch_limit,
+            "pose": f"{predictor.card.name} ({runtime.path.name})",
+            "detector": pipeline.detector.card.name if pipeline.detector else None,
+            "persons": choice.persons,
+            **setting,
+        },
+        {
+            "size MB": sum(os.path.getsize(f) for f in files) / 1e6,
+            "load ms": 1000 * load,
+            "multiply-adds": None if macs is None else macs * choice.persons,
+            "accuracy": dict(predictor.card.accuracy),
+            "input size": list(predictor.card.input_size),
+        },
+    )

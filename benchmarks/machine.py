@@ -1,0 +1,130 @@
+"""Which machine is this, how fast can it be at most, and how quiet is it?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from rtmpose_sdk._version import __version__
+from rtmpose_sdk.benchmarks.latency import Latency
+from rtmpose_sdk.runtimes import allowed_cores
+
+ENGINE_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "torch", "tensorrt", "numpy")
+INSTRUCTION_SETS = (
+    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"),
+    *("amx_tile", "amx_int8", "amx_bf16", "neon", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve"),
+)
+"""Those that decide how fast a network runs."""
+NOISY = 0.15
+"""Spread from which a run is called noisy: the p90 lies so much above the median."""
+SAME = ("processor", "cores", "gpu")
+"""What two records of one machine have in common."""
+_SIDE = 1024
+_BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+_PRODUCT = """
+import sys, time, numpy
+side, seconds = int(sys.argv[1]), float(sys.argv[2])
+a = numpy.random.default_rng(0).random((side, side), numpy.float32)
+best, end = float("inf"), time.perf_counter() + seconds
+while time.perf_counter() < end:
+    start = time.perf_counter()
+    a @ a
+    best = min(best, time.perf_counter() - start)
+print(best)
+"""
+
+
+def machine_record() -> dict[str, Any]:
+    """Processor, instruction sets, governor, cores, GPU, versions, and the load right now."""
+    model, flags = _cpuinfo()
+    governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    return {
+        "sdk": __version__,
+        "processor": model,
+        "instruction sets": [name for name in INSTRUCTION_SETS if name in flags],
+        "governor": governor.read_text().strip() if governor.is_file() else "unknown",
+        "cores": allowed_cores(),
+        "gpu": _gpu(),
+        "system": platform.platform(),
+        "python": platform.python_version(),
+        "engines": _versions() | {"opencv": cv2.__version__},
+        "load before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "timer": "perf_counter_ns; engines return when their outputs are in host memory",
+    }
+
+
+def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
+    """In what two records are of different machines; empty for the same one."""
+    return [f"{k}: {theirs.get(k)} / {ours.get(k)}" for k in SAME if ours.get(k) != theirs.get(k)]
+
+
+def peak_gflops(threads: int, seconds: float = 0.3) -> float:
+    """10^9 operations (two for a multiply-add) per second of the fastest fp32 matrix product of numpy's.
+
+    In a process of its own: a BLAS that is loaded has its threads already.
+    """
+    limits = {name: str(threads) for name in _BLAS_THREADS}
+    done = subprocess.run(
+        [sys.executable, "-c", _PRODUCT, str(_SIDE), str(seconds)],
+        env={**os.environ, **limits},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return 2 * _SIDE**3 / float(done.stdout) / 1e9
+
+
+def peak_memory() -> float | None:
+    """Most resident memory of this process so far, MB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:
+        return None
+    unit = 1e6 if platform.system() == "Darwin" else 1e6 / 1024
+    return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
+
+
+def noise(figures: Iterable[Latency]) -> float:
+    """By how much of the median the p90 lies above it, at worst."""
+    return max((f.p90 / f.p50 - 1 for f in figures), default=0.0)
+
+
+def _cpuinfo() -> tuple[str, set[str]]:
+    """Name and flags; platform.processor() is empty or "x86_64" on Linux."""
+    name, flags = "", set[str]()
+    file = Path("/proc/cpuinfo")
+    for line in file.read_text().splitlines() if file.is_file() else ():
+        key, _, value = line.partition(":")
+        if key.strip() in ("model name", "Model") and not name:
+            name = value.strip()
+        if key.strip() in ("flags", "Features"):
+            flags = set(value.split())
+    return name or platform.processor() or platform.machine(), flags
+
+
+def _gpu() -> str | None:
+    """Name and driver of NVIDIA's first one, from its own tool."""
+    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    try:
+        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.splitlines()[0].strip() if done.stdout.strip() else None
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in ENGINE_PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

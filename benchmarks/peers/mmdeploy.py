@@ -1,0 +1,59 @@
+"""MMDeploy's SDK, on the same SDK folders."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.benchmarks.peers import Peer
+from rtmpose_sdk.errors import InputError, MissingExtraError
+from rtmpose_sdk.pipeline import Pipeline
+from rtmpose_sdk.runtimes import allowed_cores
+
+_PERSON = 0
+_BOX_VALUES = 4
+
+
+class MmdeployPeer:
+    """Detector and PoseDetector of MMDeploy's SDK, with our threshold of boxes."""
+
+    def __init__(self, detector: Any, pose: Any, threshold: float) -> None:
+        self.version = f"mmdeploy-runtime {version('mmdeploy-runtime')}"
+        self._detector, self._pose, self._threshold = detector, pose, threshold
+
+    def __call__(self, picture: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(N,K,2) px."""
+        found, labels, _ = self._detector(picture)
+        boxes = found[(labels == _PERSON) & (found[:, _BOX_VALUES] >= self._threshold), :_BOX_VALUES]
+        if len(boxes) == 0:
+            return np.empty((0, 0, 2), np.float32)
+        return np.asarray(self._pose(picture, boxes)[..., :2], np.float32)
+
+
+def open_peer(pipeline: Pipeline) -> Peer:
+    """See `rtmpose_sdk.benchmarks.peers.open_peer`. It takes every allowed core, and cannot be told."""
+    try:
+        import mmdeploy_runtime
+    except ImportError:
+        raise MissingExtraError("mmdeploy-runtime", "peers", "The peer mmdeploy") from None
+    predictor, detector = pipeline.top_down(), pipeline.detector
+    assert detector is not None
+    threads = predictor.runtime.threads
+    if threads != allowed_cores():
+        raise InputError(
+            f"MMDeploy's SDK runs on every allowed core ({allowed_cores()}), not {threads} threads: allow "
+            f"as many, for example: taskset -c {','.join(map(str, range(threads)))} rtmpose-bench ..."
+        )
+    folders = [network.runtime.path.parent for network in (predictor, detector)]
+    for folder in folders:
+        if not (folder / "pipeline.json").is_file():
+            raise InputError(f"{folder}: the peer mmdeploy reads SDK folders (pipeline.json) only")
+    pose, detect = map(str, folders)
+    return MmdeployPeer(
+        mmdeploy_runtime.Detector(model_path=detect, device_name="cpu", device_id=0),
+        mmdeploy_runtime.PoseDetector(model_path=pose, device_name="cpu", device_id=0),
+        detector.score_threshold,
+    )

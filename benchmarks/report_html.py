@@ -1,0 +1,142 @@
+"""One page that holds everything: speed against accuracy, a table that sorts, the paper's figures."""
+
+from __future__ import annotations
+
+import html
+import json
+import re
+from importlib import resources
+from typing import Any
+
+from rtmpose_sdk.benchmarks.report_text import COLUMNS, artifact_line, machine_line, rows
+
+_STYLE = (
+    "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}"
+    "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{padding:.3em .6em;"
+    "border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child,td:nth-child(2){"
+    "text-align:left}th{cursor:pointer;background:#f4f4f4}.warn{background:#fff3cd;padding:.6em}"
+    "svg text{font-size:12px}"
+)
+_SORT = (
+    "document.querySelectorAll('th').forEach(h=>h.onclick=()=>{const b=h.closest('table').tBodies[0],"
+    "i=h.cellIndex,d=h.dataset.up=h.dataset.up==='1'?'0':'1',v=r=>{const t=r.cells[i].textContent,"
+    "n=parseFloat(t);return isNaN(n)?t:n};"
+    "[...b.rows].sort((x,y)=>{const p=v(x),q=v(y);return(p>q?1:p<q?-1:0)"
+    "*(d==='1'?1:-1)}).forEach(r=>b.append(r))})"
+)
+_WIDTH, _HEIGHT, _MARGIN = 700, 360, 50
+
+
+def paper_tables() -> dict[str, Any]:
+    """Tables 8, 10 and 11 of the RTMPose paper."""
+    text = resources.files("rtmpose_sdk").joinpath("data/paper_latency.json").read_text("utf-8")
+    content: dict[str, Any] = json.loads(text)
+    return content
+
+
+def points(content: dict[str, Any]) -> list[tuple[str, float, float]]:
+    """(name, ms of the pose part at the median, AP in 0...1) of what has an AP in its card."""
+    found = []
+    for report in content["reports"]:
+        ap = ap_of(report["artifact"])
+        if ap is not None:
+            found.append((report["name"], report["ms"]["predictor"]["p50"], ap))
+    return found
+
+
+def ap_of(artifact: dict[str, Any]) -> float | None:
+    """The first AP in a card's accuracy, 0...1 (published ones are in percent); None without one."""
+    found = (float(v) for k, v in artifact["accuracy"].items() if re.search(r"\bAP\b", k))
+    ap = next(found, None)
+    return ap / 100 if ap is not None and ap > 1 else ap
+
+
+def page(content: dict[str, Any]) -> str:
+    """The page; it asks nothing of the network."""
+    body = [f"<h1>rtmpose-bench</h1><p>{html.escape(machine_line(content['machine']))}</p>"]
+    if content["noise warning"]:
+        body.append(f"<p class=warn>{html.escape(content['noise warning'])}</p>")
+    body.append("<h2>Speed and accuracy on this machine</h2>" + _plot(points(content)))
+    body.append("<h2>Milliseconds</h2><p>A click on a title sorts.</p>")
+    titles = ("candidate", "step", *COLUMNS, "x bare")
+    cells = [(r["name"], *row) for r in content["reports"] for row in rows(r)]
+    body.append(_table(titles, cells))
+    body += [
+        f"<p>{html.escape(r['name'])}: {html.escape(artifact_line(r))}</p>" for r in content["reports"]
+    ]
+    paper = paper_tables()
+    for table in paper["tables"]:
+        body.append(f"<h2>The paper: {html.escape(table['title'])}</h2>")
+        body.append(_table(table["columns"], [[_cell(v) for v in row] for row in table["rows"]]))
+    return (
+        f"<!doctype html><html lang=en><meta charset=utf-8><title>rtmpose-bench</title>"
+        f"<style>{_STYLE}</style>"
+        f"<body>{''.join(body)}<script>{_SORT}</script></body></html>"
+    )
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _table(titles: Any, lines: Any) -> str:
+    head = "".join(f"<th>{html.escape(t)}</th>" for t in titles)
+    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in lines)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def _plot(found: list[tuple[str, float, float]]) -> str:
+    if not found:
+        return "<p>No model here has an AP in its card.</p>"
+    right, top = 1.15 * max(ms for _, ms, _ in found), min(1.0, 1.2 * max(ap for *_, ap in found))
+    marks = [
+        f"<line x1={_MARGIN} y1={_HEIGHT - _MARGIN} x2={_WIDTH} y2={_HEIGHT - _MARGIN} stroke=#888 />"
+        f"<line x1={_MARGIN} y1=0 x2={_MARGIN} y2={_HEIGHT - _MARGIN} stroke=#888 />"
+        f"<text x={_WIDTH // 2} y={_HEIGHT - 8}>ms, all persons, median</text><text x=4 y=14>AP</text>"
+    ]
+    for i in range(5):
+        x = _MARGIN + i * (_WIDTH - _MARGIN) / 4
+        y = (_HEIGHT - _MARGIN) * (1 - i / 4)
+        marks.append(
+            f"<text x={x:.0f} y={_HEIGHT - _MARGIN + 16} text-anchor=end>{right * i / 4:.1f}</text>"
+        )
+        marks.append(f"<text x={_MARGIN - 6} y={y + 12:.0f} text-anchor=end>{top * i / 4:.2f}</text>")
+    for name, ms, ap in found:
+        x = _MARGIN + (_WIDTH - _MARGIN) * ms / right
+        y = (_HEIGHT - _MARGIN) * (1 - ap / top)
+        marks.append(
+            f"<circle cx={x:.1f} cy={y:.1f} r=5 fill=#d6336c><title>{html.escape(name)}</title></circle>"
+        )
+        side = ("end", -9) if x > _WIDTH / 2 else ("start", 9)
+        marks.append(
+            f"<text x={x + side[1]:.0f} y={y + 4:.0f} text-anchor={side[0]}>{html.escape(name)}</text>"
+        )
+    return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' width={_WIDTH}>{''.join(marks)}</svg>"
+
+
+def picture(content: dict[str, Any]) -> bytes:
+    """The plot as a PNG.
+
+    Raises:
+        MissingExtraError: matplotlib is not installed.
+    """
+    from rtmpose_sdk.errors import MissingExtraError
+
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise MissingExtraError("matplotlib", "plot", "A PNG of the benchmark") from None
+    import io
+
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    for name, ms, ap in points(content):
+        axes.plot(ms, ap, "o", label=name)
+    axes.set(xlabel="ms, all persons, median", ylabel="AP", title=content["machine"]["processor"])
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.margins(0.2)
+    axes.legend()
+    data = io.BytesIO()
+    figure.savefig(data, format="png", dpi=120)
+    return data.getvalue()

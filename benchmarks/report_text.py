@@ -1,0 +1,78 @@
+"""How does a report read in a terminal and in Markdown?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.table import Table
+
+COLUMNS = ("mean", "min", "p50", "p90", "p99", "std", "fps", "cpu")
+_TITLES = ("ms", *COLUMNS, "x bare")
+
+
+def rows(report: dict[str, Any]) -> Iterable[tuple[str, ...]]:
+    """A step's name, its figures, and its median by that of the engine's own call."""
+    found = report["ms"]
+    for name, took in found.items():
+        bare = found["detector, bare engine" if name.startswith("detector") else "bare engine"]
+        whole = name.startswith(("pipeline", "peer", "read", "draw"))
+        cells = (f"{took[key]:.1f}" if key == "fps" else f"{took[key]:.3f}" for key in COLUMNS)
+        yield (name, *cells, "" if whole else f"{took['p50'] / bare['p50']:.3f}")
+
+
+def table(report: dict[str, Any]) -> Table:
+    """For a terminal."""
+    made = Table(*_TITLES)
+    for cells in rows(report):
+        made.add_row(*cells)
+    return made
+
+
+def setting_line(report: dict[str, Any]) -> str:
+    """What was run, in one line."""
+    return ", ".join(f"{k} {v}" for k, v in report["setting"].items() if v is not None)
+
+
+def artifact_line(report: dict[str, Any]) -> str:
+    """Size, time to load, work, and the distance to the machine's limit."""
+    about = report["artifact"]
+    text = f"artifact {about['size MB']:.1f} MB, both networks loaded in {about['load ms']:.0f} ms"
+    if about["multiply-adds"] is None:
+        return text + ", multiply-adds unknown (only of ONNX files, with the extra export)"
+    return text + (
+        f", {about['multiply-adds'] / 1e9:.3f} G multiply-adds: {about['GFLOP/s']:.1f} GFLOP/s, "
+        f"{about['GFLOP/s'] / about['peak GFLOP/s']:.0%} of a matrix product's {about['peak GFLOP/s']:.1f}"
+    )
+
+
+def machine_line(machine: dict[str, Any]) -> str:
+    """The machine in one line."""
+    return ", ".join(
+        f"{key} {' '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value}"
+        for key, value in machine.items()
+        if value is not None
+    )
+
+
+def peer_lines(report: dict[str, Any]) -> list[str]:
+    """How many times as long as our pipeline each peer takes, by medians of the same run."""
+    ours = report["ms"].get("pipeline")
+    return [
+        f"{name}: {took['p50'] / ours['p50']:.3f} x the time of pipeline"
+        for name, took in report["ms"].items()
+        if ours and name.startswith("peer")
+    ]
+
+
+def markdown(content: dict[str, Any]) -> str:
+    """All reports."""
+    lines = ["# rtmpose-bench", "", f"{machine_line(content['machine'])}", ""]
+    if content["noise warning"]:
+        lines += [f"**{content['noise warning']}**", ""]
+    for report in content["reports"]:
+        lines += [f"## {report['name']}", "", setting_line(report), "", artifact_line(report), ""]
+        lines += ["| " + " | ".join(_TITLES) + " |", "| --- " + "| ---: " * (len(_TITLES) - 1) + "|"]
+        lines += ["| " + " | ".join(cells) + " |" for cells in rows(report)]
+        lines += ["", *peer_lines(report), ""]
+    return "\n".join(lines)

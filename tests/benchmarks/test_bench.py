@@ -1,0 +1,177 @@
+"""The report of `rtmpose-bench`: baselines, pages, counts, and what an interruption leaves."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rtmpose_sdk.benchmarks.baseline import compare, parse_percent, read_baseline
+from rtmpose_sdk.benchmarks.candidates import choices, crowd
+from rtmpose_sdk.benchmarks.cli import app
+from rtmpose_sdk.benchmarks.latency import measure
+from rtmpose_sdk.benchmarks.machine import machine_record, peak_gflops
+from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
+from rtmpose_sdk.benchmarks.peers import open_peer
+from rtmpose_sdk.benchmarks.report_html import ap_of, page, paper_tables, points
+from rtmpose_sdk.benchmarks.report_text import markdown
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.pipeline import Pipeline
+from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
+
+
+@pytest.fixture(scope="module")
+def content(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """A real report of two candidates."""
+    folder = tmp_path_factory.mktemp("bench")
+    arguments = ["--threads", "1", "--persons", "1", "--persons", "3", "--batch", "2"]
+    files = ["--json", f"{folder}/b.json", "--html", f"{folder}/b.html", "--png", f"{folder}/b.png"]
+    done = CliRunner().invoke(app, [*arguments, "--warm-up", "1", "--runs", "3", *files])
+    assert done.exit_code == 0, done.output
+    assert (folder / "b.png").read_bytes().startswith(b"\x89PNG")
+    assert (folder / "b.html").stat().st_size > 1000
+    return {**read_baseline(folder / "b.json"), "file": str(folder / "b.json")}
+
+
+def test_lists_are_multiplied() -> None:
+    found = list(choices(["a", "b"], [], ["fp32"], [1, 2], [], [1, 4]))
+    assert len(found) == len(set(found)) == 8
+    assert found[0].engine is None
+
+
+def test_a_crowd_holds_everybody_whole() -> None:
+    shot = np.arange(60, dtype=np.uint8).reshape(4, 5, 3)
+    scene, boxes = crowd(shot, (1, 1, 4, 3), 5)
+    assert scene.shape == (8, 15, 3)
+    for x1, y1, x2, y2 in boxes.astype(int):
+        np.testing.assert_array_equal(scene[y1:y2, x1:x2], shot[1:3, 1:4])
+    assert len({tuple(box) for box in boxes.tolist()}) == 5
+
+
+def test_report_tells_what_was_measured(content: dict[str, Any]) -> None:
+    one, three = content["reports"]
+    assert (one["setting"]["persons"], three["setting"]["persons"]) == (1, 3)
+    assert three["artifact"]["multiply-adds"] == 3 * one["artifact"]["multiply-adds"]
+    assert one["artifact"]["size MB"] == pytest.approx(find_model(DEFAULT_POSE).stat().st_size / 1e6)
+    assert one["artifact"]["GFLOP/s"] > 0
+    figures = one["ms"]["bare engine"]
+    assert figures["min"] <= figures["p50"] <= figures["p90"]
+    assert figures["runs"] == 3
+    assert figures["cpu"] > 0
+
+
+def test_multiply_adds_are_the_papers() -> None:
+    found = multiply_adds(find_model(DEFAULT_POSE))
+    assert found is not None
+    assert found / 1e9 == pytest.approx(0.36, abs=0.01)
+
+
+def test_the_page_asks_nothing_of_the_network(content: dict[str, Any]) -> None:
+    hostile = copy.deepcopy(content)
+    hostile["reports"][0]["name"] = "<script>x</script>"
+    hostile["reports"][0]["artifact"]["accuracy"] = {"AP": 0.276}
+    text = page(hostile)
+    assert not re.search(r"https?://|src=|href=|@import|url\(", text)
+    assert "<script>x" not in text
+    assert text.count("<circle") == len(points(hostile))
+    HTMLParser().feed(text)
+    assert markdown(content).count("| bare engine |") == 2
+
+
+def test_the_papers_rows_hold_its_ratios() -> None:
+    tables = paper_tables()["tables"]
+    assert all(len(row) == len(t["columns"]) for t in tables for row in t["rows"])
+    body = {row[0]: row[5] for row in tables[0]["rows"] if row[1] == "COCO"}
+    assert body["RTMPose-m"] / body["RTMPose-t"] == pytest.approx(3.45, abs=0.01)
+
+
+def test_a_regression_fails(content: dict[str, Any], tmp_path: Path) -> None:
+    fast = copy.deepcopy(content)
+    for figures in fast["reports"][0]["ms"].values():
+        figures["p50"] /= 2
+    slower = [c.slower for c in compare(content, fast)]
+    assert max(slower) == pytest.approx(1.0)
+    assert min(slower) == pytest.approx(0.0)
+    fast["reports"][0]["ms"]["network"]["p50"] = 1e-6
+    (tmp_path / "old.json").write_text(json.dumps(fast))
+    arguments = ["--threads", "1", "--batch", "2", "--warm-up", "0", "--runs", "1"]
+    done = CliRunner().invoke(app, [*arguments, "--compare", str(tmp_path / "old.json")])
+    assert done.exit_code == 1
+    assert "slower than the baseline by more than 5.0%" in str(done.exception)
+
+
+def test_another_machines_baseline_is_refused(content: dict[str, Any]) -> None:
+    other = copy.deepcopy(content)
+    other["machine"]["processor"] = "Abacus 3"
+    with pytest.raises(InputError, match=r"Abacus 3.*--force"):
+        compare(content, other)
+    assert compare(content, other, force=True)
+
+
+def test_a_baseline_of_other_models_is_refused(content: dict[str, Any]) -> None:
+    other = copy.deepcopy(content)
+    for report in other["reports"]:
+        report["setting"]["threads"] = 77
+    with pytest.raises(InputError, match="nothing that was measured now"):
+        compare(content, other)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"rtmpose_bench": 99}', "\x00"])
+def test_files_that_are_no_baseline(tmp_path: Path, text: str) -> None:
+    (tmp_path / "b.json").write_text(text)
+    with pytest.raises(InputError, match=r"b\.json"):
+        read_baseline(tmp_path / "b.json")
+
+
+def test_percentages() -> None:
+    assert parse_percent("5%") == parse_percent("5") == 0.05
+    for text in ("-1%", "fast", "nan", "inf"):
+        with pytest.raises(InputError, match="percentage"):
+            parse_percent(text)
+
+
+def test_an_interrupted_run_keeps_what_was_measured() -> None:
+    calls = 0
+
+    def step() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 10:
+            raise KeyboardInterrupt
+
+    assert measure({"a": step}, warm_up=2, runs=100)["a"].runs == 7
+    calls = 8
+    with pytest.raises(KeyboardInterrupt):
+        measure({"a": step}, warm_up=50, runs=100)
+
+
+def test_the_machine_is_described() -> None:
+    record = machine_record()
+    assert record["processor"]
+    assert "numpy" in record["engines"]
+    assert peak_gflops(1, 0.05) > 0.1
+
+
+def test_peers_say_what_they_need(detector_folder: Path) -> None:
+    with Pipeline(detector=None, threads=1) as pipeline, pytest.raises(InputError, match="--detector"):
+        open_peer("rtmlib", pipeline)
+    with Pipeline(detector=detector_folder, threads=1) as pipeline:
+        with pytest.raises(InputError, match="expected rtmlib, mmdeploy"):
+            open_peer("openpose", pipeline)
+        pytest.importorskip("rtmlib")
+        with pytest.raises(InputError, match="--input tensor"):
+            open_peer("rtmlib", pipeline)
+
+
+def test_the_ap_of_a_card() -> None:
+    assert ap_of({"accuracy": {"PCK@0.1 (Body8)": 91.4, "AP (COCO)": 65.9}}) == pytest.approx(0.659)
+    known = {"x AP50, boxes": 0.62, "x AP, boxes": 0.276}
+    assert ap_of({"accuracy": known}) == 0.276
+    assert ap_of({"accuracy": {}}) is None
