@@ -90,11 +90,11 @@ def engine_versions(packages: Collection[str]) -> dict[str, str]:
 
 
 def hashes(path: Path) -> dict[str, str]:
-    """sha256 by file name of an artifact's files."""
-    files = [path]
+    """sha256 of an artifact's files, by their place beside it; of all files of an SDK folder."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     if path.suffix in _PARTS:
         files.append(path.with_suffix(_PARTS[path.suffix]))
-    return {file.name: cache.sha256_of(file) for file in files}
+    return {file.relative_to(path.parent).as_posix(): cache.sha256_of(file) for file in files}
 
 
 def usable_profile(file: str | Path | None, given: Collection[str] = ()) -> Profile:
@@ -123,7 +123,7 @@ def usable_profile(file: str | Path | None, given: Collection[str] = ()) -> Prof
         raise InputError(f"{path}: was tuned on another machine: {', '.join(other)}; {_AGAIN}")
     for network in (profile.pose, profile.detector):
         for name, digest in network.sha256.items():
-            part = Path(network.path).with_name(name)
+            part = Path(network.path).parent / name
             if not part.is_file():
                 raise InputError(f"{path}: its artifact {part} is missing; {_AGAIN}")
             if cache.sha256_of(part) != digest:
@@ -132,7 +132,9 @@ def usable_profile(file: str | Path | None, given: Collection[str] = ()) -> Prof
         try:
             found = importlib.metadata.version(package)
         except importlib.metadata.PackageNotFoundError:
-            raise InputError(f"{path}: needs {package} {version}, which is not installed; {_AGAIN}") from None
+            raise InputError(
+                f"{path}: needs {package} {version}, which is not installed; {_AGAIN}"
+            ) from None
         if found != version:
             warnings.warn(
                 f"{path}: measured with {package} {version}, but {found} is installed; its figures may not "
