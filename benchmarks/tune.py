@@ -41,10 +41,15 @@ class Openable(Protocol):
     """What a candidate has to be, see `rtmpose_sdk.exporters.candidates.Variant`."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """For tables."""
+
     @property
-    def kind(self) -> str: ...
-    def open(self, task: Task, threads: int) -> Model: ...
+    def kind(self) -> str:
+        """Those of one kind give the same results."""
+
+    def open(self, task: Task, threads: int) -> Model:
+        """The running network."""
 
 
 class Setting(NamedTuple):

@@ -84,8 +84,8 @@ def variants(
         left_out.append("OpenVINO: not installed (pip install 'rtmpose-sdk[openvino]')")
     else:
         wanted = [
-            Variant(path, "openvino", precision, precision or "fp32")
-            for precision in (None, "bf16", "fp16")
+            Variant(path, "openvino", None, "fp32"),
+            *(Variant(path, "openvino", precision, precision) for precision in ("bf16", "fp16")),
         ]
         if calibration is None:
             left_out.append("int8: needs pictures to calibrate with (--calibrate)")
@@ -98,8 +98,7 @@ def variants(
                 left_out.append(f"{variant.name}: {error}")
             else:
                 able.append(variant)
-    for other in others:
-        able.append(_other(other, card))
+    able.extend(_other(other, card) for other in others)
     return Variants(tuple(able), tuple(left_out))
 
 

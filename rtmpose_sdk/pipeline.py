@@ -185,7 +185,7 @@ class Pipeline(Closing):
         """The state of one video, to be called frame by frame. Streams in many threads may share this.
 
         Args:
-            detect_every: frames from one detection to the next; None is the pipeline's own: the profile's, or
+            detect_every: frames from one detection to the next; None is the profile's, or
                 `DETECT_EVERY`.
             tracking: settings of the identities.
             smoothing: settings of the One-Euro filter; None switches it off.

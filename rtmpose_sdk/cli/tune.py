@@ -180,12 +180,12 @@ def _print(
     clip = video.name if video else "a pan over the bundled photograph"
     of = (
         f"AP points on {annotations.name}" if annotations else
-        f"agreement with the fp32 keypoints (100 x (1 - mean OKS)) on {images or 'the bundled photograph'}, "
-        "not AP: give --annotations and --images for that"
+        "agreement with the fp32 keypoints (100 x (1 - mean OKS)) on "
+        f"{images or 'the bundled photograph'}, not AP: give --annotations and --images for that"
     )  # fmt: skip
     console.print(
-        f"{len(found.points)} of {len(found.choices)} pipelines measured to the end. ms: a frame of {clip}, "
-        f"on average. loses: {of}; and what the interval loses, by agreement on that clip",
+        f"{len(found.points)} of {len(found.choices)} pipelines measured to the end. "
+        f"ms: a frame of {clip}, on average. loses: {of}; and what the interval loses, by agreement on that clip",
         markup=False,
         soft_wrap=True,
     )
