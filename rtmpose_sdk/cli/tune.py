@@ -185,7 +185,8 @@ def _print(
     )  # fmt: skip
     console.print(
         f"{len(found.points)} of {len(found.choices)} pipelines measured to the end. "
-        f"ms: a frame of {clip}, on average. loses: {of}; and what the interval loses, by agreement on that clip",
+        f"ms: a frame of {clip}, on average. "
+        f"loses: {of}; and what the interval loses, by agreement on that clip",
         markup=False,
         soft_wrap=True,
     )
