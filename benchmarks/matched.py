@@ -43,8 +43,18 @@ class Matched(NamedTuple):
         return float(self.similarity[self.labelled].mean())
 
 
-def match(picture: dict[str, Any], annotations: list[dict[str, Any]], found: PoseResult) -> list[Matched]:
-    """Annotated persons (with keypoints, no crowd) of a picture with their counterparts."""
+def match(
+    picture: dict[str, Any], annotations: list[dict[str, Any]], found: PoseResult, in_order: bool = False
+) -> list[Matched]:
+    """Annotated persons (with keypoints, no crowd) of a picture with their counterparts.
+
+    Args:
+        picture: its row of the annotations' `images`.
+        annotations: its rows.
+        found: its poses.
+        in_order: their boxes were the annotated ones, so the first is of the first; else the best OKS
+            decides, greedily.
+    """
     sigmas = sigmas_of(found.keypoint_set)
     rows = [a for a in annotations if a.get("num_keypoints", 0) > 0 and not a.get("iscrowd")]
     people = []
@@ -53,9 +63,9 @@ def match(picture: dict[str, Any], annotations: list[dict[str, Any]], found: Pos
         area = max(float(row.get("area") or row["bbox"][2] * row["bbox"][3]), 1.0)
         squared = np.square(found.keypoints - points[:, :2]).sum(axis=2)
         people.append((row, points, area, np.exp(-squared / (8 * area * np.square(sigmas)))))
+    partner: dict[int, int] = {i: i for i in range(len(people))} if in_order else {}
     pairs = {(i, j): float(like[j][points[:, 2] > 0].mean())
              for i, (_, points, _, like) in enumerate(people) for j in range(len(found))}  # fmt: skip
-    partner: dict[int, int] = {}
     for (i, j), oks in sorted(pairs.items(), key=lambda item: -item[1]):
         if oks >= LEAST_OKS and i not in partner and j not in partner.values():
             partner[i] = j

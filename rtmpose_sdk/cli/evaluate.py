@@ -107,7 +107,9 @@ def evaluate(
             select = functools.partial(
                 _select, images=images, alone=alone, allow_missing=allow_missing, missing=missing
             )
-            watch = (lambda *seen: persons.extend(match(*seen))) if details else None
+            watch = (
+                (lambda *seen: persons.extend(match(*seen, in_order=detector is None))) if details else None
+            )
             with pipeline:
                 report = evaluate_pipeline(
                     pipeline, annotations, images, lambda rows: progress.track(rows), select, watch
