@@ -12,7 +12,12 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtmpose_sdk.cli.evaluate_details import print_calibration, print_keypoints
+from rtmpose_sdk.cli.evaluate_details import (
+    check_details,
+    print_calibration,
+    print_distances,
+    print_keypoints,
+)
 from rtmpose_sdk.cli.options import (
     DetectorOption,
     DeviceOption,
@@ -59,6 +64,12 @@ def evaluate(
         bool, typer.Option("--allow-missing", help="Leave out annotated pictures that are not there.")
     ] = False,
     per_keypoint: Annotated[bool, typer.Option("--per-keypoint", help="Errors by keypoint.")] = False,
+    distances: Annotated[
+        bool, typer.Option("--distances", help="PCK, AUC; with --normalize-by NME (hands, faces).")
+    ] = False,
+    normalize_by: Annotated[
+        tuple[str, str] | None, typer.Option(help="Two keypoints whose gap is NME's size: names.")
+    ] = None,
     calibration: Annotated[
         bool, typer.Option("--calibration", help="Do confidences say how often keypoints are right?")
     ] = False,
@@ -77,11 +88,11 @@ def evaluate(
     limit_opencv(threads)
     if boxes_only and detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
-    details = per_keypoint or calibration or reliability or worst
+    details = per_keypoint or distances or normalize_by or calibration or reliability or worst
     if boxes_only and (details or alone or allow_missing):
         raise InputError(
-            "--boxes-only goes without --single-person, --allow-missing, --per-keypoint, --calibration, "
-            "--reliability and --worst, which are of keypoints"
+            "--boxes-only goes without --single-person, --allow-missing, --per-keypoint, --distances, "
+            "--calibration, --reliability and --worst, which are of keypoints"
         )
     if worst is not None and worst[0] < 1:
         raise InputError(f"--worst {worst[0]}; expected at least 1 person")
@@ -104,6 +115,7 @@ def evaluate(
                 engine=engine,
             )
             points = pipeline.top_down().keypoint_set
+            check_details(normalize_by, points.names, reliability)
             select = functools.partial(
                 _select, images=images, alone=alone, allow_missing=allow_missing, missing=missing
             )
@@ -131,6 +143,8 @@ def evaluate(
         console.print(f"{len(missing)} pictures are missing: {', '.join(missing)}", soft_wrap=True)
     if per_keypoint:
         print_keypoints(console, persons, points.names)
+    if distances or normalize_by:
+        print_distances(console, persons, points.names, normalize_by)
     if calibration or reliability:
         print_calibration(console, persons, reliability)
     if worst is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from rtmpose_sdk.errors import MissingExtraError
+from rtmpose_sdk.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.matched import Matched
@@ -29,12 +30,42 @@ def print_keypoints(console: Console, persons: Sequence[Matched], names: Sequenc
     console.print(table)
 
 
-def print_calibration(console: Console, persons: Sequence[Matched], plot: Path | None) -> None:
-    """The bins and the expected calibration error; and the plot, where one is wanted.
+def check_details(pair: tuple[str, str] | None, names: Sequence[str], plot: Path | None) -> None:
+    """Fail before the work, not after it.
 
     Raises:
-        MissingExtraError: matplotlib is not installed.
+        InputError: a keypoint that is none of `names`.
+        MissingExtraError: matplotlib is wanted and not installed.
     """
+    wrong = [name for name in pair or () if name not in names]
+    if wrong:
+        raise InputError(f"--normalize-by {wrong[0]}: no such keypoint; there are {', '.join(names)}")
+    if plot is not None and importlib.util.find_spec("matplotlib") is None:
+        raise MissingExtraError("matplotlib", "train", "Plotting the reliability")
+
+
+def print_distances(
+    console: Console, persons: Sequence[Matched], names: Sequence[str], pair: tuple[str, str] | None
+) -> None:
+    """PCK, AUC and, with a pair of keypoints, NME."""
+    from rtmpose_sdk.benchmarks.metrics import distances
+    from rtmpose_sdk.benchmarks.metrics.auc import LARGEST, auc
+    from rtmpose_sdk.benchmarks.metrics.nme import nme
+    from rtmpose_sdk.benchmarks.metrics.pck import THRESHOLD, pck
+
+    errors = distances.distances(persons)
+    share = pck(errors, distances.box_sides(persons))
+    said = (
+        f"PCK@{THRESHOLD} of the box's longer side {share:.3f}, AUC to {LARGEST:.0f} px {auc(errors):.3f}"
+    )
+    if pair is not None:
+        gaps = distances.between(persons, names.index(pair[0]), names.index(pair[1]))
+        said += f", NME by {pair[0]} to {pair[1]} {nme(errors, gaps):.3f}"
+    console.print(said, soft_wrap=True)
+
+
+def print_calibration(console: Console, persons: Sequence[Matched], plot: Path | None) -> None:
+    """The bins and the expected calibration error; and the plot, where one is wanted."""
     from rtmpose_sdk.benchmarks.metrics.calibration import CORRECT, calibration
 
     found = calibration(persons)
@@ -51,10 +82,8 @@ def print_calibration(console: Console, persons: Sequence[Matched], plot: Path |
 
 
 def _plot(found: Calibration, file: Path) -> None:
-    try:
-        import matplotlib
-    except ImportError:
-        raise MissingExtraError("matplotlib", "train", "Plotting the reliability") from None
+    import matplotlib
+
     matplotlib.use("Agg")
     from matplotlib import pyplot
 

@@ -130,6 +130,8 @@ def test_the_command_on_real_pictures(coco: dict, tmp_path: Path) -> None:
     command = ["eval", "--annotations", str(file), "--images", str(pictures), "--threads", "1"]
     refused = CliRunner().invoke(app, command)
     assert rows[0]["file_name"] in str(refused.exception)
+    wrong = CliRunner().invoke(app, [*command, "--normalize-by", "nose", "tail"])
+    assert "--normalize-by tail: no such keypoint" in str(wrong.exception)
     sheet, results = tmp_path / "sheet.png", tmp_path / "results.json"
     more = ["--allow-missing", "--per-keypoint", "--calibration", "--worst", "3", str(sheet)]
     done = CliRunner().invoke(app, [*command, *more, "--results", str(results)], catch_exceptions=False)
