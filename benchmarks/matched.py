@@ -72,7 +72,7 @@ def match(
     matched = []
     for i, (row, points, area, like) in enumerate(people):
         x, y, w, h = row["bbox"]
-        j = partner.get(i)
+        mate = partner.get(i)
         nothing = np.zeros(len(points), np.float32)
         matched.append(
             Matched(
@@ -80,9 +80,9 @@ def match(
                 np.array([x, y, x + w, y + h], np.float32),
                 points[:, :2],
                 points[:, 2] > 0,
-                np.full((len(points), 2), np.nan, np.float32) if j is None else found.keypoints[j],
-                nothing if j is None else found.confidences[j],
-                nothing if j is None else like[j].astype(np.float32),
+                np.full((len(points), 2), np.nan, np.float32) if mate is None else found.keypoints[mate],
+                nothing if mate is None else found.confidences[mate],
+                nothing if mate is None else like[mate].astype(np.float32),
                 area**0.5,
             )
         )

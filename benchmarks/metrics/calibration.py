@@ -20,7 +20,7 @@ class Bin(NamedTuple):
 
     low: float
     high: float
-    count: int
+    keypoints: int
     confidence: float
     right: float
 
@@ -41,7 +41,7 @@ def calibrate(confidences: Floats, right: np.ndarray[tuple[int], np.dtype[np.boo
         if here.any():
             mean, share = float(confidences[here].mean()), float(right[here].mean())
             bins.append(Bin(b / BINS, (b + 1) / BINS, int(here.sum()), mean, share))
-    gap = sum(b.count * abs(b.confidence - b.right) for b in bins)
+    gap = sum(b.keypoints * abs(b.confidence - b.right) for b in bins)
     return Calibration(bins, gap / max(len(confidences), 1))
 
 

@@ -119,12 +119,18 @@ def evaluate(
             select = functools.partial(
                 _select, images=images, alone=alone, allow_missing=allow_missing, missing=missing
             )
-            watch = (
-                (lambda *seen: persons.extend(match(*seen, in_order=detector is None))) if details else None
-            )
+
+            def watch(row: dict[str, Any], labels: list[dict[str, Any]], poses: PoseResult) -> None:
+                persons.extend(match(row, labels, poses, in_order=detector is None))
+
             with pipeline:
                 report = evaluate_pipeline(
-                    pipeline, annotations, images, lambda rows: progress.track(rows), select, watch
+                    pipeline,
+                    annotations,
+                    images,
+                    lambda rows: progress.track(rows),
+                    select,
+                    watch if details else None,
                 )
     table = Table("figure", "value")
     for name, value in report.figures.items():

@@ -72,7 +72,7 @@ def print_calibration(console: Console, persons: Sequence[Matched], plot: Path |
     table = Table("confidence", "keypoints", "mean", "right")
     for row in found.bins:
         span = f"{row.low:.1f}-{row.high:.1f}"
-        table.add_row(span, str(row.count), f"{row.confidence:.3f}", f"{row.right:.3f}")
+        table.add_row(span, str(row.keypoints), f"{row.confidence:.3f}", f"{row.right:.3f}")
     console.print(table)
     console.print(
         f"expected calibration error {found.ece:.3f}; right: OKS term {CORRECT} or better", soft_wrap=True

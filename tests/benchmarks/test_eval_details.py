@@ -81,7 +81,7 @@ def test_calibration_error_of_a_known_case() -> None:
     confidences = np.array([0.95] * 10 + [0.25] * 30 + [1.0], np.float32)
     right = np.array([True] * 5 + [False] * 5 + [True] * 15 + [False] * 15 + [True])
     found = calibrate(confidences, right)
-    assert [b.count for b in found.bins] == [30, 11]
+    assert [b.keypoints for b in found.bins] == [30, 11]
     high = abs((9.5 + 1) / 11 - 6 / 11)
     assert found.ece == pytest.approx((30 * 0.25 + 11 * high) / 41, abs=1e-6)
     assert calibrate(np.array([1.0, 1.0], np.float32), np.array([True, True])).ece == 0
