@@ -30,6 +30,7 @@ from rtmpose_sdk.cli.options import (
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
+from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.zoo import DEFAULT_POSE
 
 if TYPE_CHECKING:
