@@ -26,6 +26,10 @@ Track = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
 """Shows progress over pictures."""
 Find = Callable[[NDArray[np.uint8], Any], PoseResult]
 """Picture and boxes, or None → poses."""
+Watch = Callable[[dict[str, Any], list[dict[str, Any]], PoseResult], None]
+"""Sees a picture's row, its annotations, and what was found in it."""
+Select = Callable[[dict[str, Any]], dict[str, Any]]
+"""Annotations → those that are measured on."""
 FIGURES = (
     "AP",
     "AP50",
@@ -64,6 +68,8 @@ def evaluate_pipeline(
     annotations: Path,
     images: Path,
     track: Track = iter,
+    select: Select | None = None,
+    watch: Watch | None = None,
 ) -> Report:
     """Pose everybody in the annotated pictures and score it as COCO does.
 
@@ -78,9 +84,18 @@ def evaluate_pipeline(
     """
     predictor, detector = pipeline.top_down(), pipeline.detector
     if detector is None:
-        return evaluate_poses(predictor, predictor.keypoint_set, annotations, images, True, track)
+        return evaluate_poses(
+            predictor, predictor.keypoint_set, annotations, images, True, track, select, watch
+        )
     return evaluate_poses(
-        lambda picture, _: pipeline(picture), predictor.keypoint_set, annotations, images, False, track
+        lambda picture, _: pipeline(picture),
+        predictor.keypoint_set,
+        annotations,
+        images,
+        False,
+        track,
+        select,
+        watch,
     )
 
 
@@ -91,6 +106,8 @@ def evaluate_poses(
     images: Path,
     boxes_given: bool,
     track: Track = iter,
+    select: Select | None = None,
+    watch: Watch | None = None,
 ) -> Report:
     """The same of whatever finds poses in a picture.
 
@@ -101,22 +118,31 @@ def evaluate_poses(
         annotations, images: COCO json, and the folder with its pictures.
         boxes_given: only pictures with annotated persons, and their boxes.
         track: shows progress.
+        select: leaves some of the annotations out.
+        watch: is shown every picture's poses.
 
     Raises:
         MissingExtraError, InputError, ImageError: see `evaluate_pipeline`.
     """
     _scorer()
     truth = _read(annotations, len(keypoint_set))
+    if select is not None:
+        truth = select(truth)
     category = person_category(truth, annotations)["id"]
     boxes = person_boxes(truth, annotations)
     pictures = truth["images"]
     if boxes_given:
         pictures = [p for p in pictures if p["id"] in boxes]
     results: list[dict[str, Any]] = []
+    labels: dict[int, list[dict[str, Any]]] = {}
+    for label in truth["annotations"]:
+        labels.setdefault(label["image_id"], []).append(label)
     for row in track(pictures):
         picture = read_image(images / row["file_name"])
-        found = find(picture, boxes[row["id"]] if boxes_given else None).to_coco(row["id"])
-        results.extend({**person, "category_id": category} for person in found)
+        poses = find(picture, boxes[row["id"]] if boxes_given else None)
+        if watch is not None:
+            watch(row, labels.get(row["id"], []), poses)
+        results.extend({**person, "category_id": category} for person in poses.to_coco(row["id"]))
     if not results:
         raise InputError(f"{images}: nobody was found in {len(pictures)} pictures; there is no AP")
     sigmas = keypoint_set.oks_sigmas or (UNKNOWN_SIGMA,) * len(keypoint_set)

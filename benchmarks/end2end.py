@@ -87,13 +87,16 @@ def _compare(whole: EndToEnd, pipeline: Pipeline, annotations: Path, images: Pat
     """People, boxes, keypoints, AP."""
     boxes, shifts, alone, count = [np.zeros(1)], [np.zeros(0)], 0, 0
     theirs: dict[int, PoseResult] = {}
+    keypoint_set = pipeline.top_down().keypoint_set
 
     def python(picture: Picture, _: object) -> PoseResult:
         nonlocal alone, count
         ours, found = pipeline(picture), whole(picture)
         # Pictures come in the same order below.
+        sizes = (picture.shape[1], picture.shape[0])
+        boxes_found, box_scores, keypoints, scores, confidences = found
         theirs[len(theirs)] = PoseResult(
-            *found, pipeline.top_down().keypoint_set, (picture.shape[1], picture.shape[0])
+            boxes_found, box_scores, keypoints, scores, confidences, keypoint_set, sizes
         )
         overlap = iou(ours.boxes, found[0])
         pairs = [(i, int(j)) for i, j in np.argwhere(overlap > 0.9) if overlap[i].argmax() == j]
@@ -104,7 +107,6 @@ def _compare(whole: EndToEnd, pipeline: Pipeline, annotations: Path, images: Pat
             shifts.append(np.hypot(*(ours.keypoints[i] - found[2][j]).T))
         return ours
 
-    keypoint_set = pipeline.top_down().keypoint_set
     plain = evaluate_poses(python, keypoint_set, annotations, images, False, track)
     given = iter(theirs.values())
     ap = evaluate_poses(lambda *_: next(given), keypoint_set, annotations, images, False).figures["AP"]

@@ -77,7 +77,9 @@ def build_end2end(
         assert pose is not None
         keypoint_set = pose.card.keypoints()
         for name, value in _pose(g, picture, boxes, pose).items():
-            size = [rows, len(keypoint_set), *([2] if name == "keypoints" else [])]
+            size: list[int | str] = [rows, len(keypoint_set)]
+            if name == "keypoints":
+                size.append(2)
             g.output(name, value, "float32", size)
         metadata["pose_card"] = pose.card.to_json()
         metadata["keypoint_names"] = json.dumps(keypoint_set.names)

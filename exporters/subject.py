@@ -15,7 +15,7 @@ from torch import nn
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.onnx import OPSET, build_onnx
+from rtmpose_sdk.exporters.onnx import OPSET, build_onnx, full_storage
 from rtmpose_sdk.exporters.verify import Reference, runtime_reference, torch_reference
 from rtmpose_sdk.mmdeploy import network_file
 from rtmpose_sdk.runtimes import open_runtime
@@ -49,7 +49,7 @@ class Subject:
         opset = next(entry.version for entry in model.opset_import if not entry.domain)
         if opset < _LEAST_OPSET:
             model = version_converter.convert_version(model, OPSET)
-        return model
+        return full_storage(model)
 
     @contextlib.contextmanager
     def reference(self) -> Iterator[Reference]:

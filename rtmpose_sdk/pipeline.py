@@ -20,6 +20,7 @@ from rtmpose_sdk.hub.table import PRESETS
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.one_stage import OneStage
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
+from rtmpose_sdk.profile import AUTO, NetworkSettings, usable_profile
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.smoothing import Smoothing
 from rtmpose_sdk.sources import open_source
@@ -41,15 +42,21 @@ class Pipeline(Closing):
     Args:
         pose: pose model: a name ("rtmpose-m"), an artifact with a card, an MMDeploy SDK folder or archive,
             a checkpoint, an address; or a preset that names both models: "lightweight",
-            "balanced", "performance".
+            "balanced", "performance"; or "auto": what `rtmpose tune` saved for this machine.
         detector: the same for the detector; None is no detector: every call brings its boxes.
         device, threads, precision, engine: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
         detection_threshold: least score of a box, 0...1.
         batch_limit: most persons of one call of the pose network.
         flip_test: average with mirrored crops; twice the time of the pose network.
+        profile: file that `rtmpose tune --out` wrote. It says the models, engines, precisions, threads,
+            batch limit and detector interval, so none of these may be given beside it.
+
+    Attributes:
+        detect_every: the interval of `stream` and `follow` where none is given.
 
     Raises:
-        InputError: a detector or a flip test for a model in one stage.
+        InputError: a detector or a flip test for a model in one stage; or a profile that is missing, of
+            another machine, or of artifacts that changed.
     """
 
     def __init__(
@@ -63,11 +70,32 @@ class Pipeline(Closing):
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
         engine: str | None = None,
+        profile: str | Path | None = None,
     ) -> None:
+        self.detect_every = DETECT_EVERY
+        finder = pose_network = NetworkSettings("", engine, precision, threads)
+        auto = str(pose) == AUTO and not Path(pose).exists()
+        if auto or profile is not None:
+            given = {
+                "pose": None if auto or pose == DEFAULT_POSE else pose,
+                "detector": None if detector == DEFAULT_DETECTOR else detector or "None",
+                "device": None if device == "cpu" else device,
+                "threads": threads,
+                "precision": precision,
+                "engine": engine,
+                "batch_limit": None if batch_limit == DEFAULT_BATCH_LIMIT else batch_limit,
+                "flip_test": flip_test or None,
+            }
+            tuned = usable_profile(profile, {name: v for name, v in given.items() if v is not None})
+            pose_network, finder = tuned.pose, tuned.detector
+            pose, detector = pose_network.path, finder.path
+            batch_limit, self.detect_every = tuned.batch_limit, tuned.detect_every
         if not Path(pose).exists() and str(pose) in PRESETS:
             pose, found = PRESETS[str(pose)]
             detector = found if detector == DEFAULT_DETECTOR else detector
-        opened = open_model(pose, "pose", device, threads, precision, engine)
+        opened = open_model(
+            pose, "pose", device, pose_network.threads, pose_network.precision, pose_network.engine
+        )
         self.detector: Detector | None = None
         self.predictor: Predictor | OneStage
         if opened.card.decoder == "rtmo":
@@ -91,7 +119,9 @@ class Pipeline(Closing):
             )
         if detector is not None:
             try:
-                self.detector = Detector(detector, device, threads, precision, detection_threshold, engine)
+                self.detector = Detector(
+                    detector, device, finder.threads, finder.precision, detection_threshold, finder.engine
+                )
             except Exception:
                 self.predictor.close()
                 raise
@@ -148,14 +178,15 @@ class Pipeline(Closing):
 
     def stream(
         self,
-        detect_every: int = DETECT_EVERY,
+        detect_every: int | None = None,
         tracking: Tracking | None = None,
         smoothing: Smoothing | None = DEFAULT_SMOOTHING,
     ) -> PoseStream:
         """The state of one video, to be called frame by frame. Streams in many threads may share this.
 
         Args:
-            detect_every: frames from one detection to the next.
+            detect_every: frames from one detection to the next; None is the profile's, or
+                `DETECT_EVERY`.
             tracking: settings of the identities.
             smoothing: settings of the One-Euro filter; None switches it off.
 
@@ -167,12 +198,13 @@ class Pipeline(Closing):
         predictor = self.top_down()
         settings = tracking or Tracking()
         detect = functools.partial(self.detector, score_threshold=settings.keep_score)
-        return PoseStream(detect, predictor, predictor.keypoint_set, detect_every, settings, smoothing)
+        every = self.detect_every if detect_every is None else detect_every
+        return PoseStream(detect, predictor, predictor.keypoint_set, every, settings, smoothing)
 
     def follow(
         self,
         source: object,
-        detect_every: int = DETECT_EVERY,
+        detect_every: int | None = None,
         tracking: Tracking | None = None,
         smoothing: Smoothing | None = DEFAULT_SMOOTHING,
     ) -> Iterator[Step]:

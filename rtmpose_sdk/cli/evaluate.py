@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from rtmpose_sdk.cli.evaluate_details import (
+    check_details,
+    print_calibration,
+    print_distances,
+    print_keypoints,
+)
 from rtmpose_sdk.cli.options import (
     DetectorOption,
     DeviceOption,
@@ -23,10 +30,12 @@ from rtmpose_sdk.cli.options import (
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
+from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.zoo import DEFAULT_POSE
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.accuracy import Report
+    from rtmpose_sdk.benchmarks.matched import Matched
 
 
 def evaluate(
@@ -46,14 +55,50 @@ def evaluate(
         bool, typer.Option("--boxes-only", help="Box AP of the detector instead of keypoint AP.")
     ] = False,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    results_file: Annotated[
+        Path | None, typer.Option("--results", help="Write what was found here, as COCO results.")
+    ] = None,
+    alone: Annotated[
+        bool, typer.Option("--single-person", help="Only pictures with exactly one person.")
+    ] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out annotated pictures that are not there.")
+    ] = False,
+    per_keypoint: Annotated[bool, typer.Option("--per-keypoint", help="Errors by keypoint.")] = False,
+    distances: Annotated[
+        bool, typer.Option("--distances", help="PCK, AUC; with --normalize-by NME (hands, faces).")
+    ] = False,
+    normalize_by: Annotated[
+        tuple[str, str] | None, typer.Option(help="Two keypoints whose gap is NME's size: names.")
+    ] = None,
+    calibration: Annotated[
+        bool, typer.Option("--calibration", help="Do confidences say how often keypoints are right?")
+    ] = False,
+    reliability: Annotated[
+        Path | None, typer.Option(help="Plot that (.png, .svg, .pdf); needs the extra 'train'.")
+    ] = None,
+    worst: Annotated[
+        tuple[int, Path] | None, typer.Option(help="Number and picture file: a sheet of the worst persons.")
+    ] = None,
 ) -> None:
     """Measure COCO AP and AR, with ground-truth boxes or through a detector."""
-    from rtmpose_sdk.benchmarks.accuracy import LEAST_SCORE
-    from rtmpose_sdk.images import write_bytes
+    from rtmpose_sdk.benchmarks.accuracy import LEAST_SCORE, evaluate_pipeline
+    from rtmpose_sdk.benchmarks.matched import match
+    from rtmpose_sdk.images import write_bytes, write_image
 
     limit_opencv(threads)
     if boxes_only and detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
+    details = per_keypoint or distances or normalize_by or calibration or reliability or worst
+    if boxes_only and (details or alone or allow_missing):
+        raise InputError(
+            "--boxes-only goes without --single-person, --allow-missing, --per-keypoint, --distances, "
+            "--calibration, --reliability and --worst, which are of keypoints"
+        )
+    if worst is not None and worst[0] < 1:
+        raise InputError(f"--worst {worst[0]}; expected at least 1 person")
+    persons: list[Matched] = []
+    missing: list[str] = []
     with Progress(console=Console(stderr=True), transient=True) as progress:
         if boxes_only:
             assert detector is not None
@@ -70,7 +115,24 @@ def evaluate(
                 flip_test=flip_test,
                 engine=engine,
             )
-            report = _keypoints(pipeline, annotations, images, progress)
+            points = pipeline.top_down().keypoint_set
+            check_details(normalize_by, points.names, reliability)
+            select = functools.partial(
+                _select, images=images, alone=alone, allow_missing=allow_missing, missing=missing
+            )
+
+            def watch(row: dict[str, Any], labels: list[dict[str, Any]], poses: PoseResult) -> None:
+                persons.extend(match(row, labels, poses, in_order=detector is None))
+
+            with pipeline:
+                report = evaluate_pipeline(
+                    pipeline,
+                    annotations,
+                    images,
+                    lambda rows: progress.track(rows),
+                    select,
+                    watch if details else None,
+                )
     table = Table("figure", "value")
     for name, value in report.figures.items():
         table.add_row(name, f"{value:.3f}")
@@ -84,15 +146,33 @@ def evaluate(
         f"flip test {'on' if flip_test else 'off'}"
     )
     console.print(f"{report.pictures} pictures, {what}", soft_wrap=True)
+    if missing:
+        console.print(f"{len(missing)} pictures are missing: {', '.join(missing)}", soft_wrap=True)
+    if per_keypoint:
+        print_keypoints(console, persons, points.names)
+    if distances or normalize_by:
+        print_distances(console, persons, points.names, normalize_by)
+    if calibration or reliability:
+        print_calibration(console, persons, reliability)
+    if worst is not None:
+        from rtmpose_sdk.benchmarks.worst import worst_sheet
+
+        write_image(worst[1], worst_sheet(persons, worst[0], images, points))
+    if results_file is not None:
+        write_bytes(results_file, json.dumps(report.results).encode())
     if json_file is not None:
         write_bytes(json_file, json.dumps(report.figures, indent=1).encode())
 
 
-def _keypoints(pipeline: Pipeline, annotations: Path, images: Path, progress: Progress) -> Report:
-    from rtmpose_sdk.benchmarks.accuracy import evaluate_pipeline
+def _select(
+    truth: dict[str, Any], images: Path, alone: bool, allow_missing: bool, missing: list[str]
+) -> dict[str, Any]:
+    """What is measured on; the names of missing pictures go to `missing`."""
+    from rtmpose_sdk.benchmarks.subset import present, single_person
 
-    with pipeline:
-        return evaluate_pipeline(pipeline, annotations, images, lambda rows: progress.track(rows))
+    truth, gone = present(single_person(truth) if alone else truth, images, allow_missing)
+    missing.extend(gone)
+    return truth
 
 
 def _boxes(detector: Detector, annotations: Path, images: Path, progress: Progress) -> Report:

@@ -1,4 +1,4 @@
-"""`rtmpose`: predict, plot, models, card, export, eval, compare, train, data, web."""
+"""`rtmpose`: predict, plot, models, card, export, eval, tune, compare, train, data, web."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from rtmpose_sdk.cli.plot import plot
 from rtmpose_sdk.cli.predict import predict
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.cli.train import train
+from rtmpose_sdk.cli.tune import tune
 from rtmpose_sdk.cli.web import web
 from rtmpose_sdk.exporters.cli import export
 
@@ -29,6 +30,7 @@ app.command("predict")(offers_offline(predict))
 app.command()(plot)
 app.command("web")(offers_offline(web))
 app.command("eval")(offers_offline(evaluate))
+app.command("tune")(offers_offline(tune))
 app.command("compare")(offers_offline(compare))
 app.command("train")(offers_offline(train))
 app.add_typer(data, name="data")

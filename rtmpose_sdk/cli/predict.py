@@ -161,8 +161,13 @@ def predict(
         typer.Option(help="Videos: any of video,jsonl,csv,coco,openpose,parquet.", rich_help_panel=_VIDEOS),
     ] = DEFAULT_SAVE,
     detect_every: Annotated[
-        int, typer.Option(min=1, help="Frames from one detection to the next.", rich_help_panel=_VIDEOS)
-    ] = DETECT_EVERY,
+        int | None,
+        typer.Option(
+            min=1,
+            help=f"Frames from one detection to the next; default: {DETECT_EVERY}, or the profile's.",
+            rich_help_panel=_VIDEOS,
+        ),
+    ] = None,
     smooth: Annotated[
         bool, typer.Option(help="One-Euro filter on the keypoints.", rich_help_panel=_VIDEOS)
     ] = True,

@@ -57,7 +57,7 @@ class VideoOptions:
 
     out: Path
     save: tuple[Save, ...]
-    detect_every: int
+    detect_every: int | None
     smooth: bool
     start: float
     end: float

@@ -6,6 +6,7 @@ The folder is `RTMPOSE_HOME`, else the user's cache folder:
     files/NAME.json         its sha256 and size, recorded when it came
     unpacked/…/             archives
     converted/….onnx        artifacts made from checkpoints
+    tuned/…                 artifacts and profiles of `rtmpose tune`
     locks/                  one file per name, held while that name is being made
 
 Everything gets its final name by one rename, so that a killed process leaves nothing half-made under it.
@@ -29,7 +30,7 @@ from rtmpose_sdk.errors import OutputError, RTMPoseError
 HOME = "RTMPOSE_HOME"
 SHARED = "RTMPOSE_SHARED"
 _CHUNK = 1 << 20
-_FOLDERS = ("files", "unpacked", "converted")
+_FOLDERS = ("files", "unpacked", "converted", "tuned")
 UNFINISHED = ".part"
 
 

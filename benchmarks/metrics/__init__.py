@@ -1,0 +1,1 @@
+"""Figures beside COCO's AP, one a file."""

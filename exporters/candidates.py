@@ -1,0 +1,133 @@
+"""Which artifacts, engines and precisions can one model run with on this machine?"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.artifacts import Model, artifact_card, open_model
+from rtmpose_sdk.card import ModelCard, Task
+from rtmpose_sdk.errors import DeviceError, InputError, VerificationError
+from rtmpose_sdk.hub import cache
+from rtmpose_sdk.mmdeploy import network_file
+from rtmpose_sdk.zoo import find_model
+
+_VERIFIED_WITH = 32
+
+
+@dataclass(frozen=True)
+class Variant:
+    """An artifact, and how it is opened.
+
+    Attributes:
+        path: the artifact, or the SDK folder.
+        engine, precision: see `rtmpose_sdk.runtimes.open_runtime`.
+        kind: variants of one kind give the same results, rounding aside: its precision, and file.
+    """
+
+    path: Path
+    engine: str
+    precision: str | None
+    kind: str
+
+    @property
+    def name(self) -> str:
+        """For tables."""
+        return f"{self.engine} {self.kind}"
+
+    def open(self, task: Task, threads: int) -> Model:
+        """The running network."""
+        return open_model(self.path, task, "cpu", threads, self.precision, self.engine)
+
+
+@dataclass(frozen=True)
+class Variants:
+    """What can run, and what cannot, with the reason."""
+
+    able: tuple[Variant, ...]
+    left_out: tuple[str, ...]
+
+
+def variants(
+    source: str | Path,
+    task: Task,
+    calibration: NDArray[np.uint8] | None,
+    others: Sequence[Path] = (),
+) -> Variants:
+    """What `source` can run with here.
+
+    Args:
+        source: fp32 ONNX model or what becomes one: a name, a checkpoint, an SDK folder.
+        task: of the model.
+        calibration: (N,h,w,3) uint8 BGR of its input size, for int8; None leaves int8 out.
+        others: artifacts of the same network that were exported before (ncnn, OpenVINO, ...).
+
+    Raises:
+        InputError: not fp32, or an artifact of another network.
+        VerificationError: the int8 export did not pass its check.
+    """
+    path, card = find_model(source), artifact_card(source)
+    if card.precision != "fp32" or card.task != task:
+        raise InputError(f"{source}: {card.precision}, to {card.task}; expected an fp32 model to {task}")
+    file = network_file(path) if path.is_dir() else path
+    left_out: list[str] = []
+    able = [Variant(path, "onnxruntime", None, "fp32")]
+    if file.suffix != ".onnx":
+        raise InputError(f"{source}: {file.suffix}; expected an ONNX model, a checkpoint or an SDK folder")
+    if importlib.util.find_spec("openvino") is None:
+        left_out.append("OpenVINO: not installed (pip install 'rtmpose-sdk[openvino]')")
+    else:
+        wanted = [
+            Variant(path, "openvino", None, "fp32"),
+            *(Variant(path, "openvino", precision, precision) for precision in ("bf16", "fp16")),
+        ]
+        if calibration is None:
+            left_out.append("int8: needs pictures to calibrate with (--calibrate)")
+        else:
+            wanted.append(Variant(_int8(file, card, calibration), "openvino", None, "int8"))
+        for variant in wanted:
+            try:
+                variant.open(task, 1).runtime.close()
+            except DeviceError as error:
+                left_out.append(f"{variant.name}: {error}")
+            else:
+                able.append(variant)
+    able.extend(_other(other, card) for other in others)
+    return Variants(tuple(able), tuple(left_out))
+
+
+def _other(path: Path, card: ModelCard) -> Variant:
+    own = artifact_card(path)
+    if (own.keypoint_set, own.input_size) != (card.keypoint_set, card.input_size):
+        raise InputError(f"{path}: {own.name} {own.input_size}; expected an artifact of {card.name}")
+    with open_model(path, card.task).runtime as runtime:
+        return Variant(path, runtime.engine.split()[0], None, f"{own.precision} {path.name}")
+
+
+def _int8(file: Path, card: ModelCard, calibration: NDArray[np.uint8]) -> Path:
+    """The OpenVINO int8 artifact of a model and its pictures: from the cache, or made and verified."""
+    from rtmpose_sdk.exporters.export import export
+    from rtmpose_sdk.exporters.subject import subject_from_artifact
+    from rtmpose_sdk.exporters.wish import Wish
+
+    digest = hashlib.sha256(cache.sha256_of(file).encode() + calibration.tobytes()).hexdigest()[:12]
+    name = f"{card.name}-int8-{digest}"
+    with cache.locked(f"tune-{name}"):
+        out = cache.place("tuned", name, "model.xml")
+        if out.is_file() and out.with_suffix(".bin").is_file():
+            return out
+        wish = Wish("openvino", "int8", calibration=calibration)
+        found = export(subject_from_artifact(file), out, calibration[:_VERIFIED_WITH], wish)
+    if found is not None and not found.verified:
+        out.unlink()
+        raise VerificationError(
+            f"{card.name}: its int8 export does not give its keypoints (worst {found.worst_shift:.1f} px); "
+            "calibrate with more pictures (--crops), or leave out --calibrate"
+        )
+    return out

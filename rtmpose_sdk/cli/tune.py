@@ -1,0 +1,218 @@
+"""`rtmpose tune`: the fastest configuration of this machine that is accurate enough."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+
+from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
+from rtmpose_sdk.profile import NetworkSettings, Profile, auto_file, engine_versions, hashes, this_machine
+from rtmpose_sdk.runtimes import allowed_cores
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
+
+if TYPE_CHECKING:
+    from rtmpose_sdk.benchmarks.tune import Choice, Found, Setting
+    from rtmpose_sdk.exporters.candidates import Variants
+
+_PICTURES = 100
+_INTERVALS = "1,2,5,10"
+_PAN = 0.75
+"""Share of the photograph's width that is seen where no video is given."""
+
+
+def tune(
+    pose: Pose = DEFAULT_POSE,
+    detector: DetectorOption = DEFAULT_DETECTOR,
+    max_ms: Annotated[float | None, typer.Option(min=0, help="Most ms a frame, on average.")] = None,
+    max_ap_loss: Annotated[
+        float | None, typer.Option(min=0, help="Most points (of 100) that may be lost against fp32.")
+    ] = None,
+    threads: Threads = None,
+    calibrate: Annotated[
+        Path | None,
+        typer.Option(help="Pictures like yours, or a COCO json with images/ beside it: allows int8."),
+    ] = None,
+    crops: Annotated[int, typer.Option(min=1, help="Crops to calibrate with.")] = 256,
+    annotations: Annotated[
+        Path | None, typer.Option(help="COCO keypoints: the loss is of AP. Not those of --calibrate.")
+    ] = None,
+    images: Annotated[
+        Path | None, typer.Option(help="Their pictures; without --annotations the loss is of agreement.")
+    ] = None,
+    video: Annotated[
+        Path | None, typer.Option(help="Clip to time on; default: a pan over the bundled photograph.")
+    ] = None,
+    frames: Annotated[int, typer.Option(min=2, help="Frames of the clip.")] = 20,
+    persons: Annotated[int, typer.Option(min=1, help="Persons in a frame, for the batch.")] = 1,
+    intervals: Annotated[str, typer.Option(help="Detector intervals to try, frames.")] = _INTERVALS,
+    runs: Annotated[int, typer.Option(min=1, help="Passes of the clip for each finalist.")] = 16,
+    candidate: Annotated[
+        list[Path] | None,
+        typer.Option(help="An artifact of the same network that was exported before; repeatable."),
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Write the profile here instead of for Pipeline('auto').")
+    ] = None,
+) -> None:
+    """Find engine, precision, threads, batch and detector interval for this machine by measuring."""
+    if annotations is not None and images is None:
+        raise InputError("--annotations needs --images, the folder with their pictures")
+    if detector is None:
+        raise InputError("tune needs a detector; leave out --detector for the bundled one")
+    from rtmpose_sdk.benchmarks.halving import choose
+    from rtmpose_sdk.benchmarks.tune import Job, Truth
+    from rtmpose_sdk.benchmarks.tune import tune as search
+
+    console = Console(stderr=True)
+    every = _intervals(intervals)
+    files = tuple(candidate or ())
+    poses, finders = (
+        _variants(source, task, calibrate, detector, crops, files)
+        for source, task in ((pose, "pose"), (detector, "detect"))
+    )
+    for reason in dict.fromkeys((*poses.left_out, *finders.left_out)):
+        console.print(f"left out: {reason}", markup=False, soft_wrap=True)
+    most = threads or allowed_cores()
+    job = Job(
+        poses.able,
+        finders.able,
+        _clip(video, frames),
+        _pictures(images) if annotations is None else [],
+        Truth(annotations, images) if annotations is not None and images is not None else None,
+        most,
+        persons,
+        every,
+        runs,
+    )
+    found = search(job, lambda line: console.print(line, markup=False, soft_wrap=True))
+    best = choose(found.points, max_ms, max_ap_loss)
+    _print(found, best, video, images, annotations)
+    limits = {"max_ms": max_ms, "max_ap_loss": max_ap_loss, "threads": most}
+    if best is None:
+        raise InputError(
+            f"no configuration within --max-ms {max_ms}, --max-ap-loss {max_ap_loss} (see the table); no "
+            "profile is written. Allow more, or give a smaller model with --pose"
+        )
+    target = out or auto_file()
+    target.parent.mkdir(parents=True, exist_ok=True)
+    _profile(found, found.choices[best], best, limits).save(target)
+    use = "Pipeline('auto')" if out is None else f"Pipeline(profile='{out}')"
+    Console().print(f"profile: {target}; use it with {use}", markup=False, soft_wrap=True)
+
+
+def _intervals(text: str) -> tuple[int, ...]:
+    parts = text.split(",")
+    if not all(p.strip().isdigit() and int(p) for p in parts):
+        raise InputError(f"--intervals '{text}'; expected frames, for example {_INTERVALS}")
+    return tuple(sorted({int(p) for p in parts}))
+
+
+def _variants(
+    source: str, task: Any, calibrate: Path | None, detector: str, crops: int, files: tuple[Path, ...]
+) -> Variants:
+    from rtmpose_sdk.artifacts import artifact_card
+    from rtmpose_sdk.exporters.candidates import variants
+
+    calibration = None
+    if calibrate is not None:
+        from rtmpose_sdk.exporters.calibrate import calibration_images
+
+        calibration = calibration_images(artifact_card(source), calibrate, detector, crops)
+    return variants(source, task, calibration, [f for f in files if artifact_card(f).task == task])
+
+
+def _clip(video: Path | None, frames: int) -> list[NDArray[np.uint8]]:
+    """Frames of the video, or a pan over the photograph."""
+    if video is None:
+        photo = read_image(Path(str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg"))))
+        width = photo.shape[1]
+        window = int(_PAN * width)
+        starts = np.linspace(0, width - window, frames).astype(int)
+        return [np.ascontiguousarray(photo[:, x : x + window]) for x in starts]
+    from rtmpose_sdk.sources import open_source
+
+    with open_source(video) as source:
+        clip = [frame.image for frame in islice(source, frames)]
+    if len(clip) < frames:
+        raise InputError(f"{video}: {len(clip)} frames; expected {frames} or more (--frames)")
+    return clip
+
+
+def _pictures(images: Path | None) -> list[NDArray[np.uint8]]:
+    """Up to `_PICTURES` of a folder; without one, the bundled photograph."""
+    if images is None:
+        return [read_image(Path(str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg"))))]
+    if not images.is_dir():
+        raise InputError(f"{images}: not a folder; expected one with pictures")
+    files = sorted(p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise InputError(f"{images}: no picture in it")
+    return [read_image(file) for file in files[:_PICTURES]]
+
+
+def _print(
+    found: Found, best: str | None, video: Path | None, images: Path | None, annotations: Path | None
+) -> None:
+    """The Pareto front, and what its figures are of."""
+    from rtmpose_sdk.benchmarks.halving import pareto
+
+    table = Table("ms", "loses", "pose", "detector", "every", "")
+    names = list(dict.fromkeys([*pareto(found.points), *([best] if best else [])]))
+    for name in names:
+        choice, point = found.choices[name], found.points[name]
+        table.add_row(
+            f"{point.ms:.2f}", f"{point.loss:.2f}", choice.pose.name, choice.detector.name,
+            str(choice.detect_every), "<-" if name == best else "",
+        )  # fmt: skip
+    console = Console()
+    console.print(table)
+    clip = video.name if video else "a pan over the bundled photograph"
+    of = (
+        f"AP points on {annotations.name}" if annotations else
+        "agreement with the fp32 keypoints (100 x (1 - mean OKS)) on "
+        f"{images or 'the bundled photograph'}, not AP: give --annotations and --images for that"
+    )  # fmt: skip
+    console.print(
+        f"{len(found.points)} of {len(found.choices)} pipelines measured to the end. "
+        f"ms: a frame of {clip}, on average. "
+        f"loses: {of}; and what the interval loses, by agreement on that clip",
+        markup=False,
+        soft_wrap=True,
+    )
+
+
+def _profile(found: Found, choice: Choice, name: str, limits: dict[str, Any]) -> Profile:
+    point = found.points[name]
+    pose, detector = _settings(choice.pose), _settings(choice.detector)
+    return Profile(
+        pose,
+        detector,
+        choice.pose.batch,
+        choice.detect_every,
+        this_machine(),
+        engine_versions(sorted({s.engine for s in (pose, detector) if s.engine})),
+        {
+            "ms": point.ms,
+            "loss": point.loss,
+            "loss_of": found.loss_of,
+            "when": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        },
+        limits,
+    )
+
+
+def _settings(setting: Setting) -> NetworkSettings:
+    variant: Any = setting.variant
+    path = variant.path.resolve()
+    return NetworkSettings(str(path), variant.engine, variant.precision, setting.threads, hashes(path))

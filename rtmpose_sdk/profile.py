@@ -1,0 +1,171 @@
+"""Which configuration did `rtmpose tune` choose for this machine, and does it still hold?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import warnings
+from collections.abc import Collection
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.hub import cache
+from rtmpose_sdk.images import write_bytes
+from rtmpose_sdk.runtimes import allowed_cores
+
+VERSION = 1
+AUTO = "auto"
+"""Pipeline("auto") reads the profile that was saved last."""
+_AGAIN = "run `rtmpose tune` (again) on this machine"
+_PARTS = {".xml": ".bin", ".param": ".bin"}
+"""Kinds of artifacts whose weights lie in a file beside them."""
+
+
+@dataclass(frozen=True)
+class NetworkSettings:
+    """How one network is opened.
+
+    Attributes:
+        path: the artifact.
+        engine, precision, threads: see `rtmpose_sdk.runtimes.open_runtime`.
+        sha256: of each of its files, by name.
+    """
+
+    path: str
+    engine: str | None
+    precision: str | None
+    threads: int | None
+    sha256: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Profile:
+    """A configuration, and where it was measured.
+
+    Attributes:
+        pose, detector: the two networks.
+        batch_limit: most persons of one call of the pose network.
+        detect_every: frames from one detection to the next.
+        machine: what `this_machine` said.
+        engines: version by package.
+        measured: ms a frame, loss, and what the loss is of.
+        constraints: what was asked for.
+    """
+
+    pose: NetworkSettings
+    detector: NetworkSettings
+    batch_limit: int
+    detect_every: int
+    machine: dict[str, Any]
+    engines: dict[str, str]
+    measured: dict[str, Any]
+    constraints: dict[str, Any]
+
+    def save(self, path: Path) -> None:
+        """Write it as JSON, by one rename."""
+        write_bytes(path, json.dumps({"version": VERSION, **asdict(self)}, indent=1).encode())
+
+
+def auto_file() -> Path:
+    """Where `Pipeline("auto")` looks."""
+    return cache.home() / "tuned" / "auto.json"
+
+
+def this_machine() -> dict[str, Any]:
+    """What a measurement holds for: processor, architecture, system, cores that may be used."""
+    return {
+        "processor": _processor(),
+        "architecture": platform.machine(),
+        "system": platform.system(),
+        "cores": allowed_cores(),
+    }
+
+
+def engine_versions(packages: Collection[str]) -> dict[str, str]:
+    """Version by package."""
+    return {name: importlib.metadata.version(name) for name in packages}
+
+
+def hashes(path: Path) -> dict[str, str]:
+    """sha256 of an artifact's files, by their place beside it; of all files of an SDK folder."""
+    files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
+    if path.suffix in _PARTS:
+        files.append(path.with_suffix(_PARTS[path.suffix]))
+    return {file.relative_to(path.parent).as_posix(): cache.sha256_of(file) for file in files}
+
+
+def usable_profile(file: str | Path | None, given: Collection[str] = ()) -> Profile:
+    """A profile that holds on this machine; None is the one that was saved last.
+
+    Args:
+        file: JSON that `rtmpose tune` wrote.
+        given: names of arguments beside it, which it leaves no room for.
+
+    Raises:
+        InputError: there is none, it is damaged, of a later version or another machine, or an artifact is
+            gone or changed.
+    """
+    if given:
+        raise InputError(
+            f"a profile says models, engines and threads by itself: leave out {', '.join(sorted(given))}, "
+            "or tune with them"
+        )
+    path = auto_file() if file is None else Path(file)
+    profile = _read(path)
+    here = this_machine()
+    other = [
+        f"{k} {profile.machine.get(k)} (here: {here[k]})" for k in here if profile.machine.get(k) != here[k]
+    ]
+    if other:
+        raise InputError(f"{path}: was tuned on another machine: {', '.join(other)}; {_AGAIN}")
+    for network in (profile.pose, profile.detector):
+        for name, digest in network.sha256.items():
+            part = Path(network.path).parent / name
+            if not part.is_file():
+                raise InputError(f"{path}: its artifact {part} is missing; {_AGAIN}")
+            if cache.sha256_of(part) != digest:
+                raise InputError(f"{path}: its artifact {part} is not the one that was measured; {_AGAIN}")
+    for package, version in profile.engines.items():
+        try:
+            found = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            raise InputError(
+                f"{path}: needs {package} {version}, which is not installed; {_AGAIN}"
+            ) from None
+        if found != version:
+            warnings.warn(
+                f"{path}: measured with {package} {version}, but {found} is installed; its figures may not "
+                f"hold: {_AGAIN}",
+                stacklevel=3,
+            )
+    return profile
+
+
+def _read(path: Path) -> Profile:
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise InputError(f"{path}: no profile of this machine; {_AGAIN}") from None
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path}: cannot be read as a profile ({error}); {_AGAIN}") from None
+    try:
+        version = raw.pop("version")
+        if version != VERSION:
+            raise InputError(f"{path}: a profile of version {version}; expected {VERSION}; {_AGAIN}")
+        pose, detector = NetworkSettings(**raw.pop("pose")), NetworkSettings(**raw.pop("detector"))
+        return Profile(pose, detector, **raw)
+    except (AttributeError, KeyError, TypeError) as error:
+        raise InputError(f"{path}: not a profile of `rtmpose tune` ({error}); {_AGAIN}") from None
+
+
+def _processor() -> str:
+    """Name of the processor's model."""
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        for line in info.read_text("utf-8", "replace").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()

@@ -1,0 +1,171 @@
+"""`rtmpose eval` beside AP: known truths, real pictures, files broken in real ways."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from rtmpose_sdk import Pipeline
+from rtmpose_sdk.benchmarks.accuracy import FIGURES, evaluate_pipeline
+from rtmpose_sdk.benchmarks.matched import match
+from rtmpose_sdk.benchmarks.metrics.calibration import calibrate
+from rtmpose_sdk.benchmarks.metrics.per_keypoint import keypoint_errors
+from rtmpose_sdk.benchmarks.subset import present, single_person
+from rtmpose_sdk.cli.main import app
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set
+from rtmpose_sdk.results import PoseResult
+
+SET = get_keypoint_set("coco17")
+
+
+def _person(shift: float) -> np.ndarray:
+    return np.stack([np.arange(17) * 10.0 + shift, np.arange(17) * 5.0], axis=1).astype(np.float32)
+
+
+def _label(points: np.ndarray) -> dict:
+    flat = np.concatenate([points, np.full((17, 1), 2)], axis=1)
+    flat[16, 2] = 0  # one that is not labelled
+    return {"keypoints": flat.reshape(-1).tolist(), "num_keypoints": 16, "bbox": [0, 0, 100, 100]}
+
+
+def _result(*people: np.ndarray) -> PoseResult:
+    n = len(people)
+    return PoseResult(
+        np.tile(np.array([[0, 0, 100, 100]], np.float32), (n, 1)),
+        np.ones(n, np.float32),
+        np.stack(people),
+        np.ones((n, 17), np.float32),
+        np.full((n, 17), 0.9, np.float32),
+        SET,
+        (600, 600),
+    )
+
+
+def test_persons_are_matched_by_likeness_or_in_order() -> None:
+    a, b = _person(0), _person(300)
+    crowd = {**_label(a), "iscrowd": 1}
+    labels = [_label(a), crowd, _label(b)]
+    first, second = match({}, labels, _result(b, a))
+    assert first.oks == second.oks == 1
+    swapped = match({}, labels, _result(b, a), in_order=True)
+    assert max(p.oks for p in swapped) < 1e-6
+    lonely = match({}, labels, _result(b))
+    assert np.isnan(lonely[0].found).all()
+    assert (lonely[0].oks, lonely[1].oks) == (0, 1)
+
+
+def test_errors_by_keypoint_of_a_known_shift() -> None:
+    people = _person(0), _person(300)
+    found = [p.copy() for p in people]
+    found[0][0] += [0, 5]  # nose: 5 px of 100
+    found[1][0] += [0, 30]  # nose: 30 px
+    rows = keypoint_errors(match({}, [_label(p) for p in people], _result(*found)), SET.names)
+    assert (rows[0].labelled, rows[0].pck, rows[0].median_px) == (2, 0.5, 17.5)
+    assert rows[0].median_percent == pytest.approx(17.5)
+    k = 0.026 * 2
+    terms = [np.exp(-(d**2) / (2 * 100**2 * k**2)) for d in (5, 30)]
+    assert rows[0].oks == pytest.approx(np.mean(terms), rel=1e-4)
+    assert (rows[1].pck, rows[1].median_px, rows[1].oks) == (1, 0, 1)
+    assert rows[16].labelled == 0
+    assert np.isnan(rows[16].pck)
+
+
+def test_calibration_error_of_a_known_case() -> None:
+    confidences = np.array([0.95] * 10 + [0.25] * 30 + [1.0], np.float32)
+    right = np.array([True] * 5 + [False] * 5 + [True] * 15 + [False] * 15 + [True])
+    found = calibrate(confidences, right)
+    assert [b.keypoints for b in found.bins] == [30, 11]
+    high = abs((9.5 + 1) / 11 - 6 / 11)
+    assert found.ece == pytest.approx((30 * 0.25 + 11 * high) / 41, abs=1e-6)
+    assert calibrate(np.array([1.0, 1.0], np.float32), np.array([True, True])).ece == 0
+
+
+def test_pictures_with_exactly_one_person() -> None:
+    truth = {
+        "images": [{"id": i, "file_name": f"{i}.jpg"} for i in range(4)],
+        "annotations": [
+            {"image_id": 0, "num_keypoints": 3},
+            {"image_id": 1, "num_keypoints": 3},
+            {"image_id": 1, "num_keypoints": 0},  # two persons, one of them not posed
+            {"image_id": 2, "num_keypoints": 0},
+        ],
+    }
+    alone = single_person(truth)
+    assert [row["id"] for row in alone["images"]] == [0]
+    assert [row["image_id"] for row in alone["annotations"]] == [0]
+    with pytest.raises(InputError, match="exactly one person"):
+        single_person({**truth, "annotations": []})
+
+
+def test_missing_pictures_are_listed(tmp_path: Path) -> None:
+    truth = {"images": [{"id": i, "file_name": f"{i}.jpg"} for i in range(14)], "annotations": []}
+    (tmp_path / "3.jpg").touch()
+    with pytest.raises(InputError, match=r"13 of 14 .*0\.jpg.* and 3 more.*--allow-missing"):
+        present(truth, tmp_path, False)
+    there, missing = present(truth, tmp_path, True)
+    assert [row["id"] for row in there["images"]] == [3]
+    assert len(missing) == 13
+    (tmp_path / "3.jpg").unlink()
+    with pytest.raises(InputError, match="14 of 14"):
+        present(truth, tmp_path, True)
+
+
+def test_the_command_on_real_pictures(coco: dict, tmp_path: Path) -> None:
+    rows = coco["images"][:16]
+    ids = {row["id"] for row in rows}
+    labels = [row for row in coco["annotations"] if row["image_id"] in ids]
+    file = tmp_path / "some.json"
+    file.write_text(json.dumps({"images": rows, "annotations": labels, "categories": coco["categories"]}))
+    pictures = tmp_path / "images"
+    pictures.mkdir()
+    for row in rows[1:]:
+        shutil.copy(coco["folder"] / row["file_name"], pictures)
+    command = ["eval", "--annotations", str(file), "--images", str(pictures), "--threads", "1"]
+    refused = CliRunner().invoke(app, command)
+    assert rows[0]["file_name"] in str(refused.exception)
+    wrong = CliRunner().invoke(app, [*command, "--normalize-by", "nose", "tail"])
+    assert "--normalize-by tail: no such keypoint" in str(wrong.exception)
+    sheet, results = tmp_path / "sheet.png", tmp_path / "results.json"
+    more = ["--allow-missing", "--per-keypoint", "--calibration", "--worst", "3", str(sheet)]
+    done = CliRunner().invoke(app, [*command, *more, "--results", str(results)], catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    assert "1 pictures are missing" in done.output
+    assert "left_ankle" in done.output
+    assert "expected calibration error" in done.output
+    drawn = cv2.imread(str(sheet))
+    red = (drawn[..., 2] > 200) & (drawn[..., 1] < 90) & (drawn[..., 0] < 90)
+    assert red.sum() > 50  # what was found is drawn even where it is wrong
+    found = json.loads(results.read_text())
+    assert {len(row["keypoints"]) for row in found} == {51}
+    assert rows[0]["id"] not in {row["image_id"] for row in found}
+
+
+@pytest.mark.parametrize(("size", "least"), [("256_192", 0.65), ("128_96", 0.52)])
+def test_tinypose_scores_what_it_should(
+    shared: Path, coco: dict, tmp_path: Path, size: str, least: float
+) -> None:
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    for name in ("model.xml", "model.bin"):
+        shutil.copyfile(shared / "weights" / "tinypose" / size / name, tmp_path / name)
+    model = tmp_path / "model.xml"
+    card = ["card", "new", str(model), "--keypoints", "coco17", "--color", "rgb"]
+    made = CliRunner().invoke(app, [*card, "--normalize", "imagenet", "--no-udp"], catch_exceptions=False)
+    assert made.exit_code == 0, made.output
+    with Pipeline(model, detector=None, threads=2) as pipeline:
+        report = evaluate_pipeline(pipeline, coco["file"], coco["folder"])
+    assert report.figures["AP"] >= least
+    truth = COCO(str(coco["file"]))
+    scoring = COCOeval(truth, truth.loadRes(report.results), "keypoints")
+    scoring.evaluate()
+    scoring.accumulate()
+    scoring.summarize()
+    np.testing.assert_allclose([report.figures[n] for n in FIGURES], scoring.stats, atol=1e-4)

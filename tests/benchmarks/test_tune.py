@@ -1,0 +1,180 @@
+"""`rtmpose tune`: the search finds known optima, the profile holds only where it was measured."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from rtmpose_sdk import Pipeline
+from rtmpose_sdk.benchmarks.agreement import disagreement
+from rtmpose_sdk.benchmarks.halving import Point, choose, halve, pareto
+from rtmpose_sdk.cli.main import app
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.onnx import full_storage, half_storage
+from rtmpose_sdk.zoo import find_model
+
+POINTS = st.dictionaries(
+    st.text(min_size=1), st.builds(Point, st.floats(0, 100), st.floats(0, 100)), min_size=1
+)
+
+
+@given(POINTS)
+def test_the_front_is_what_nothing_beats(points: dict[str, Point]) -> None:
+    front = pareto(points)
+    for name, (ms, loss) in points.items():
+        beaten = any(
+            p.ms <= ms and p.loss <= loss and (p.ms < ms or p.loss < loss) for p in points.values()
+        )
+        if name in front:
+            assert not beaten
+        else:
+            assert any(points[f].ms <= ms and points[f].loss <= loss for f in front)
+
+
+@given(POINTS, st.floats(0, 100), st.floats(0, 100))
+def test_the_choice_keeps_the_limits(points: dict[str, Point], ms: float, loss: float) -> None:
+    best = choose(points, ms, loss)
+    able = [p for p in points.values() if p.ms <= ms and p.loss <= loss]
+    assert (best is None) == (not able)
+    if best is not None:
+        assert points[best].ms == min(p.ms for p in able)
+    accurate = choose(points, ms, None)
+    if accurate is not None:
+        assert points[accurate].loss == min(p.loss for p in points.values() if p.ms <= ms)
+
+
+def test_halving_finds_the_fastest_and_spends_little_on_the_slow() -> None:
+    calls = dict.fromkeys("abcdefgh", 0)
+
+    def step(name: str, units: int):
+        def work() -> None:
+            calls[name] += 1
+            end = time.perf_counter_ns() + units * 300_000
+            while time.perf_counter_ns() < end:
+                pass
+
+        return work
+
+    found = halve({name: step(name, i + 1) for i, name in enumerate("hgfedcba")}, keep=1)
+    assert list(found) == ["h"]
+    assert calls["a"] * 4 < calls["h"]
+
+
+def test_disagreement_counts_missing_persons(photo: np.ndarray) -> None:
+    with Pipeline(detector=None, threads=1) as pipeline:
+        both = pipeline(photo, [[0, 0, 512, 512], [100, 100, 300, 500]])
+        assert disagreement([both], [both]) == pytest.approx(0, abs=1e-6)
+        assert disagreement([both], [both[0]]) == pytest.approx(0.5, abs=1e-6)
+        assert disagreement([both[0]], [both]) == pytest.approx(0.5, abs=1e-6)
+        assert disagreement([both[:0]], [both]) == 1
+        assert disagreement([both[:0]], [both[:0]]) == 0
+
+
+def test_weights_stored_as_half_come_back() -> None:
+    stored = onnx.load(find_model("rtmpose-t-own"))
+    full = full_storage(stored)
+    assert not any(t.data_type == onnx.TensorProto.FLOAT16 for t in full.graph.initializer)
+    again = half_storage(full)
+    halves = {t.name: t.raw_data for t in stored.graph.initializer if t.name.endswith(".half")}
+    assert halves
+    assert {t.name: t.raw_data for t in again.graph.initializer if t.name in halves} == halves
+
+
+@pytest.fixture(scope="module")
+def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile of copies of the bundled networks, and the report beside it."""
+    folder = tmp_path_factory.mktemp("tune")
+    for name in ("rtmpose-t-own", "rtmdet-nano-own"):
+        shutil.copy(find_model(name), folder)
+    done = CliRunner().invoke(
+        app,
+        [
+            *("tune", "--pose", str(folder / "rtmpose-t-own.onnx")),
+            *("--detector", str(folder / "rtmdet-nano-own.onnx"), "--threads", "1", "--max-ap-loss", "50"),
+            *("--frames", "4", "--runs", "2", "--intervals", "1,4", "--out", str(folder / "p.json")),
+        ],
+        env={"COLUMNS": "160"},
+        catch_exceptions=False,
+    )
+    (folder / "report.txt").write_text(done.output)
+    assert done.exit_code == 0, done.output
+    return folder / "p.json"
+
+
+def test_a_profile_runs_what_was_measured(tuned: Path, photo: np.ndarray) -> None:
+    raw = json.loads(tuned.read_text())
+    with Pipeline(profile=tuned) as pipeline:
+        runtime = pipeline.predictor.runtime
+        assert runtime.engine.split()[0] == raw["pose"]["engine"]
+        assert runtime.threads == 1
+        assert pipeline.detect_every == raw["detect_every"]
+        assert len(pipeline(photo)) >= 1
+    report = tuned.with_name("report.txt").read_text()
+    assert "agreement with the fp32 keypoints" in report
+    assert "int8: needs pictures" in report
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda raw: raw["machine"].update(processor="Z80"), "another machine: processor Z80"),
+        (lambda raw: raw["machine"].update(cores=999), "another machine: cores 999"),
+        (lambda raw: raw.update(version=99), "version 99"),
+        (lambda raw: raw.pop("pose"), "not a profile"),
+        (lambda raw: raw["pose"]["sha256"].update({"gone.onnx": "0"}), "gone.onnx is missing"),
+        (lambda raw: raw["engines"].update(abacus="1"), "needs abacus 1"),
+        (
+            lambda raw: raw["pose"]["sha256"].update({"rtmpose-t-own.onnx": "0"}),
+            "not the one that was measured",
+        ),
+    ],
+)
+def test_a_profile_that_does_not_hold(tuned: Path, change, message: str) -> None:
+    raw = json.loads(tuned.read_text())
+    change(raw)
+    broken = tuned.with_name("broken.json")
+    broken.write_text(json.dumps(raw))
+    with pytest.raises(InputError, match=message) as error:
+        Pipeline(profile=broken)
+    assert "rtmpose tune" in str(error.value)
+
+
+def test_another_version_of_an_engine_is_said(tuned: Path) -> None:
+    raw = json.loads(tuned.read_text())
+    (engine,) = {raw["pose"]["engine"]}
+    raw["engines"][engine] = "0.1"
+    older = tuned.with_name("older.json")
+    older.write_text(json.dumps(raw))
+    with pytest.warns(UserWarning, match=f"measured with {engine} 0.1"):
+        Pipeline(profile=older).close()
+
+
+def test_auto_without_a_profile_names_the_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RTMPOSE_HOME", str(tmp_path))
+    with pytest.raises(InputError, match="rtmpose tune"):
+        Pipeline("auto")
+    with pytest.raises(InputError, match="leave out threads"):
+        Pipeline("auto", threads=2)
+
+
+def test_limits_that_nothing_keeps(tuned: Path) -> None:
+    never = tuned.with_name("never.json")
+    done = CliRunner().invoke(
+        app,
+        [
+            *("tune", "--threads", "1", "--frames", "2", "--runs", "1", "--intervals", "1"),
+            *("--max-ms", "0.001", "--out", str(never)),
+        ],
+    )
+    assert isinstance(done.exception, InputError)
+    assert "no configuration within" in str(done.exception)
+    assert not never.exists()
