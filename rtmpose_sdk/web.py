@@ -80,11 +80,7 @@ def make_server(page: Path, model: Path, host: str, port: int) -> http.server.Th
     Raises:
         InputError: no such folder or file, or the port is taken.
     """
-    if not (page / "index.html").is_file():
-        raise InputError(
-            f"{page}: the built page is not here. In a checkout, build it in examples/web "
-            "(npm install --ignore-scripts && npm run build) and give --page examples/web/dist"
-        )
+    check_page(page)
     if not model.is_file():
         raise InputError(f"{model}: no such file; make it: rtmpose-export --end2end pipeline --out {model}")
     handler = functools.partial(_Handler, model=model.resolve(), directory=str(page))
@@ -94,3 +90,16 @@ def make_server(page: Path, model: Path, host: str, port: int) -> http.server.Th
         raise InputError(
             f"{host}:{port} cannot be listened on ({error.strerror}); take another --port"
         ) from None
+
+
+def check_page(page: Path) -> None:
+    """Raise where the built page is not.
+
+    Raises:
+        InputError: no such folder, or no page in it.
+    """
+    if not (page / "index.html").is_file():
+        raise InputError(
+            f"{page}: the built page is not here. In a checkout, build it in examples/web "
+            "(npm install --ignore-scripts && npm run build) and give --page examples/web/dist"
+        )

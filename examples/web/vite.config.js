@@ -6,7 +6,26 @@ const isolated = {
   "Cross-Origin-Embedder-Policy": "require-corp",
 };
 
+// What `rtmpose web` sends as a header, too: the page talks to its own server alone, wherever it is served.
+const policy = {
+  name: "content-security-policy",
+  apply: "build",
+  transformIndexHtml: () => [
+    {
+      tag: "meta",
+      injectTo: "head-prepend",
+      attrs: {
+        "http-equiv": "Content-Security-Policy",
+        content:
+          "default-src 'self'; script-src 'self' 'wasm-unsafe-eval'; worker-src 'self' blob:; " +
+          "img-src 'self' blob: data:; media-src 'self' blob:; object-src 'none'; base-uri 'none'; form-action 'none'",
+      },
+    },
+  ],
+};
+
 export default defineConfig({
+  plugins: [policy],
   base: "./",
   resolve: { conditions: ["onnxruntime-web-use-extern-wasm", "module", "browser", "import", "default"] },
   worker: { format: "es" },

@@ -32,8 +32,9 @@ def web(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
 ) -> None:
     """Serve the page that finds people in the browser."""
-    from rtmpose_sdk.web import make_server
+    from rtmpose_sdk.web import check_page, make_server
 
+    check_page(page)
     with tempfile.TemporaryDirectory(prefix="rtmpose-web-") as folder:
         model = artifact or Path(folder) / "pipeline.onnx"
         if artifact is None:

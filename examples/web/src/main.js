@@ -13,12 +13,14 @@ const threads = allowedThreads();
 
 let model; // what the artifact says of itself
 let bytes; // the artifact
+let opened = "wasm"; // the engine that runs
 let last; // people in the frame that is shown
 let running = 0; // number of the source that is on; a later one ends an earlier one
 let stream;
+let address; // of the video that is on
 
-// For programs that look at this page: what was found last.
-globalThis.rtmpose = { result: null };
+// For programs that look at this page: what was found last, and the canvas that it was found in.
+globalThis.rtmpose = { result: null, frame };
 
 const say = (text) => ($("status").textContent = text);
 function complain(error) {
@@ -32,8 +34,14 @@ async function openModel(content, name) {
   const chosen = $("engine").value;
   say(`Loading ${name} (${(content.length / 1e6).toFixed(1)} MB)…`);
   const start = performance.now();
-  const { loaded } = await engine.open(content, chosen, threads);
-  [model, bytes] = [description, content];
+  let loaded;
+  try {
+    ({ loaded } = await engine.open(content, chosen, threads));
+  } catch (error) {
+    $("engine").value = opened;
+    throw new Error(`${name} cannot be run: ${error.message}`);
+  }
+  [model, bytes, opened] = [description, content, chosen];
   const took = performance.now() - start;
   const how = chosen === "wasm" ? `WebAssembly, ${threads} ${threads === 1 ? "thread" : "threads"}` : "WebGPU";
   $("engine-note").textContent = `Running on ${how}. ${engineNote()}`;
@@ -45,12 +53,18 @@ async function openModel(content, name) {
 /** What this visit loaded is there in the next one, with or without a network. */
 async function keepForOffline(loaded) {
   if (!("serviceWorker" in navigator && import.meta.env.PROD)) return;
-  await navigator.serviceWorker.register("sw.js");
-  const cache = await caches.open("rtmpose-1");
   const own = performance.getEntriesByType("resource").map((entry) => entry.name);
-  const all = [location.href, ...own, ...loaded].filter((url) => url.startsWith(location.origin));
-  await cache.addAll([...new Set(all)]);
-  document.body.dataset.offline = "true";
+  const all = new Set([location.href, ...own, ...loaded].filter((url) => url.startsWith(location.origin)));
+  try {
+    await navigator.serviceWorker.register("sw.js");
+    const cache = await caches.open("rtmpose-1");
+    await cache.addAll([...all]);
+    for (const { url } of await cache.keys()) if (!all.has(url)) await cache.delete(url);
+    $("offline-note").textContent = "Works without a network from now on.";
+    document.body.dataset.offline = "true";
+  } catch (error) {
+    $("offline-note").textContent = `Does not work without a network: ${error.message}`;
+  }
 }
 
 function engineNote() {
@@ -60,8 +74,8 @@ function engineNote() {
   return notes.join(" ");
 }
 
-/** Find people in what `source` shows now and show both. */
-async function look(source, width, height) {
+/** Find people in what `source` shows now and show both; nothing where another source is on by then. */
+async function look(turn, source, width, height) {
   if (!model) throw new Error("There is no model yet. Choose one with “Another model”.");
   if (!width || !height) throw new Error("The picture has no size.");
   const start = performance.now();
@@ -69,6 +83,7 @@ async function look(source, width, height) {
   grab.drawImage(source, 0, 0, width, height);
   const { people, read, run } = await engine.find(grab.getImageData(0, 0, width, height));
   const found = performance.now();
+  if (turn !== running) return 0;
   last = people;
   show();
   const end = performance.now();
@@ -104,6 +119,8 @@ function halt() {
   video.pause();
   video.removeAttribute("src");
   video.srcObject = null;
+  if (address) URL.revokeObjectURL(address);
+  address = undefined;
   $("stop").disabled = true;
   return running;
 }
@@ -113,7 +130,7 @@ async function play(turn, name) {
   $("stop").disabled = false;
   say(`Looking at ${name}.`);
   while (turn === running && !video.ended) {
-    await look(video, video.videoWidth, video.videoHeight);
+    await look(turn, video, video.videoWidth, video.videoHeight);
     await new Promise((next) => requestAnimationFrame(next));
   }
   if (turn === running) {
@@ -125,7 +142,8 @@ async function play(turn, name) {
 async function openFile(file) {
   const turn = halt();
   if (file.type.startsWith("video/")) {
-    video.src = URL.createObjectURL(file);
+    address = URL.createObjectURL(file);
+    video.src = address;
     await new Promise((ready, failed) => {
       video.onloadeddata = ready;
       video.onerror = () => failed(new Error(`${file.name} is not a video that this browser can play.`));
@@ -139,15 +157,17 @@ async function openFile(file) {
   } catch {
     throw new Error(`${file.name} is not a picture or video that this browser can open.`);
   }
-  const count = await look(bitmap, bitmap.width, bitmap.height);
+  const count = await look(turn, bitmap, bitmap.width, bitmap.height);
+  if (turn !== running) return;
   say(count === 0 ? `Nobody was found in ${file.name}.` : `${count} ${count === 1 ? "person" : "people"} found in ${file.name}.`);
 }
 
 async function openCamera() {
   const turn = halt();
   if (!navigator.mediaDevices) throw new Error("Cameras need a secure page: https, or localhost.");
+  let given;
   try {
-    stream = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
+    given = await navigator.mediaDevices.getUserMedia({ video: { facingMode: "user" } });
   } catch (error) {
     const reasons = {
       NotAllowedError: "The camera was refused. Allow it in the browser's settings for this page.",
@@ -155,17 +175,26 @@ async function openCamera() {
     };
     throw new Error(reasons[error.name] ?? `The camera cannot be opened: ${error.message}`);
   }
+  if (turn !== running) {
+    // Something else was chosen while the question was open.
+    for (const track of given.getTracks()) track.stop();
+    return;
+  }
+  stream = given;
   video.srcObject = stream;
   await play(turn, "the camera");
 }
 
 /** Run what a control asks for; an error is shown, and the page goes on. */
 function on(target, event, action) {
-  $(target).addEventListener(event, async (given) => {
+  target.addEventListener(event, async (given) => {
     complain(null);
+    const done = action(given); // a source that begins takes its turn at once
+    const turn = running;
     try {
-      await action(given);
+      await done;
     } catch (error) {
+      if (turn !== running) return; // it was ended by another
       halt();
       complain(error);
       say("Stopped.");
@@ -178,26 +207,29 @@ const chosen = async (given, use) => {
   given.target.value = "";
   if (file) await use(file);
 };
-on("file", "change", (given) => chosen(given, openFile));
-on("camera", "click", openCamera);
-on("stop", "click", () => {
+on($("file"), "change", (given) => chosen(given, openFile));
+on($("camera"), "click", openCamera);
+on($("stop"), "click", async () => {
   halt();
   say("Stopped.");
 });
-on("artifact", "change", (given) =>
+on($("artifact"), "change", (given) =>
   chosen(given, async (file) => {
     halt();
     await openModel(new Uint8Array(await file.arrayBuffer()), file.name);
   }),
 );
-on("engine", "change", () => openModel(bytes, "the model"));
+on($("engine"), "change", async () => {
+  halt();
+  if (bytes) await openModel(bytes, "the model");
+});
 for (const slider of ["least", "sure"]) {
-  on(slider, "input", () => {
+  on($(slider), "input", async () => {
     $(`${slider}-value`).textContent = $(slider).value;
     if (last) show();
   });
 }
-on("save", "click", () => {
+on($("save"), "click", async () => {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(new Blob([JSON.stringify(globalThis.rtmpose.result, null, 1)]));
   link.download = "keypoints.json";
@@ -205,10 +237,10 @@ on("save", "click", () => {
   URL.revokeObjectURL(link.href);
 });
 document.addEventListener("dragover", (event) => event.preventDefault());
-document.addEventListener("drop", (event) => {
+on(document, "drop", async (event) => {
   event.preventDefault();
   const [file] = event.dataTransfer.files;
-  if (file) openFile(file).catch(complain);
+  if (file) await openFile(file);
 });
 
 $("engine").querySelector("[value=webgpu]").disabled = !navigator.gpu;

@@ -2,28 +2,29 @@
 import mjs from "onnxruntime-web/ort-wasm-simd-threaded.mjs?url";
 import wasm from "onnxruntime-web/ort-wasm-simd-threaded.wasm?url";
 
-let ort;
+let ort; // of the session
 let session;
 let bgr = new Uint8Array(0);
 
 const handlers = {
   async open({ model, engine, threads }) {
-    await session?.release();
-    session = undefined;
+    let runtime;
     if (engine === "webgpu") {
-      ort = await import("onnxruntime-web/webgpu");
+      runtime = await import("onnxruntime-web/webgpu");
       const [gpuMjs, gpuWasm] = await Promise.all([
         import("onnxruntime-web/ort-wasm-simd-threaded.asyncify.mjs?url"),
         import("onnxruntime-web/ort-wasm-simd-threaded.asyncify.wasm?url"),
       ]);
-      ort.env.wasm.wasmPaths = { mjs: gpuMjs.default, wasm: gpuWasm.default };
+      runtime.env.wasm.wasmPaths = { mjs: gpuMjs.default, wasm: gpuWasm.default };
     } else {
-      ort = await import("onnxruntime-web/wasm");
-      ort.env.wasm.wasmPaths = { mjs, wasm };
+      runtime = await import("onnxruntime-web/wasm");
+      runtime.env.wasm.wasmPaths = { mjs, wasm };
     }
-    ort.env.wasm.numThreads = threads;
-    ort.env.logLevel = "error";
-    session = await ort.InferenceSession.create(model, { executionProviders: [engine] });
+    runtime.env.wasm.numThreads = threads;
+    runtime.env.logLevel = "error";
+    const made = await runtime.InferenceSession.create(model, { executionProviders: [engine] });
+    await session?.release();
+    [ort, session] = [runtime, made];
     return { loaded: performance.getEntriesByType("resource").map((entry) => entry.name) };
   },
 
@@ -37,6 +38,7 @@ const handlers = {
       bgr[to + 2] = rgba[from];
     }
     const prepared = performance.now();
+    if (!session) throw new Error("There is no model yet.");
     const found = await session.run({ image: new ort.Tensor("uint8", bgr, [height, width, 3]) });
     const people = unpack(found);
     for (const tensor of Object.values(found)) tensor.dispose();
@@ -56,10 +58,14 @@ function unpack({ boxes, box_scores: scores, keypoints, scores: peaks, confidenc
   }));
 }
 
-self.onmessage = async ({ data }) => {
-  try {
-    self.postMessage({ id: data.id, answer: await handlers[data.type](data) });
-  } catch (error) {
-    self.postMessage({ id: data.id, error: error.message ?? String(error) });
-  }
+// One request after the other: no model is exchanged while a frame is in it.
+let last = Promise.resolve();
+self.onmessage = ({ data }) => {
+  last = last.then(async () => {
+    try {
+      self.postMessage({ id: data.id, answer: await handlers[data.type](data) });
+    } catch (error) {
+      self.postMessage({ id: data.id, error: error.message ?? String(error) });
+    }
+  });
 };

@@ -1,6 +1,8 @@
 // Drives the page in headless Chromium and prints what it did as JSON; tests/web/test_web.py judges it.
 //   node drive.mjs CHROMIUM URL FOLDER
-// FOLDER has photo.png, grey.png, broken.png, pose.onnx, cut.onnx, camera.y4m; screenshots are written there.
+// FOLDER has photo.png, grey.png, broken.png, empty.png, film.webm, camera.y4m, pose.onnx, cut.onnx, odd.onnx; screenshots
+// and the frames that people were found in are written there.
+import { writeFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
 const [executablePath, url, folder] = process.argv.slice(2);
@@ -29,6 +31,11 @@ async function result(page, input, file) {
   return handle.jsonValue();
 }
 
+async function keepFrame(page, file) {
+  const address = await page.evaluate(() => globalThis.rtmpose.frame.toDataURL("image/png"));
+  writeFileSync(`${folder}/${file}`, Buffer.from(address.split(",")[1], "base64"));
+}
+
 const browser = await chromium.launch({ executablePath, args: common });
 {
   const [context, page] = await open(browser);
@@ -53,6 +60,13 @@ const browser = await chromium.launch({ executablePath, args: common });
   report.greyStatus = await page.textContent("#status");
   await page.setInputFiles("#file", `${folder}/broken.png`);
   report.brokenPicture = await error(page);
+  await page.setInputFiles("#file", `${folder}/empty.png`);
+  await page.waitForFunction(() => document.querySelector("#error").textContent.includes("empty"));
+  report.emptyPicture = await error(page);
+  await page.setInputFiles("#artifact", `${folder}/odd.onnx`);
+  await page.waitForFunction(() => document.querySelector("#error").textContent.includes("odd"));
+  report.oddModel = await error(page);
+  report.afterOddModel = (await result(page, "#file", "photo.png")).people.length;
   await page.setInputFiles("#artifact", `${folder}/cut.onnx`);
   await page.waitForFunction(() => document.querySelector("#error").textContent.includes("model"));
   report.cutModel = await error(page);
@@ -60,6 +74,10 @@ const browser = await chromium.launch({ executablePath, args: common });
   await page.waitForFunction(() => document.querySelector("#error").textContent.includes("pose"));
   report.poseModel = await error(page);
   report.afterErrors = (await result(page, "#file", "photo.png")).people.length;
+  report.film = await result(page, "#file", "film.webm");
+  await page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("End of"));
+  report.film = await page.evaluate(() => globalThis.rtmpose.result);
+  await keepFrame(page, "film-frame.png");
   await page.click("#camera");
   report.refusedCamera = await error(page);
   // Every control is reached by the keyboard and has a name.
@@ -105,6 +123,16 @@ const filmed = await chromium.launch({
   report.camera = await found.jsonValue();
   await page.click("#stop");
   report.stopped = await page.textContent("#status");
+  await keepFrame(page, "camera-frame.png"); // all frames of that film are one
+  // Two clicks and a picture: whatever came last is on, and nothing else is.
+  await page.evaluate(() => {
+    document.querySelector("#camera").click();
+    document.querySelector("#camera").click();
+  });
+  report.afterCamera = await result(page, "#file", "photo.png");
+  await page.waitForTimeout(1000);
+  report.stillPhoto = await page.evaluate(() => globalThis.rtmpose.result.width);
+  report.liveTracks = await page.evaluate(() => document.querySelector("#video").srcObject?.getTracks().length ?? 0);
   await context.close();
 }
 await filmed.close();
