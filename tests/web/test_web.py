@@ -174,9 +174,11 @@ def test_cameras_and_videos(report: dict[str, Any], folder: Path, source: str) -
     assert (report[source]["width"], report[source]["height"]) == (480, 480)
     assert np.abs(boxes - want.boxes).max() < 1
     moved = np.hypot(*np.moveaxis(keypoints[..., :2] - want.keypoints, -1, 0))
-    assert moved[want.box_scores > 0.5].max() < 1
-    # The flag is taken for two doubtful people, whose flat peaks may have two places of one height.
-    assert (moved < 1).mean() > 0.95
+    # Our own weights have flat peaks: two places of one height, of which rounding takes either.
+    tied = moved >= 1
+    assert tied.sum() <= 2
+    assert np.abs(keypoints[tied, 2] - want.keypoint_scores[tied]).max(initial=0) < 1e-3
+    assert np.median(moved) < 0.01
     assert report["stopped"] == "Stopped."
 
 
