@@ -35,10 +35,10 @@ class Choice:
     def __str__(self) -> str:
         parts = [Path(self.pose).name, self.engine, self.precision]
         if self.threads:
-            parts.append(f"{self.threads} threads")
+            parts.append(f"{self.threads} thread{'s' * (self.threads > 1)}")
         if self.batch:
             parts.append(f"batch {self.batch}")
-        return ", ".join([*(p for p in parts if p), f"{self.persons} persons"])
+        return ", ".join([*(p for p in parts if p), f"{self.persons} person{'s' * (self.persons > 1)}"])
 
 
 @dataclass

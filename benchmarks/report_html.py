@@ -92,26 +92,26 @@ def _plot(found: list[tuple[str, float, float]]) -> str:
     marks = [
         f"<line x1={_MARGIN} y1={_HEIGHT - _MARGIN} x2={_WIDTH} y2={_HEIGHT - _MARGIN} stroke=#888 />"
         f"<line x1={_MARGIN} y1=0 x2={_MARGIN} y2={_HEIGHT - _MARGIN} stroke=#888 />"
-        f"<text x={_WIDTH // 2} y={_HEIGHT - 8}>ms, all persons, median</text><text x=4 y=14>AP</text>"
+        f"<text x={_WIDTH // 2} y={_HEIGHT - 8}>ms, all persons, median</text>"
+        f"<text x={_MARGIN + 8} y=14>AP</text>"
     ]
     for i in range(5):
-        x = _MARGIN + i * (_WIDTH - _MARGIN) / 4
-        y = (_HEIGHT - _MARGIN) * (1 - i / 4)
-        marks.append(
-            f"<text x={x:.0f} y={_HEIGHT - _MARGIN + 16} text-anchor=end>{right * i / 4:.1f}</text>"
-        )
-        marks.append(f"<text x={_MARGIN - 6} y={y + 12:.0f} text-anchor=end>{top * i / 4:.2f}</text>")
-    for name, ms, ap in found:
+        x, side = _MARGIN + i * (_WIDTH - _MARGIN) / 4, "end" if i else "start"
+        y, down = (_HEIGHT - _MARGIN) * (1 - i / 4), 12 if i == 4 else 4
+        below = _HEIGHT - _MARGIN + 16
+        marks.append(f"<text x={x:.0f} y={below} text-anchor={side}>{right * i / 4:.1f}</text>")
+        left = _MARGIN - 6
+        marks.append(f"<text x={left} y={y + down:.0f} text-anchor=end>{top * i / 4:.2f}</text>")
+    for number, (name, ms, ap) in enumerate(found, 1):
         x = _MARGIN + (_WIDTH - _MARGIN) * ms / right
         y = (_HEIGHT - _MARGIN) * (1 - ap / top)
         marks.append(
             f"<circle cx={x:.1f} cy={y:.1f} r=5 fill=#d6336c><title>{html.escape(name)}</title></circle>"
         )
-        side = ("end", -9) if x > _WIDTH / 2 else ("start", 9)
-        marks.append(
-            f"<text x={x + side[1]:.0f} y={y + 4:.0f} text-anchor={side[0]}>{html.escape(name)}</text>"
-        )
-    return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' width={_WIDTH}>{''.join(marks)}</svg>"
+        # Numbers, not names: names of near points would lie upon each other.
+        marks.append(f"<text x={x:.0f} y={y - 9:.0f} text-anchor=middle>{number}</text>")
+    names = "".join(f"<li>{html.escape(name)}: {ms:.1f} ms, AP {ap:.3f}</li>" for name, ms, ap in found)
+    return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' width={_WIDTH}>{''.join(marks)}</svg><ol>{names}</ol>"
 
 
 def picture(content: dict[str, Any]) -> bytes:

@@ -48,11 +48,13 @@ def artifact_line(report: dict[str, Any]) -> str:
 
 def machine_line(machine: dict[str, Any]) -> str:
     """The machine in one line."""
-    return ", ".join(
-        f"{key} {' '.join(f'{k} {v}' for k, v in value.items()) if isinstance(value, dict) else value}"
-        for key, value in machine.items()
-        if value is not None
-    )
+    return ", ".join(f"{key} {_plain(value)}" for key, value in machine.items() if value is not None)
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{k} {v}" for k, v in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
 def peer_lines(report: dict[str, Any]) -> list[str]:
