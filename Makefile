@@ -32,15 +32,17 @@ test-arm: $(VENV)/.test
 	tests/arm/setup.sh build/arm $(BIN)/python
 	RTMPOSE_ARM_CROPS=$(CROPS) $(BIN)/pytest -n 2 -rP tests/arm
 
-# The C++ example, with sanitizers, against Python.
+# The C++ example on both engines, with sanitizers, against Python.
 test-cpp: $(VENV)/.test
-	tests/need.sh cmake=cmake make=make g++=g++ /usr/include/stb/stb_image.h=libstb-dev
-	RTMPOSE_TEST_CPP=1 $(BIN)/pytest -n 2 --dist loadfile -rP tests/cpp
+	tests/need.sh cmake=cmake make=make g++=g++ curl=curl dpkg-deb=dpkg /usr/include/stb/stb_image.h=libstb-dev
+	tests/cpp/onnxruntime.sh build/onnxruntime-cpp $(BIN)/python
+	RTMPOSE_TEST_CPP=1 RTMPOSE_ONNXRUNTIME_CPP=$(CURDIR)/build/onnxruntime-cpp/usr \
+		$(BIN)/pytest -n 2 --dist loadgroup -rP tests/cpp
 
-# The browser page in headless Chromium, against Python.
+# The browser page in headless Chromium and the programs of docs/embed.md, against Python.
 test-web: $(VENV)/.test
 	tests/need.sh node=nodejs npm=npm chromium=chromium
-	RTMPOSE_TEST_WEB=1 $(BIN)/pytest -n 0 -rP tests/web
+	RTMPOSE_TEST_WEB=1 $(BIN)/pytest -n 0 -rP tests/web tests/embed
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

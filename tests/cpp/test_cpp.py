@@ -1,4 +1,4 @@
-"""The C++ example: built with warnings as errors and sanitizers, it finds what Python finds."""
+"""The C++ example, built for each engine with warnings as errors and sanitizers, against Python."""
 
 from __future__ import annotations
 
@@ -26,22 +26,33 @@ def call(*words: object, **more: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*map(str, words)], capture_output=True, text=True, check=False, **more)
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import openvino
+def engine_flags(engine: str) -> list[str]:
+    """What CMake needs to find the engine."""
+    if engine == "openvino":
+        import openvino
 
+        return [f"-DOpenVINO_DIR={Path(openvino.__file__).parent / 'cmake'}"]
+    if "RTMPOSE_ONNXRUNTIME_CPP" not in os.environ:
+        pytest.skip("needs the C++ files of ONNX Runtime in RTMPOSE_ONNXRUNTIME_CPP: make test-cpp")
+    return ["-DRTMPOSE_ENGINE=onnxruntime", f"-DCMAKE_PREFIX_PATH={os.environ['RTMPOSE_ONNXRUNTIME_CPP']}"]
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=pytest.mark.xdist_group(name)) for name in ("openvino", "onnxruntime")
+    ],
+)
+def engine(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def build(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    flags = engine_flags(engine)
     folder = tmp_path_factory.mktemp("cpp")
-    engine = Path(openvino.__file__).parent / "cmake"
     for step in (
-        (
-            "cmake",
-            "-S",
-            SOURCE,
-            "-B",
-            folder / "build",
-            f"-DOpenVINO_DIR={engine}",
-            "-DRTMPOSE_SANITIZE=ON",
-        ),
+        ("cmake", "-S", SOURCE, "-B", folder / "build", "-DRTMPOSE_SANITIZE=ON", *flags),
         ("cmake", "--build", folder / "build"),
         ("cmake", "--install", folder / "build", "--prefix", folder / "installed"),
     ):
@@ -61,12 +72,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def run(build: Path):
+def run(engine: str, build: Path):
     """The program; the sanitizers end it with another code than its own errors do."""
 
     def start(*words: object) -> subprocess.CompletedProcess[str]:
         # OpenVINO keeps what its plugins allocate until the process ends.
-        options = {"ASAN_OPTIONS": "detect_leaks=0:exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
+        leaks = int(engine == "onnxruntime")
+        options = {"ASAN_OPTIONS": f"detect_leaks={leaks}:exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
         done = call(build / "build" / "rtmpose-cpp", *words, env=os.environ | options)
         assert done.returncode in (0, 1), done.stderr
         return done
@@ -153,11 +165,9 @@ def test_errors_say_what_is_wrong(run, files: dict[str, Path], tmp_path: Path) -
 
 
 def test_a_users_own_program_against_the_installed_package(
-    build: Path, files: dict[str, Path], tmp_path: Path, photo: np.ndarray
+    engine: str, build: Path, files: dict[str, Path], tmp_path: Path, photo: np.ndarray
 ) -> None:
     """find_package(rtmpose), a picture with gaps between its rows, and every misuse of the header."""
-    import openvino
-
     (tmp_path / "CMakeLists.txt").write_text(
         "cmake_minimum_required(VERSION 3.20)\nproject(user CXX)\nfind_package(rtmpose REQUIRED)\n"
         "add_executable(user user.cpp)\ntarget_link_libraries(user rtmpose::rtmpose)\n"
@@ -186,10 +196,9 @@ int main(int, char** arguments) {
     refused([&] { model(bytes, 512, 512, std::vector<rtmpose::Box>{}); });
 }
 """)
-    engine = Path(openvino.__file__).parent / "cmake"
-    prefix = f"-DCMAKE_PREFIX_PATH={build / 'installed'}"
+    flags = [f"-Drtmpose_DIR={build / 'installed' / 'lib' / 'cmake' / 'rtmpose'}", *engine_flags(engine)]
     for step in (
-        ("cmake", "-S", tmp_path, "-B", tmp_path / "b", prefix, f"-DOpenVINO_DIR={engine}"),
+        ("cmake", "-S", tmp_path, "-B", tmp_path / "b", *flags),
         ("cmake", "--build", tmp_path / "b"),
     ):
         done = call(*step)

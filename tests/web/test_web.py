@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -68,6 +69,24 @@ def test_the_command_looks_for_the_page_first(tmp_path: Path) -> None:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 1
     assert "the built page is not here" in " ".join(done.stderr.split())
+
+
+def test_the_command_serves_the_chosen_model_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<h1>page</h1>")
+    command = [Path(sys.executable).parent / "rtmpose", "web", "--page", tmp_path, "--port", "0"]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
+    ) as process:
+        assert process.stdout is not None
+        address = process.stdout.readline().split()[0]
+        with urllib.request.urlopen(address) as answer:
+            assert answer.read() == b"<h1>page</h1>"
+        with urllib.request.urlopen(address.rstrip("/") + MODEL_ADDRESS) as answer:
+            model = onnx.load_from_string(answer.read())
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert model.graph.output[0].name == "boxes"
+    assert "rtmdet-nano-own" in str(model.metadata_props)
 
 
 def test_what_is_missing_is_said(tmp_path: Path) -> None:
