@@ -87,6 +87,7 @@ class Int8Quantizer:
                 },
             )
             quantizer.quantize_model()
+            quantizer.model.topological_sort()  # it leaves nodes before what feeds them
         result: onnx.ModelProto = quantizer.model.model
         return result
 
