@@ -22,9 +22,8 @@ from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.crops import DEMO_PHOTO, annotated_pictures
 from rtmpose_sdk.exporters.end2end import Kind, Part, build_end2end
 from rtmpose_sdk.exporters.end2end_check import (
-    BOX_PX,
-    MEDIAN_PX,
-    P99_PX,
+    FLOAT_LIMITS,
+    INT8_LIMITS,
     Agreement,
     Pictures,
     compare_end2end,
@@ -109,7 +108,9 @@ def export_end2end(
             if detector is not None:
                 save_onnx(detector.graph, replace(detector.card, verification={}), folder / "detector.onnx")
                 finder = opened.enter_context(Detector(folder / "detector.onnx"))
-            found = compare_end2end(trial, kind, predictor, finder, detection_threshold, pictures)
+            int8 = any(part is not None and part.card.precision == "int8" for part in (pose, detector))
+            limits = INT8_LIMITS if int8 else FLOAT_LIMITS
+            found = compare_end2end(trial, kind, predictor, finder, detection_threshold, pictures, limits)
         entry = model.metadata_props.add()
         entry.key, entry.value = "verification", json.dumps(found.as_dict())
     write_bytes(out, model.SerializeToString())
@@ -134,13 +135,21 @@ def print_agreement(found: Agreement | None, kind: Kind, out: Path) -> None:
     if found is not None:
         table = Table("file against Python", "measured", "allowed")
         if kind != "pose":
-            table.add_row("sides of boxes moved, px: largest", f"{found.box_shift:.3f}", f"{BOX_PX:g}")
+            table.add_row(
+                "sides of boxes moved, px: largest", f"{found.box_shift:.3f}", _allowed(found.limits.box)
+            )
             table.add_row("boxes that only one has", str(found.only_one), "0")
         if kind != "detector":
-            table.add_row("keypoints moved, px: median", f"{found.median_shift:.3f}", f"{MEDIAN_PX:g}")
-            table.add_row("keypoints moved, px: p99", f"{found.p99_shift:.3f}", f"{P99_PX:g}")
+            table.add_row(
+                "keypoints moved, px: median", f"{found.median_shift:.3f}", _allowed(found.limits.median)
+            )
+            table.add_row("keypoints moved, px: p99", f"{found.p99_shift:.3f}", _allowed(found.limits.p99))
             table.add_row("keypoints moved, px: worst", f"{found.worst_shift:.3f}", "-")
             table.add_row("keypoints that are the same", f"{found.exact:.1%}", "-")
         console.print(table)
     compared = f"{found.boxes} boxes in {found.pictures} pictures compared" if found else "not verified"
     console.print(f"{out}: end2end {kind}, {out.stat().st_size / 1e6:.1f} MB, {compared}", soft_wrap=True)
+
+
+def _allowed(limit: float | None) -> str:
+    return "-" if limit is None else f"{limit:g}"
