@@ -34,7 +34,7 @@ test-arm: $(VENV)/.test
 
 # The C++ example on both engines, with sanitizers, against Python.
 test-cpp: $(VENV)/.test
-	tests/need.sh cmake=cmake make=make g++=g++ curl=curl dpkg-deb=dpkg /usr/include/stb/stb_image.h=libstb-dev
+	tests/need.sh cmake=cmake make=make g++=g++ curl=curl dpkg-deb=dpkg
 	tests/cpp/onnxruntime.sh build/onnxruntime-cpp $(BIN)/python
 	RTMPOSE_TEST_CPP=1 RTMPOSE_ONNXRUNTIME_CPP=$(CURDIR)/build/onnxruntime-cpp/usr \
 		$(BIN)/pytest -n 2 --dist loadgroup -rP tests/cpp
