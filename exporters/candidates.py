@@ -90,7 +90,7 @@ def variants(
         if calibration is None:
             left_out.append("int8: needs pictures to calibrate with (--calibrate)")
         else:
-            wanted.append(Variant(_int8(file, card, calibration), "openvino", None, "int8"))
+            wanted.append(Variant(_int8(path, file, card, calibration), "openvino", None, "int8"))
         for variant in wanted:
             try:
                 variant.open(task, 1).runtime.close()
@@ -110,7 +110,7 @@ def _other(path: Path, card: ModelCard) -> Variant:
         return Variant(path, runtime.engine.split()[0], None, f"{own.precision} {path.name}")
 
 
-def _int8(file: Path, card: ModelCard, calibration: NDArray[np.uint8]) -> Path:
+def _int8(source: Path, file: Path, card: ModelCard, calibration: NDArray[np.uint8]) -> Path:
     """The OpenVINO int8 artifact of a model and its pictures: from the cache, or made and verified."""
     from rtmpose_sdk.exporters.export import export
     from rtmpose_sdk.exporters.subject import subject_from_artifact
@@ -123,7 +123,7 @@ def _int8(file: Path, card: ModelCard, calibration: NDArray[np.uint8]) -> Path:
         if out.is_file() and out.with_suffix(".bin").is_file():
             return out
         wish = Wish("openvino", "int8", calibration=calibration)
-        found = export(subject_from_artifact(file), out, calibration[:_VERIFIED_WITH], wish)
+        found = export(subject_from_artifact(source), out, calibration[:_VERIFIED_WITH], wish)
     if found is not None and not found.verified:
         out.unlink()
         raise VerificationError(

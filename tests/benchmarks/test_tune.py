@@ -15,12 +15,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline
+from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.agreement import disagreement
 from rtmpose_sdk.benchmarks.halving import Point, choose, halve, pareto
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.calibrate import calibration_images
+from rtmpose_sdk.exporters.candidates import variants
 from rtmpose_sdk.exporters.onnx import full_storage, half_storage
-from rtmpose_sdk.zoo import find_model
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_model
 
 POINTS = st.dictionaries(
     st.text(min_size=1), st.builds(Point, st.floats(0, 100), st.floats(0, 100)), min_size=1
@@ -178,3 +181,22 @@ def test_limits_that_nothing_keeps(tuned: Path) -> None:
     assert isinstance(done.exception, InputError)
     assert "no configuration within" in str(done.exception)
     assert not never.exists()
+
+
+def test_int8_of_an_sdk_folder_is_made_once(
+    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("nncf", reason="OpenVINO's int8 needs nncf")
+    monkeypatch.setenv("RTMPOSE_HOME", str(tmp_path))
+    folder = shared / "weights" / "rtmdet-nano"
+    card = artifact_card(folder)
+    calibration = calibration_images(card, shared / "data" / "coco_train", DEFAULT_DETECTOR, 32)
+    first = variants(folder, "detect", calibration)
+    int8 = next(v for v in first.able if v.kind == "int8")
+    assert artifact_card(int8.path).precision == "int8"
+    assert int8.path.is_relative_to(tmp_path)
+    written = int8.path.stat().st_mtime_ns
+    again = next(v for v in variants(folder, "detect", calibration).able if v.kind == "int8")
+    assert (again.path, again.path.stat().st_mtime_ns) == (int8.path, written)
+    with again.open("detect", 1).runtime as runtime:
+        assert runtime.engine.startswith("openvino")
