@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.benchmarks.posers import Poser, Task, batched, one_by_one
 from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError, MissingExtraError
@@ -24,8 +25,6 @@ from rtmpose_sdk.results import PoseResult
 
 Track = Callable[[list[dict[str, Any]]], Iterable[dict[str, Any]]]
 """Shows progress over pictures."""
-Find = Callable[[NDArray[np.uint8], Any], PoseResult]
-"""Picture and boxes, or None → poses."""
 Watch = Callable[[dict[str, Any], list[dict[str, Any]], PoseResult], None]
 """Sees a picture's row, its annotations, and what was found in it."""
 Select = Callable[[dict[str, Any]], dict[str, Any]]
@@ -70,37 +69,27 @@ def evaluate_pipeline(
     track: Track = iter,
     select: Select | None = None,
     watch: Watch | None = None,
+    poser: Poser | None = None,
 ) -> Report:
     """Pose everybody in the annotated pictures and score it as COCO does.
 
     With a detector, its boxes are used on every picture. Without one, the boxes of the annotated
     persons that have keypoints are (the paper's "GT" column). A person's score is the mean of the
-    keypoint scores.
+    keypoint scores. `poser` goes through the pictures in another way, see `rtmpose_sdk.benchmarks.posers`.
 
     Raises:
         MissingExtraError: faster-coco-eval is not installed.
         InputError: annotations of another kind, or of other keypoints than the model's.
         ImageError: a picture that is missing or broken.
     """
-    predictor, detector = pipeline.top_down(), pipeline.detector
-    if detector is None:
-        return evaluate_poses(
-            predictor, predictor.keypoint_set, annotations, images, True, track, select, watch
-        )
-    return evaluate_poses(
-        lambda picture, _: pipeline(picture),
-        predictor.keypoint_set,
-        annotations,
-        images,
-        False,
-        track,
-        select,
-        watch,
-    )
+    predictor, given = pipeline.top_down(), pipeline.detector is None
+    if poser is None:
+        poser = one_by_one(predictor if given else lambda picture, _: pipeline(picture))
+    return evaluate_poses(poser, predictor.keypoint_set, annotations, images, given, track, select, watch)
 
 
 def evaluate_poses(
-    find: Find,
+    poser: Poser,
     keypoint_set: KeypointSet,
     annotations: Path,
     images: Path,
@@ -112,8 +101,7 @@ def evaluate_poses(
     """The same of whatever finds poses in a picture.
 
     Args:
-        find: picture, and boxes (N,4) xyxy px of its annotated persons, None without `boxes_given` →
-            PoseResult.
+        poser: given boxes (N,4) xyxy px of annotated persons, or None without `boxes_given`.
         keypoint_set: of the results.
         annotations, images: COCO json, and the folder with its pictures.
         boxes_given: only pictures with annotated persons, and their boxes.
@@ -137,9 +125,12 @@ def evaluate_poses(
     labels: dict[int, list[dict[str, Any]]] = {}
     for label in truth["annotations"]:
         labels.setdefault(label["image_id"], []).append(label)
-    for row in track(pictures):
-        picture = read_image(images / row["file_name"])
-        poses = find(picture, boxes[row["id"]] if boxes_given else None)
+    tasks = [
+        Task(row["id"], images / row["file_name"], boxes[row["id"]] if boxes_given else None)
+        for row in pictures
+    ]
+    # The rows come last: what shows progress must not be ahead of the poses.
+    for poses, row in zip(poser(tasks), track(pictures), strict=True):
         if watch is not None:
             watch(row, labels.get(row["id"], []), poses)
         results.extend({**person, "category_id": category} for person in poses.to_coco(row["id"]))
@@ -204,7 +195,7 @@ def model_accuracy(
         InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
     """
     if isinstance(model, Predictor):
-        return evaluate_poses(model, model.keypoint_set, annotations, images, True, track).figures
+        return evaluate_poses(batched(model), model.keypoint_set, annotations, images, True, track).figures
     given = model.score_threshold
     model.score_threshold = LEAST_SCORE
     try:
@@ -246,8 +237,12 @@ def _score(
 def _read(annotations: Path, keypoints: int) -> dict[str, Any]:
     truth = read_annotations(annotations)
     counts = {len(row["keypoints"]) // 3 for row in truth["annotations"] if "keypoints" in row}
+    if not counts:
+        raise InputError(
+            f"{annotations}: no annotation has keypoints; measure a detector on it with --boxes-only"
+        )
     if counts != {keypoints}:
         raise InputError(
-            f"{annotations}: annotations have {sorted(counts) or 'no'} keypoints, the model {keypoints}"
+            f"{annotations}: annotations have {sorted(counts)} keypoints, the model {keypoints}"
         )
     return truth

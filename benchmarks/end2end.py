@@ -18,6 +18,7 @@ from rich.table import Table
 
 from rtmpose_sdk.benchmarks.accuracy import Track, evaluate_poses
 from rtmpose_sdk.benchmarks.latency import measure
+from rtmpose_sdk.benchmarks.posers import one_by_one
 from rtmpose_sdk.card import END2END_KEY
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.decode import iou
@@ -107,9 +108,11 @@ def _compare(whole: EndToEnd, pipeline: Pipeline, annotations: Path, images: Pat
             shifts.append(np.hypot(*(ours.keypoints[i] - found[2][j]).T))
         return ours
 
-    plain = evaluate_poses(python, keypoint_set, annotations, images, False, track)
+    plain = evaluate_poses(one_by_one(python), keypoint_set, annotations, images, False, track)
     given = iter(theirs.values())
-    ap = evaluate_poses(lambda *_: next(given), keypoint_set, annotations, images, False).figures["AP"]
+    ap = evaluate_poses(
+        one_by_one(lambda *_: next(given)), keypoint_set, annotations, images, False
+    ).figures["AP"]
     moved = np.concatenate(shifts)
     table = Table(f"{plain.pictures} pictures", "end2end against Python")
     table.add_row("boxes that both have, that only one has", f"{count}, {alone}")

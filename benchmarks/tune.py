@@ -22,6 +22,7 @@ from rtmpose_sdk.artifacts import Model
 from rtmpose_sdk.benchmarks.accuracy import evaluate_poses
 from rtmpose_sdk.benchmarks.agreement import disagreement
 from rtmpose_sdk.benchmarks.halving import Point, halve, halve_to_front
+from rtmpose_sdk.benchmarks.posers import one_by_one
 from rtmpose_sdk.card import Task
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
@@ -234,7 +235,7 @@ def _pair_losses(
         truth = job.truth
         ap = {
             names: evaluate_poses(
-                lambda picture, _, net=net, finder=finder: net(picture, finder(picture)),  # type: ignore[misc]
+                one_by_one(lambda picture, _, net=net, finder=finder: net(picture, finder(picture))),  # type: ignore[misc]
                 net.keypoint_set,
                 truth.annotations,
                 truth.images,

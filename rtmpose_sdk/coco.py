@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ def read_annotations(file: Path) -> dict[str, Any]:
     """The content of a COCO json file.
 
     Raises:
-        InputError: unreadable, not JSON, or of another kind.
+        InputError: unreadable, not JSON, of another kind, or with ids that do not match.
     """
     try:
         content = json.loads(file.read_text("utf-8"))
@@ -28,7 +29,31 @@ def read_annotations(file: Path) -> dict[str, Any]:
         raise InputError(f"{file}: not JSON ({error})") from None
     if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in _PARTS):
         raise InputError(f"{file}: not COCO annotations; expected an object with {', '.join(_PARTS)}")
+    _check_ids(content, file)
     return content
+
+
+def _check_ids(content: dict[str, Any], file: Path) -> None:
+    """Every picture and annotation has an id of its own, and every annotation's picture is there."""
+    for part in ("images", "annotations"):
+        ids = [row.get("id") if isinstance(row, dict) else None for row in content[part]]
+        if None in ids:
+            raise InputError(f"{file}: {part} {ids.index(None)} (of {len(ids)}) has no id")
+        twice = [i for i, count in Counter(ids).items() if count > 1]
+        if twice:
+            raise InputError(f"{file}: {_some(twice)} of {part} belong to several; expected one each")
+    pictures = {row["id"] for row in content["images"]}
+    lost = [row["id"] for row in content["annotations"] if row.get("image_id") not in pictures]
+    if lost:
+        raise InputError(
+            f"{file}: {len(lost)} of {len(content['annotations'])} annotations are of no picture in 'images' "
+            f"({_some(lost)}); are two files mixed up?"
+        )
+
+
+def _some(ids: list[Any]) -> str:
+    shown = ", ".join(map(str, ids[:5]))
+    return f"ids {shown}" + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def person_category(content: dict[str, Any], file: Path) -> dict[str, Any]:
