@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.posers import Poser, Task, batched, one_by_one
-from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
+from rtmpose_sdk.coco import check_ids, person_boxes, person_category, read_annotations
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError, MissingExtraError
 from rtmpose_sdk.images import read_image
@@ -158,6 +158,7 @@ def evaluate_detector(
     """
     _scorer()
     truth = read_annotations(annotations)
+    check_ids(truth, annotations)
     category = person_category(truth, annotations)["id"]
     results: list[dict[str, Any]] = []
     for row in track(truth["images"]):
@@ -236,6 +237,7 @@ def _score(
 
 def _read(annotations: Path, keypoints: int) -> dict[str, Any]:
     truth = read_annotations(annotations)
+    check_ids(truth, annotations)
     counts = {len(row["keypoints"]) // 3 for row in truth["annotations"] if "keypoints" in row}
     if not counts:
         raise InputError(

@@ -163,7 +163,7 @@ def _plain(poses: PoseResult) -> dict[str, Any]:
 def _poses(row: dict[str, Any], keypoint_set: KeypointSet) -> PoseResult:
     persons, names = len(row["boxes"]), len(keypoint_set)
     shapes = dict(zip(_ARRAYS, [(4,), (), (names, 2), (names,), (names,), (names,)], strict=True))
-    arrays = {
+    arrays: dict[str, Any] = {
         name: None if row[name] is None else np.array(row[name], np.float32).reshape(persons, *shapes[name])
         for name in _ARRAYS
     }

@@ -5,6 +5,7 @@ python -m rtmpose_sdk.benchmarks.tuned profile.json --pose pose-tensor.onnx --de
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import Annotated
 
@@ -49,15 +50,11 @@ def tuned(
         rtmlib = open_peer("rtmlib", same)
         for count in persons or (1, 4, 8):
             scene, _ = crowd(picture, (0, 0, width, height), count)
-            found = measure(
-                {
-                    "rtmlib": lambda scene=scene: rtmlib(scene),
-                    "same": lambda scene=scene: same(scene),
-                    "tuned": lambda scene=scene: best(scene),
-                },
-                warm_up,
-                runs,
-            )
+            steps = {
+                name: functools.partial(each, scene)
+                for name, each in (("rtmlib", rtmlib), ("same", same), ("tuned", best))
+            }
+            found = measure(steps, warm_up, runs)
             times = [found[name].p50 for name in ("rtmlib", "same", "tuned")]
             numbers = "/".join(str(len(each(scene))) for each in (rtmlib, same, best))
             table.add_row(

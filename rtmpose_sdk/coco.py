@@ -19,7 +19,7 @@ def read_annotations(file: Path) -> dict[str, Any]:
     """The content of a COCO json file.
 
     Raises:
-        InputError: unreadable, not JSON, of another kind, or with ids that do not match.
+        InputError: unreadable, not JSON, or of another kind.
     """
     try:
         content = json.loads(file.read_text("utf-8"))
@@ -29,12 +29,19 @@ def read_annotations(file: Path) -> dict[str, Any]:
         raise InputError(f"{file}: not JSON ({error})") from None
     if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in _PARTS):
         raise InputError(f"{file}: not COCO annotations; expected an object with {', '.join(_PARTS)}")
-    _check_ids(content, file)
     return content
 
 
-def _check_ids(content: dict[str, Any], file: Path) -> None:
-    """Every picture and annotation has an id of its own, and every annotation's picture is there."""
+def check_ids(content: dict[str, Any], file: Path) -> None:
+    """Every picture and annotation has an id of its own, and every annotation's picture is there.
+
+    Args:
+        content: what `read_annotations` gave.
+        file: the file it came from, for errors.
+
+    Raises:
+        InputError: not so.
+    """
     for part in ("images", "annotations"):
         ids = [row.get("id") if isinstance(row, dict) else None for row in content[part]]
         if None in ids:
@@ -46,8 +53,8 @@ def _check_ids(content: dict[str, Any], file: Path) -> None:
     lost = [row["id"] for row in content["annotations"] if row.get("image_id") not in pictures]
     if lost:
         raise InputError(
-            f"{file}: {len(lost)} of {len(content['annotations'])} annotations are of no picture in 'images' "
-            f"({_some(lost)}); are two files mixed up?"
+            f"{file}: {len(lost)} of {len(content['annotations'])} annotations ({_some(lost)}) have an "
+            "image_id that is not in 'images'; are two files mixed up?"
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -30,12 +31,14 @@ from rtmpose_sdk.cli.options import (
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
+from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.zoo import DEFAULT_POSE
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.accuracy import Report
     from rtmpose_sdk.benchmarks.matched import Matched
+    from rtmpose_sdk.benchmarks.posers import Poser
 
 
 def evaluate(
@@ -77,6 +80,14 @@ def evaluate(
     reliability: Annotated[
         Path | None, typer.Option(help="Plot that (.png, .svg, .pdf); needs the extra 'train'.")
     ] = None,
+    processes: Annotated[int, typer.Option(min=1, help="Processes, each with models of its own.")] = 1,
+    batch: Annotated[
+        int, typer.Option(min=1, help="Persons of one call, of several pictures; without --detector.")
+    ] = DEFAULT_BATCH_LIMIT,
+    resume: Annotated[
+        Path | None,
+        typer.Option(help="Keep what is found in this file; a run that was cut off goes on from it."),
+    ] = None,
     worst: Annotated[
         tuple[int, Path] | None, typer.Option(help="Number and picture file: a sheet of the worst persons.")
     ] = None,
@@ -84,16 +95,17 @@ def evaluate(
     """Measure COCO AP and AR, with ground-truth boxes or through a detector."""
     from rtmpose_sdk.benchmarks.accuracy import LEAST_SCORE, evaluate_pipeline
     from rtmpose_sdk.benchmarks.matched import match
+    from rtmpose_sdk.benchmarks.posers import kept
     from rtmpose_sdk.images import write_bytes, write_image
 
     limit_opencv(threads)
     if boxes_only and detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
     details = per_keypoint or distances or normalize_by or calibration or reliability or worst
-    if boxes_only and (details or alone or allow_missing):
+    if boxes_only and (details or alone or allow_missing or resume or processes > 1):
         raise InputError(
             "--boxes-only goes without --single-person, --allow-missing, --per-keypoint, --distances, "
-            "--calibration, --reliability and --worst, which are of keypoints"
+            "--calibration, --reliability, --worst, --resume and --processes, which are of keypoints"
         )
     if worst is not None and worst[0] < 1:
         raise InputError(f"--worst {worst[0]}; expected at least 1 person")
@@ -105,16 +117,19 @@ def evaluate(
             finder = Detector(detector, device, threads, precision, LEAST_SCORE, engine)
             report = _boxes(finder, annotations, images, progress)
         else:
-            pipeline = Pipeline(
+            open_pipeline = functools.partial(
+                Pipeline,
                 pose,
                 detector,
                 device,
                 threads,
                 precision,
                 detection_threshold,
+                batch_limit=batch,
                 flip_test=flip_test,
                 engine=engine,
             )
+            pipeline = open_pipeline()
             points = pipeline.top_down().keypoint_set
             check_details(normalize_by, points.names, reliability)
             select = functools.partial(
@@ -125,6 +140,10 @@ def evaluate(
                 persons.extend(match(row, labels, poses, in_order=detector is None))
 
             with pipeline:
+                poser = _poser(pipeline, open_pipeline, processes)
+                if resume is not None:
+                    settings = _settings(pipeline, annotations, flip_test, detection_threshold)
+                    poser = kept(poser, resume, settings, points)
                 report = evaluate_pipeline(
                     pipeline,
                     annotations,
@@ -132,6 +151,7 @@ def evaluate(
                     lambda rows: progress.track(rows),
                     select,
                     watch if details else None,
+                    poser,
                 )
     table = Table("figure", "value")
     for name, value in report.figures.items():
@@ -173,6 +193,35 @@ def _select(
     truth, gone = present(single_person(truth) if alone else truth, images, allow_missing)
     missing.extend(gone)
     return truth
+
+
+def _poser(pipeline: Pipeline, open_pipeline: Callable[[], Pipeline], processes: int) -> Poser:
+    """How the pictures are gone through."""
+    from rtmpose_sdk.benchmarks.posers import batched, in_processes, one_by_one
+
+    if processes > 1:
+        return in_processes(processes, open_pipeline)
+    if pipeline.detector is None:
+        return batched(pipeline.top_down())
+    return one_by_one(lambda picture, _: pipeline(picture))
+
+
+def _settings(
+    pipeline: Pipeline, annotations: Path, flip_test: bool, detection_threshold: float
+) -> dict[str, Any]:
+    """What the results depend on, as JSON has it."""
+    from rtmpose_sdk.profile import hashes
+
+    networks = {"pose": pipeline.top_down(), "detector": pipeline.detector}
+    return {
+        "annotations": hashes(annotations),
+        "flip_test": flip_test,
+        "detection_threshold": detection_threshold if pipeline.detector else None,
+        **{
+            role: [hashes(net.runtime.path), net.runtime.engine, net.runtime.precision] if net else None
+            for role, net in networks.items()
+        },
+    }
 
 
 def _boxes(detector: Detector, annotations: Path, images: Path, progress: Progress) -> Report:

@@ -48,13 +48,14 @@ def test_through_a_detector(coco: dict, detector_folder: Path) -> None:
 def test_annotations_of_another_kind(tmp_path: Path) -> None:
     pipeline = Pipeline(detector=None)
     empty = {"images": [], "annotations": [], "categories": []}
+    halpe = {"id": 1, "image_id": 1, "keypoints": [0] * 78}
     for name, content, message in (
         ("text.json", "{", "not JSON"),
         ("list.json", "[]", "not COCO annotations"),
-        ("boxes.json", json.dumps(empty), "no keypoints"),
+        ("boxes.json", json.dumps(empty), "has keypoints"),
         (
             "other.json",
-            json.dumps({**empty, "annotations": [{"keypoints": [0] * 78}]}),
+            json.dumps({**empty, "images": [{"id": 1}], "annotations": [halpe]}),
             r"\[26\] keypoints, the model 17",
         ),
     ):
