@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 from collections.abc import Callable, Iterable
 from pathlib import Path
-from types import ModuleType
-from typing import Any, Literal, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, NamedTuple
 
 from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.benchmarks.coco_score import scorer
 from rtmpose_sdk.benchmarks.posers import Poser, Task, batched, one_by_one
+from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
 from rtmpose_sdk.coco import check_ids, person_boxes, person_category, read_annotations
 from rtmpose_sdk.detector import Detector
-from rtmpose_sdk.errors import InputError, MissingExtraError
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.pipeline import Pipeline
@@ -29,32 +25,14 @@ Watch = Callable[[dict[str, Any], list[dict[str, Any]], PoseResult], None]
 """Sees a picture's row, its annotations, and what was found in it."""
 Select = Callable[[dict[str, Any]], dict[str, Any]]
 """Annotations → those that are measured on."""
-FIGURES = (
-    "AP",
-    "AP50",
-    "AP75",
-    "AP medium",
-    "AP large",
-    "AR",
-    "AR50",
-    "AR75",
-    "AR medium",
-    "AR large",
-)
-"""COCO's ten keypoint figures, in the order of its `stats`."""
-BOX_FIGURES = (
-    *("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"),
-    *("AR1", "AR10", "AR100", "AR small", "AR medium", "AR large"),
-)
-"""COCO's twelve box figures, in the order of its `stats`."""
 LEAST_SCORE = 0.01
 """Of a box that counts for a detector's AP: COCO's curves want the unlikely ones, too."""
-UNKNOWN_SIGMA = 0.05
-"""OKS sigma of every keypoint of a set that has none of its own; COCO's lie between 0.025 and 0.107."""
 
 
 class Report(NamedTuple):
-    """Figures by name, number of pictures and of persons that were posed, COCO keypoint results."""
+    """Figures by name (of the annotations' benchmark: `rtmpose_sdk.benchmarks.scoring`), number of pictures
+    and of persons that were posed, COCO keypoint results.
+    """
 
     figures: dict[str, float]
     pictures: int
@@ -71,7 +49,7 @@ def evaluate_pipeline(
     watch: Watch | None = None,
     poser: Poser | None = None,
 ) -> Report:
-    """Pose everybody in the annotated pictures and score it as COCO does.
+    """Pose everybody in the annotated pictures and score it as their benchmark does, mostly COCO's AP.
 
     With a detector, its boxes are used on every picture. Without one, the boxes of the annotated
     persons that have keypoints are (the paper's "GT" column). A person's score is the mean of the
@@ -112,16 +90,15 @@ def evaluate_poses(
     Raises:
         MissingExtraError, InputError, ImageError: see `evaluate_pipeline`.
     """
-    _scorer()
-    truth = _read(annotations, len(keypoint_set))
+    scorer()
+    truth = read_truth(annotations, keypoint_set)
     if select is not None:
         truth = select(truth)
-    category = person_category(truth, annotations)["id"]
+    scoring = Scoring(truth, annotations, keypoint_set, boxes_given)
     boxes = person_boxes(truth, annotations)
     pictures = truth["images"]
     if boxes_given:
         pictures = [p for p in pictures if p["id"] in boxes]
-    results: list[dict[str, Any]] = []
     labels: dict[int, list[dict[str, Any]]] = {}
     for label in truth["annotations"]:
         labels.setdefault(label["image_id"], []).append(label)
@@ -133,12 +110,10 @@ def evaluate_poses(
     for poses, row in zip(poser(tasks), track(pictures), strict=True):
         if watch is not None:
             watch(row, labels.get(row["id"], []), poses)
-        results.extend({**person, "category_id": category} for person in poses.to_coco(row["id"]))
-    if not results:
+        scoring.add(row, labels.get(row["id"], []), poses)
+    if not scoring.results:
         raise InputError(f"{images}: nobody was found in {len(pictures)} pictures; there is no AP")
-    sigmas = keypoint_set.oks_sigmas or (UNKNOWN_SIGMA,) * len(keypoint_set)
-    figures = _score(truth, results, "keypoints", FIGURES, np.array(sigmas))
-    return Report(figures, len(pictures), len(results), results)
+    return Report(scoring.figures(), len(pictures), len(scoring.results), scoring.results)
 
 
 def evaluate_detector(
@@ -156,7 +131,7 @@ def evaluate_detector(
         InputError: annotations of another kind, or no box in any picture.
         ImageError: a picture that is missing or broken.
     """
-    _scorer()
+    scorer()
     truth = read_annotations(annotations)
     check_ids(truth, annotations)
     category = person_category(truth, annotations)["id"]
@@ -168,7 +143,7 @@ def evaluate_detector(
             results.append({"image_id": row["id"], "category_id": category, "bbox": box, "score": score})
     if not results:
         raise InputError(f"{images}: no box in {len(truth['images'])} pictures; there is no AP")
-    figures = _score(truth, results, "bbox", BOX_FIGURES, None)
+    figures = score(truth, results, "bbox")
     return Report(figures, len(truth["images"]), len(results), results)
 
 
@@ -203,48 +178,3 @@ def model_accuracy(
         return evaluate_detector(model, annotations, images, track).figures
     finally:
         model.score_threshold = given
-
-
-def _scorer() -> ModuleType:
-    try:
-        import faster_coco_eval
-    except ImportError:
-        raise MissingExtraError("faster-coco-eval", "eval", "Measuring AP") from None
-    module: ModuleType = faster_coco_eval
-    return module
-
-
-def _score(
-    truth: dict[str, Any],
-    results: list[dict[str, Any]],
-    kind: Literal["keypoints", "bbox"],
-    names: tuple[str, ...],
-    sigmas: NDArray[np.float64] | None,
-) -> dict[str, float]:
-    """COCO's figures by name."""
-    coco = _scorer()
-    with contextlib.redirect_stdout(io.StringIO()):
-        ground_truth = coco.COCO(truth)
-        scoring = coco.COCOeval_faster(ground_truth, ground_truth.loadRes(results), kind)
-        scoring.params.catIds = [results[0]["category_id"]]
-        if sigmas is not None:
-            scoring.params.kpt_oks_sigmas = sigmas
-        scoring.evaluate()
-        scoring.accumulate()
-        scoring.summarize()
-    return dict(zip(names, map(float, scoring.stats[: len(names)]), strict=True))
-
-
-def _read(annotations: Path, keypoints: int) -> dict[str, Any]:
-    truth = read_annotations(annotations)
-    check_ids(truth, annotations)
-    counts = {len(row["keypoints"]) // 3 for row in truth["annotations"] if "keypoints" in row}
-    if not counts:
-        raise InputError(
-            f"{annotations}: no annotation has keypoints; measure a detector on it with --boxes-only"
-        )
-    if counts != {keypoints}:
-        raise InputError(
-            f"{annotations}: annotations have {sorted(counts)} keypoints, the model {keypoints}"
-        )
-    return truth

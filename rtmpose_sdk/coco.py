@@ -21,12 +21,29 @@ def read_annotations(file: Path) -> dict[str, Any]:
     Raises:
         InputError: unreadable, not JSON, or of another kind.
     """
+    return as_annotations(read_json(file), file)
+
+
+def read_json(file: Path) -> Any:
+    """The content of a json file.
+
+    Raises:
+        InputError: unreadable, or not JSON.
+    """
     try:
-        content = json.loads(file.read_text("utf-8"))
+        return json.loads(file.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
     except ValueError as error:
         raise InputError(f"{file}: not JSON ({error})") from None
+
+
+def as_annotations(content: Any, file: Path) -> dict[str, Any]:
+    """A file's content, where it is COCO annotations.
+
+    Raises:
+        InputError: of another kind.
+    """
     if not isinstance(content, dict) or not all(isinstance(content.get(p), list) for p in _PARTS):
         raise InputError(f"{file}: not COCO annotations; expected an object with {', '.join(_PARTS)}")
     return content

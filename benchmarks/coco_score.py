@@ -1,0 +1,96 @@
+"""COCO's AP and AR of keypoints and boxes, by faster-coco-eval."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Collection, Sequence
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+
+from rtmpose_sdk.errors import MissingExtraError
+
+FIGURES = (
+    "AP",
+    "AP50",
+    "AP75",
+    "AP medium",
+    "AP large",
+    "AR",
+    "AR50",
+    "AR75",
+    "AR medium",
+    "AR large",
+)
+"""COCO's ten keypoint figures, in the order of its `stats`."""
+BOX_FIGURES = (
+    *("AP", "AP50", "AP75", "AP small", "AP medium", "AP large"),
+    *("AR1", "AR10", "AR100", "AR small", "AR medium", "AR large"),
+)
+"""COCO's twelve box figures, in the order of its `stats`."""
+BOX_SHARE = 0.53
+"""Of a box that a person fills, where no area is annotated: what COCO's evaluation takes for CrowdPose."""
+
+
+def scorer() -> ModuleType:
+    """faster-coco-eval.
+
+    Raises:
+        MissingExtraError: it is not installed.
+    """
+    try:
+        import faster_coco_eval
+    except ImportError:
+        raise MissingExtraError("faster-coco-eval", "eval", "Measuring AP") from None
+    module: ModuleType = faster_coco_eval
+    return module
+
+
+def score(
+    truth: dict[str, Any],
+    results: list[dict[str, Any]],
+    kind: Literal["keypoints", "bbox"],
+    sigmas: Sequence[float] | None = None,
+    pictures: Collection[int] | None = None,
+    categories: Collection[int] | None = None,
+) -> dict[str, float]:
+    """COCO's figures by name; -1 where nothing is annotated.
+
+    Args:
+        truth: COCO annotations.
+        results: COCO results, at least one.
+        kind: of the results.
+        sigmas: (K,) OKS falloffs of keypoints.
+        pictures: ids of those that count; None for all.
+        categories: ids to average over; None for the results'.
+    """
+    coco = scorer()
+    names = FIGURES if kind == "keypoints" else BOX_FIGURES
+    with contextlib.redirect_stdout(io.StringIO()):
+        ground_truth = coco.COCO(truth)
+        scoring = coco.COCOeval_faster(ground_truth, ground_truth.loadRes(results), kind)
+        scoring.params.catIds = sorted(categories or {row["category_id"] for row in results})
+        if pictures is not None:
+            scoring.params.imgIds = sorted(pictures)
+        if sigmas is not None:
+            scoring.params.kpt_oks_sigmas = np.array(sigmas)
+        scoring.evaluate()
+        scoring.accumulate()
+        scoring.summarize()
+    return dict(zip(names, map(float, scoring.stats[: len(names)]), strict=True))
+
+
+def with_areas(truth: dict[str, Any], always: bool = False) -> dict[str, Any]:
+    """Annotations with an area each: where none is annotated, or `always`, `BOX_SHARE` of the box."""
+    rows = truth["annotations"]
+    if not always and all("area" in row for row in rows):
+        return truth
+    made = [
+        row
+        if "area" in row and not always
+        else {**row, "area": BOX_SHARE * row["bbox"][2] * row["bbox"][3]}
+        for row in rows
+    ]
+    return {**truth, "annotations": made}

@@ -1,0 +1,128 @@
+"""Which benchmark's annotations are these, and what are its figures of what was found?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rtmpose_sdk.benchmarks import crowdpose, mpii, wholebody
+from rtmpose_sdk.benchmarks.coco_score import score, with_areas
+from rtmpose_sdk.benchmarks.matched import Matched, match
+from rtmpose_sdk.coco import as_annotations, check_ids, person_category, read_json
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.results import PoseResult
+
+UNKNOWN_SIGMA = 0.05
+"""OKS sigma of every keypoint of a set that has none of its own; COCO's lie between 0.025 and 0.107."""
+
+
+def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
+    """Keypoint annotations in COCO's form, with keypoints of the set; MPII's and COCO-WholeBody's are put into it.
+
+    Raises:
+        InputError: annotations of another kind, without keypoints, or of other keypoints than the set's.
+        MissingExtraError: see `rtmpose_sdk.benchmarks.mpii.to_coco`.
+    """
+    content = read_json(file)
+    if mpii.is_mpii(content):
+        _check_counts({len(content[0]["joints"])}, file, keypoint_set)
+        truth = mpii.to_coco(content, file, keypoint_set.names)
+    else:
+        truth = as_annotations(content, file)
+    check_ids(truth, file)
+    if wholebody.is_wholebody(truth) and len(keypoint_set) == wholebody.KEYPOINTS:
+        truth = wholebody.join_parts(truth, file)
+    _check_counts(
+        {len(row["keypoints"]) // 3 for row in truth["annotations"] if "keypoints" in row},
+        file,
+        keypoint_set,
+    )
+    if crowdpose.is_crowdpose(truth):
+        crowdpose.check_crowd(truth, file)
+    return truth
+
+
+def _check_counts(counts: set[int], file: Path, keypoint_set: KeypointSet) -> None:
+    if not counts:
+        raise InputError(f"{file}: no annotation has keypoints; measure a detector on it with --boxes-only")
+    if counts != {len(keypoint_set)}:
+        raise InputError(
+            f"{file}: annotations have {sorted(counts)} keypoints, the model {len(keypoint_set)}"
+        )
+
+
+class Scoring:
+    """Takes what is found, picture by picture, and gives the figures of the annotations' benchmark."""
+
+    def __init__(
+        self, truth: dict[str, Any], file: Path, keypoint_set: KeypointSet, boxes_given: bool
+    ) -> None:
+        """Args:
+            truth: what `read_truth` gave, or a part of it.
+            file: the file it came from, for errors.
+            keypoint_set: of the results.
+            boxes_given: what is found comes in the order of the annotated persons.
+
+        Raises:
+            InputError: categories that do not tell who is posed; head boxes that are missing.
+        """
+        self.results: list[dict[str, Any]] = []
+        self._truth, self._file, self._set, self._given = truth, file, keypoint_set, boxes_given
+        self._kinds = _kinds(truth)
+        self._persons: list[Matched] | None = [] if mpii.has_heads(truth, keypoint_set.names) else None
+        self._heads: list[float] = []
+        if self._persons is not None:
+            mpii.head_sizes(_posed(truth["annotations"]), file)
+        if len(self._kinds) < 2:
+            self._category = int(person_category(truth, file)["id"])
+        elif not boxes_given:
+            # A detector of animals does not say which species it is: all count as one.
+            self._category = min(self._kinds)
+            rows = [{**row, "category_id": self._category} for row in truth["annotations"]]
+            self._truth, self._kinds = {**truth, "annotations": rows}, {self._category}
+
+    def add(self, picture: dict[str, Any], labels: list[dict[str, Any]], poses: PoseResult) -> None:
+        """What was found in a picture.
+
+        Args:
+            picture: its row of the annotations' `images`.
+            labels: its annotations.
+            poses: of it.
+        """
+        posed = _posed(labels)
+        found = poses.to_coco(picture["id"])
+        if len(self._kinds) > 1:
+            categories = [row["category_id"] for row in posed]
+        else:
+            categories = [self._category] * len(found)
+        self.results += [
+            {**person, "category_id": category} for person, category in zip(found, categories, strict=True)
+        ]
+        if self._persons is not None:
+            self._persons += match(picture, labels, poses, in_order=self._given)
+            self._heads += mpii.head_sizes(posed, self._file)
+
+    def figures(self) -> dict[str, float]:
+        """By name; of at least one result."""
+        if self._persons is not None:
+            return mpii.pckh_figures(self._persons, self._heads, self._set.names)
+        sigmas = self._set.oks_sigmas or (UNKNOWN_SIGMA,) * len(self._set)
+        if crowdpose.is_crowdpose(self._truth):
+            return crowdpose.crowdpose_figures(self._truth, self.results, sigmas)
+        truth = with_areas(self._truth)
+        if wholebody.is_wholebody(truth) and len(self._set) == wholebody.KEYPOINTS:
+            return wholebody.wholebody_figures(truth, self.results, sigmas)
+        return score(truth, self.results, "keypoints", sigmas, categories=self._kinds or None)
+
+
+def _posed(labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Those whose boxes `rtmpose_sdk.coco.person_boxes` gives, in its order."""
+    return [row for row in labels if row.get("num_keypoints", 0) > 0 and not row.get("iscrowd")]
+
+
+def _kinds(truth: dict[str, Any]) -> set[int]:
+    """Categories of annotations with keypoints, where several are posed and none is called "person": species."""
+    if any(isinstance(row, dict) and row.get("name") == "person" for row in truth["categories"]):
+        return set()
+    return {row.get("category_id", 0) for row in truth["annotations"] if "keypoints" in row}
