@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtmpose_sdk.artifacts import artifact_card
-from rtmpose_sdk.benchmarks.coco_score import scorer
+from rtmpose_sdk.benchmarks.coco_score import score, scorer
 from rtmpose_sdk.benchmarks.posers import Poser, Task, batched, one_by_one
 from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
 from rtmpose_sdk.coco import check_ids, person_boxes, person_category, read_annotations
@@ -138,9 +138,9 @@ def evaluate_detector(
     results: list[dict[str, Any]] = []
     for row in track(truth["images"]):
         found = detector(read_image(images / row["file_name"]))
-        for (x1, y1, x2, y2), score in zip(found.boxes.tolist(), found.scores.tolist(), strict=True):
+        for (x1, y1, x2, y2), sure in zip(found.boxes.tolist(), found.scores.tolist(), strict=True):
             box = [x1, y1, x2 - x1, y2 - y1]
-            results.append({"image_id": row["id"], "category_id": category, "bbox": box, "score": score})
+            results.append({"image_id": row["id"], "category_id": category, "bbox": box, "score": sure})
     if not results:
         raise InputError(f"{images}: no box in {len(truth['images'])} pictures; there is no AP")
     figures = score(truth, results, "bbox")

@@ -87,10 +87,9 @@ def with_areas(truth: dict[str, Any], always: bool = False) -> dict[str, Any]:
     rows = truth["annotations"]
     if not always and all("area" in row for row in rows):
         return truth
-    made = [
-        row
-        if "area" in row and not always
-        else {**row, "area": BOX_SHARE * row["bbox"][2] * row["bbox"][3]}
-        for row in rows
-    ]
-    return {**truth, "annotations": made}
+
+    def made(row: dict[str, Any]) -> dict[str, Any]:
+        _, _, w, h = row["bbox"]
+        return row if "area" in row and not always else {**row, "area": BOX_SHARE * w * h}
+
+    return {**truth, "annotations": [made(row) for row in rows]}

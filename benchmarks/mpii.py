@@ -24,7 +24,7 @@ _LOWER = 15.0
 
 def is_mpii(content: Any) -> bool:
     """Whether a json's content is a list of persons with joints (MMPose's `mpii_val.json`)."""
-    return isinstance(content, list) and bool(content) and "joints" in content[0]
+    return isinstance(content, list) and any(isinstance(row, dict) and "joints" in row for row in content)
 
 
 def has_heads(truth: dict[str, Any], names: Sequence[str]) -> bool:
@@ -44,7 +44,7 @@ def to_coco(rows: list[Any], file: Path, names: Sequence[str]) -> dict[str, Any]
         MissingExtraError: MATLAB's file needs scipy.
     """
     heads = (
-        [row.get(HEAD) for row in rows]
+        [row.get(HEAD) if isinstance(row, dict) else None for row in rows]
         if any(isinstance(row, dict) and HEAD in row for row in rows)
         else _matlab_heads(file, len(rows))
     )
@@ -96,8 +96,8 @@ def head_sizes(rows: Sequence[dict[str, Any]], file: Path) -> list[float]:
             w = h = 0.0
         if w <= 0 or h <= 0:
             raise InputError(
-                f"{file}: annotation {row.get('id')} has {HEAD} {row.get(HEAD)}; expected x, y, width, height "
-                "of its head, as the others have (PCKh measures in heads)"
+                f"{file}: annotation {row.get('id')} has {HEAD} {row.get(HEAD)}; expected x, y, width, "
+                "height of its head, as the others have (PCKh measures in heads)"
             )
         sizes.append(HEAD_SHARE * float(np.hypot(w, h)))
     return sizes
@@ -117,20 +117,22 @@ def _matlab_heads(file: Path, count: int) -> list[list[float]]:
     beside = file.with_name(file.stem.replace("mpii_", "mpii_gt_", 1) + ".mat")
     if beside == file.with_suffix(".mat") or not beside.is_file():
         raise InputError(
-            f"{file}: its persons have no {HEAD}, and there is no {beside.name} beside it; PCKh needs the head "
-            "boxes of MPII (mpii_gt_val.mat beside mpii_val.json)"
+            f"{file}: its persons have no {HEAD}, and there is no {beside.name} beside it; PCKh needs "
+            "the head boxes of MPII (mpii_gt_val.mat beside mpii_val.json)"
         )
     try:
         read = importlib.import_module("scipy.io").loadmat
+        broken = importlib.import_module("scipy.io.matlab").MatReadError
     except ImportError:
         raise MissingExtraError("scipy", "mpii", f"Reading {beside.name}") from None
     try:
         corners: NDArray[np.float64] = np.asarray(read(beside)["headboxes_src"], float)
-    except (KeyError, ValueError, OSError, NotImplementedError, TypeError) as error:
+    except (KeyError, ValueError, OSError, NotImplementedError, TypeError, broken) as error:
         raise InputError(f"{beside}: no headboxes_src can be read ({error})") from None
     if corners.shape != (2, 2, count):
         raise InputError(
-            f"{beside}: headboxes_src is {corners.shape}; expected (2, 2, {count}), one for each person of {file}"
+            f"{beside}: headboxes_src is {corners.shape}; expected (2, 2, {count}), one for each "
+            f"person of {file}"
         )
     low, high = corners
     return np.concatenate([low - 1, high - low]).T.tolist()

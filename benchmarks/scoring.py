@@ -18,7 +18,7 @@ UNKNOWN_SIGMA = 0.05
 
 
 def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
-    """Keypoint annotations in COCO's form, with keypoints of the set; MPII's and COCO-WholeBody's are put into it.
+    """Keypoint annotations in COCO's form, with the set's keypoints; MPII's and COCO-WholeBody's become so.
 
     Raises:
         InputError: annotations of another kind, without keypoints, or of other keypoints than the set's.
@@ -26,7 +26,8 @@ def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
     """
     content = read_json(file)
     if mpii.is_mpii(content):
-        _check_counts({len(content[0]["joints"])}, file, keypoint_set)
+        lists = [row["joints"] for row in content if isinstance(row, dict) and "joints" in row]
+        _check_counts({len(row) for row in lists if isinstance(row, list)}, file, keypoint_set)
         truth = mpii.to_coco(content, file, keypoint_set.names)
     else:
         truth = as_annotations(content, file)
@@ -70,17 +71,18 @@ class Scoring:
         self.results: list[dict[str, Any]] = []
         self._truth, self._file, self._set, self._given = truth, file, keypoint_set, boxes_given
         self._kinds = _kinds(truth)
+        self._several = len(self._kinds) > 1
         self._persons: list[Matched] | None = [] if mpii.has_heads(truth, keypoint_set.names) else None
         self._heads: list[float] = []
         if self._persons is not None:
             mpii.head_sizes(_posed(truth["annotations"]), file)
-        if len(self._kinds) < 2:
+        if not self._several:
             self._category = int(person_category(truth, file)["id"])
         elif not boxes_given:
             # A detector of animals does not say which species it is: all count as one.
             self._category = min(self._kinds)
             rows = [{**row, "category_id": self._category} for row in truth["annotations"]]
-            self._truth, self._kinds = {**truth, "annotations": rows}, {self._category}
+            self._truth, self._several = {**truth, "annotations": rows}, False
 
     def add(self, picture: dict[str, Any], labels: list[dict[str, Any]], poses: PoseResult) -> None:
         """What was found in a picture.
@@ -92,7 +94,7 @@ class Scoring:
         """
         posed = _posed(labels)
         found = poses.to_coco(picture["id"])
-        if len(self._kinds) > 1:
+        if self._several:
             categories = [row["category_id"] for row in posed]
         else:
             categories = [self._category] * len(found)
@@ -113,7 +115,9 @@ class Scoring:
         truth = with_areas(self._truth)
         if wholebody.is_wholebody(truth) and len(self._set) == wholebody.KEYPOINTS:
             return wholebody.wholebody_figures(truth, self.results, sigmas)
-        return score(truth, self.results, "keypoints", sigmas, categories=self._kinds or None)
+        return score(
+            truth, self.results, "keypoints", sigmas, categories=self._kinds if self._several else None
+        )
 
 
 def _posed(labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -122,7 +126,7 @@ def _posed(labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _kinds(truth: dict[str, Any]) -> set[int]:
-    """Categories of annotations with keypoints, where several are posed and none is called "person": species."""
+    """Categories of annotations with keypoints, where none is called "person": species, where several."""
     if any(isinstance(row, dict) and row.get("name") == "person" for row in truth["categories"]):
         return set()
     return {row.get("category_id", 0) for row in truth["annotations"] if "keypoints" in row}

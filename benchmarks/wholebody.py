@@ -64,7 +64,7 @@ def wholebody_figures(
 ) -> dict[str, float]:
     """COCO's figures of the whole, then AP and AR of each part, which has its own sigmas.
 
-    A person whose part is not annotated is left out of that part's figures. The person's score counts in all.
+    Whose part is not annotated is left out of that part's figures; the score is the person's in all.
 
     Args:
         truth: what `join_parts` gave.

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import Detector, Pipeline
-from rtmpose_sdk.benchmarks.accuracy import FIGURES, evaluate_detector, evaluate_pipeline
+from rtmpose_sdk.benchmarks.accuracy import evaluate_detector, evaluate_pipeline
+from rtmpose_sdk.benchmarks.coco_score import FIGURES
 from rtmpose_sdk.errors import InputError
 
 

@@ -12,7 +12,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline
-from rtmpose_sdk.benchmarks.accuracy import FIGURES, evaluate_pipeline
+from rtmpose_sdk.benchmarks.accuracy import evaluate_pipeline
+from rtmpose_sdk.benchmarks.coco_score import FIGURES
 from rtmpose_sdk.benchmarks.matched import match
 from rtmpose_sdk.benchmarks.metrics.calibration import calibrate
 from rtmpose_sdk.benchmarks.metrics.per_keypoint import keypoint_errors
