@@ -135,4 +135,5 @@ def _matlab_heads(file: Path, count: int) -> list[list[float]]:
             f"person of {file}"
         )
     low, high = corners
-    return np.concatenate([low - 1, high - low]).T.tolist()
+    boxes: list[list[float]] = np.concatenate([low - 1, high - low]).T.tolist()
+    return boxes

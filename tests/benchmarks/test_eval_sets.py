@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from rtmpose_sdk.benchmarks.accuracy import Report, evaluate_poses
 from rtmpose_sdk.benchmarks.coco_score import FIGURES
+from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
 from rtmpose_sdk.results import PoseResult
@@ -330,3 +332,20 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
     del torn["annotations"][0]["face_kpts"]
     with pytest.raises(InputError, match="annotation 5 has none values in face_kpts; expected 204"):
         measure(tmp_path, torn, whole, {})
+
+
+def test_the_command_prints_the_figures_of_the_annotations(coco: dict, tmp_path: Path) -> None:
+    posed = [row for row in coco["annotations"] if row["num_keypoints"] > 8][:12]
+    ids = {row["image_id"] for row in posed}
+    rows = [row for row in coco["images"] if row["id"] in ids]
+    crowds = [{**row, "crowdIndex": i % 2} for i, row in enumerate(rows)]
+    content = {"images": crowds, "annotations": posed, "categories": coco["categories"]}
+    (tmp_path / "crowd.json").write_text(json.dumps(content))
+    words = ["eval", "--annotations", str(tmp_path / "crowd.json"), "--images", str(coco["folder"])]
+    done = CliRunner().invoke(app, [*words, "--threads", "1", "--json", str(tmp_path / "figures.json")])
+    assert done.exit_code == 0, done.output
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert 0 < figures["AP easy"] < 1
+    assert 0 < figures["AP hard"] < 1
+    assert figures["AP medium"] == -1
+    assert "AP hard" in done.output
