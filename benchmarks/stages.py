@@ -47,7 +47,7 @@ def pose_steps(
 
     def decode() -> Decoded:
         if card.decoder == "heatmap":
-            return decode_heatmap(outputs[0], size, card.heatmap_udp)
+            return decode_heatmap(outputs[0], size, card.heatmap_udp, card.heatmap_peak)
         return decode_simcc(outputs[0], outputs[1], card.simcc_split_ratio, card.simcc_beta)
 
     if card.decoder not in ("simcc", "heatmap"):

@@ -44,7 +44,8 @@ def keypoint_shifts(want: Outputs, have: Outputs, card: ModelCard, tie: float) -
 def _heatmap_shifts(want: Array, have: Array, card: ModelCard, tie: float) -> tuple[Array, int]:
     """The same for heatmaps."""
     expected, found = (
-        decode_heatmap(maps, card.input_size, card.heatmap_udp).keypoints for maps in (want, have)
+        decode_heatmap(maps, card.input_size, card.heatmap_udp, card.heatmap_peak).keypoints
+        for maps in (want, have)
     )
     rows, cells = want.reshape(*want.shape[:2], -1), have.reshape(*have.shape[:2], -1)
     at_found = np.take_along_axis(rows, cells.argmax(axis=-1)[..., None], axis=-1)[..., 0]

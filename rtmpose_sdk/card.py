@@ -22,6 +22,7 @@ Task = Literal["pose", "detect"]
 ColorOrder = Literal["rgb", "bgr"]
 POSE_DECODERS = ("simcc", "simcc3d", "heatmap", "rtmo")
 Layout = Literal["nhwc", "nchw"]
+Peak = Literal["dark", "quarter"]
 Decoder = Literal["simcc", "simcc3d", "heatmap", "rtmo", "boxes", "boxes_nms", "mmdeploy_dets", "yolox"]
 """How outputs are read.
 
@@ -61,6 +62,8 @@ class ModelCard:
             RTMW 1. The softmax of beta * output is a probability.
         heatmap_udp: cells were numbered from the outermost pixel centers (UDP), so that cell i is input
             px i * (W - 1) / (w - 1); else it is i * W / w.
+        heatmap_peak: how a peak between cells is found: "dark" (Zhang et al. 2020) or "quarter", a quarter
+            of a cell towards the higher neighbour, as older networks were published with.
         simcc_z_range: m from the root to either end of the third SimCC axis (RTMPose3D's codec).
         score_threshold, nms_iou_threshold, max_detections: detector defaults.
         strides: detector strides in px.
@@ -90,6 +93,7 @@ class ModelCard:
     simcc_split_ratio: float = 2.0
     simcc_beta: float = 10.0
     heatmap_udp: bool = False
+    heatmap_peak: Peak = "dark"
     simcc_z_range: float = 2.1744869
     score_threshold: float = 0.05
     nms_iou_threshold: float = 0.6
@@ -108,6 +112,7 @@ class ModelCard:
         self._check("task", self.task, get_args(Task))
         self._check("decoder", self.decoder, get_args(Decoder))
         self._check("color_order", self.color_order, get_args(ColorOrder))
+        self._check("heatmap_peak", self.heatmap_peak, get_args(Peak))
         self._check("crop", self.crop, ("affine", "mmdeploy"))
         if (self.input_layout, self.input_dtype) not in (("nhwc", "uint8"), ("nchw", "float32")):
             raise CardError(

@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.card import Peak
 from rtmpose_sdk.decode import Decoded
 from rtmpose_sdk.errors import EngineError
 
@@ -19,15 +20,18 @@ _WINDOW = 2
 """Half width, in cells, of the window around a peak whose mass is the confidence."""
 
 
-def decode_heatmap(maps: Floats, input_size: tuple[int, int], udp: bool) -> Decoded:
-    """Highest cell of each map, moved to the peak of the Gaussian through its neighbours.
+def decode_heatmap(maps: Floats, input_size: tuple[int, int], udp: bool, peak: Peak = "dark") -> Decoded:
+    """Highest cell of each map, moved to the peak between the cells.
 
-    The shift is a Newton step on the logarithm of the smoothed map (DARK, Zhang et al. 2020, section 3.2).
+    "dark" goes to the peak of the Gaussian through its neighbours: a Newton step on the logarithm of the
+    smoothed map (DARK, Zhang et al. 2020, section 3.2). "quarter" goes a quarter of a cell towards the
+    higher neighbour, along each axis.
 
     Args:
         maps: (N,K,h,w), 0 where there is nothing.
         input_size: (width, height) px of the network's input.
         udp: how cells and px belong together, see `ModelCard.heatmap_udp`.
+        peak: how the peak between the cells is found.
 
     Returns:
         Keypoints in px of the input. A score is the height of the peak. A confidence is the part of a
@@ -47,7 +51,7 @@ def decode_heatmap(maps: Floats, input_size: tuple[int, int], udp: bool) -> Deco
     rows, columns = np.divmod(index, width)
     peaks = flat[np.arange(len(flat)), rows, columns]
     cells = np.stack([columns, rows], axis=1).astype(np.float32)
-    cells += _shifts(flat, rows, columns)
+    cells += (_quarters if peak == "quarter" else _shifts)(flat, rows, columns)
     if udp:
         factors = (np.array(input_size) - 1) / np.maximum(np.array([width, height]) - 1, 1)
     else:
@@ -79,6 +83,17 @@ def _shifts(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> 
         shift = np.array([xy * slope[1] - yy * slope[0], xy * slope[0] - xx * slope[1]]) / determinant
         shifts[i] = np.clip(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT)
     return shifts
+
+
+def _quarters(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:
+    """(R,2) cells, a quarter or 0; 0 at the border."""
+    _, height, width = flat.shape
+    every = np.arange(len(flat))
+    left, right = (flat[every, rows, np.clip(columns + d, 0, width - 1)] for d in (-1, 1))
+    above, below = (flat[every, np.clip(rows + d, 0, height - 1), columns] for d in (-1, 1))
+    inner = (columns > 0) & (columns < width - 1) & (rows > 0) & (rows < height - 1)
+    shifts = np.sign(np.stack([right - left, below - above], axis=1)) * inner[:, None]
+    return (0.25 * shifts).astype(np.float32)
 
 
 def _mass(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:

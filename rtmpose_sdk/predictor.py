@@ -150,7 +150,8 @@ class Predictor(Network):
             flipped = self._flip_back(self._run(flip_horizontally(images)))
             outputs = [_mean(a, b) for a, b in zip(outputs, flipped, strict=True)]
         if self.card.decoder == "heatmap":
-            return decode_heatmap(outputs[0], self.card.input_size, self.card.heatmap_udp)
+            card = self.card
+            return decode_heatmap(outputs[0], card.input_size, card.heatmap_udp, card.heatmap_peak)
         if self.card.decoder == "simcc3d":
             x, y, z = outputs
             ratio, beta = self.card.simcc_split_ratio, self.card.simcc_beta

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,8 @@ BATCH_STEPS = (16, 8, 4, 2, 1)
 class OpenVinoRuntime(Runtime):
     """A model on OpenVINO; `precision` is that of the arithmetic, fp32 unless another is asked for.
 
-    OpenVINO fuses far less where the batch is open, so every network here has a fixed one.
+    OpenVINO fuses far less where a size is open, so every network here has fixed ones: those of what it is
+    given.
     """
 
     device_kinds = ("cpu", "gpu")
@@ -51,14 +52,15 @@ class OpenVinoRuntime(Runtime):
         for place in ([_CARD_KEY], list(_METADATA)):
             if self._model.has_rt_info(place):
                 self.metadata = {_CARD_KEY: self._model.get_rt_info(place).astype(str)}
-        self._requests: dict[int, Any] = {}
-        fixed = self.inputs[0].shape[0]
+        self._requests: dict[tuple[int, ...], Any] = {}
+        fixed, *sides = self.inputs[0].shape
         self._steps = (fixed,) if fixed else BATCH_STEPS
-        first = self._request(self._steps[-1])
+        least = self._steps[-1]
+        if None not in sides:
+            self._request((least, *sides))  # fails now, if at all
         # What NMS keeps is of all pictures of a batch together: such outputs cannot be put together.
         self._divisible = all(
-            output.get_partial_shape()[0] == self._steps[-1]
-            for output in first.get_compiled_model().outputs
+            output.get_partial_shape()[0] == least for output in self._reshaped((least, *sides)).outputs
         )
 
     def _check_precision(self) -> None:
@@ -72,9 +74,15 @@ class OpenVinoRuntime(Runtime):
                 f"({self._core.get_property(self._name, 'FULL_DEVICE_NAME')}) has {', '.join(there)}"
             )
 
-    def _request(self, batch: int) -> Any:
-        """The inference request of a batch; its network is compiled when it is first needed."""
-        if batch not in self._requests:
+    def _reshaped(self, shape: Sequence[int | None]) -> Any:
+        """The model for an input of that shape; None stays open."""
+        model = self._model.clone()
+        model.reshape([-1 if size is None else size for size in shape])
+        return model
+
+    def _request(self, shape: tuple[int, ...]) -> Any:
+        """The inference request for inputs of a shape; its network is compiled when it is first needed."""
+        if shape not in self._requests:
             settings: dict[str, Any] = {
                 "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision or "fp32"],
                 "PERFORMANCE_HINT": "LATENCY",
@@ -82,9 +90,7 @@ class OpenVinoRuntime(Runtime):
             if self._name == "CPU":
                 settings["INFERENCE_NUM_THREADS"] = self.threads
             try:
-                model = self._model.clone()
-                model.reshape([batch, *list(model.inputs[0].get_partial_shape())[1:]])
-                compiled = self._core.compile_model(model, self._name, settings)
+                compiled = self._core.compile_model(self._reshaped(shape), self._name, settings)
             except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
                 raise self._unreadable(error) from None
             used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
@@ -95,8 +101,8 @@ class OpenVinoRuntime(Runtime):
                 )
             if self._name == "CPU":
                 self.threads = compiled.get_property("INFERENCE_NUM_THREADS")
-            self._requests[batch] = compiled.create_infer_request()
-        return self._requests[batch]
+            self._requests[shape] = compiled.create_infer_request()
+        return self._requests[shape]
 
     def _infer(self, array: Array) -> tuple[Array, ...]:
         if not self._divisible:
@@ -110,7 +116,7 @@ class OpenVinoRuntime(Runtime):
         return parts[0] if len(parts) == 1 else tuple(np.concatenate(v) for v in zip(*parts, strict=True))
 
     def _infer_part(self, array: Array) -> tuple[Array, ...]:
-        request = self._request(len(array))
+        request = self._request(array.shape)
         try:
             request.infer([array], share_inputs=True)
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
@@ -120,7 +126,7 @@ class OpenVinoRuntime(Runtime):
 
     def bare(self, array: Array) -> Callable[[], object]:
         """OpenVINO's `infer`."""
-        request = self._request(len(array))
+        request = self._request(array.shape)
         return lambda: request.infer([array], share_inputs=True)
 
     def _unreadable(self, error: Exception) -> ModelFileError:

@@ -77,6 +77,9 @@ def new(
         float, typer.Option(help="Factor by which a box grows before it is cropped.")
     ] = 1.25,
     udp: Annotated[bool | None, typer.Option("--udp/--no-udp", help="Heatmap cells by UDP.")] = None,
+    peak: Annotated[
+        str, typer.Option(help="Heatmap peaks between cells: dark, or quarter (of a cell).")
+    ] = "dark",
     pad_value: Annotated[
         int, typer.Option(min=0, max=255, help="Grey level of a detector's margin.")
     ] = 114,
@@ -106,7 +109,13 @@ def new(
         normalize=levels or normalize,
         split_ratio=split_ratio,
         udp=udp,
-        more={"bbox_padding": padding, "simcc_beta": beta, "pad_value": pad_value, "license": license_name},
+        more={
+            "bbox_padding": padding,
+            "simcc_beta": beta,
+            "heatmap_peak": peak,
+            "pad_value": pad_value,
+            "license": license_name,
+        },
     )
     with open_runtime(model) as runtime:
         if CARD_KEY in runtime.metadata:
