@@ -93,7 +93,8 @@ def _quarters(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -
     above, below = (flat[every, np.clip(rows + d, 0, height - 1), columns] for d in (-1, 1))
     inner = (columns > 0) & (columns < width - 1) & (rows > 0) & (rows < height - 1)
     shifts = np.sign(np.stack([right - left, below - above], axis=1)) * inner[:, None]
-    return (0.25 * shifts).astype(np.float32)
+    quarters: Floats = (0.25 * shifts).astype(np.float32)
+    return quarters
 
 
 def _mass(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:

@@ -56,8 +56,9 @@ class OpenVinoRuntime(Runtime):
         fixed, *sides = self.inputs[0].shape
         self._steps = (fixed,) if fixed else BATCH_STEPS
         least = self._steps[-1]
-        if None not in sides:
-            self._request((least, *sides))  # fails now, if at all
+        known = [side for side in sides if side is not None]
+        if len(known) == len(sides):
+            self._request((least, *known))  # fails now, if at all
         # What NMS keeps is of all pictures of a batch together: such outputs cannot be put together.
         self._divisible = all(
             output.get_partial_shape()[0] == least for output in self._reshaped((least, *sides)).outputs
