@@ -10,8 +10,8 @@ from rtmpose_sdk.benchmarks.coco_score import score, with_areas
 from rtmpose_sdk.errors import InputError
 
 EASY, HARD = 0.2, 0.8
-"""Crowd indices: below the first a picture is easy, above the second hard. The paper's text draws the first line at
-0.1; its own evaluation code, and so what is published, at 0.2."""
+"""Crowd indices: below the first a picture is easy, above the second hard. The paper's text draws the first
+line at 0.1; its own evaluation code, and so what is published, at 0.2."""
 
 
 def is_crowdpose(truth: dict[str, Any]) -> bool:
