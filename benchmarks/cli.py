@@ -26,11 +26,12 @@ from rtmpose_sdk.benchmarks.report_text import (
     table,
 )
 from rtmpose_sdk.cli.options import DetectorOption, DeviceOption
+from rtmpose_sdk.cli.paper import time_paper
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import check_boxes
 from rtmpose_sdk.images import read_image, write_bytes
-from rtmpose_sdk.zoo import DEFAULT_POSE
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 app = typer.Typer(
     add_completion=False,
@@ -78,6 +79,9 @@ def bench(
         str, typer.Option(help="With --compare: exit 1 where a median grew by more.")
     ] = "5%",
     force: Annotated[bool, typer.Option("--force", help="Compare with another machine's too.")] = False,
+    paper: Annotated[
+        bool, typer.Option("--paper", help="The paper's own rows (Tables 8, 10, 11) beside its figures.")
+    ] = False,
 ) -> None:
     """Time models by the paper's protocol (A.2): 50 warm-up and 200 measured runs.
 
@@ -92,6 +96,36 @@ def bench(
     height, width = shot.shape[:2]
     [person] = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
     machine = machine_record()
+    if paper:
+        lists = {"--engine": engine, "--precision": precision, "--threads": threads}
+        without = {
+            "--peer": peer,
+            "--batch": batch,
+            "--html": html_file,
+            "--png": png_file,
+            "--compare": old,
+        }
+        without |= {"--pose": pose != [DEFAULT_POSE], "--persons": persons != [1]}
+        wrong = [k for k, v in without.items() if v] + [k for k, v in lists.items() if len(v) > 1]
+        if wrong:
+            raise InputError(
+                f"--paper chooses networks and persons by itself, and takes one engine: {', '.join(wrong)}"
+            )
+        time_paper(
+            shot,
+            person,
+            detector or DEFAULT_DETECTOR,
+            device,
+            threads[0] if threads else 1,
+            engine[0] if engine else None,
+            precision[0] if precision else None,
+            warm_up,
+            runs,
+            machine,
+            json_file,
+            markdown_file,
+        )
+        return
     with contextlib.ExitStack() as stack:
         candidates = []
         for choice in choices(pose, engine, precision, threads, batch, persons):

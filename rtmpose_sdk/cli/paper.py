@@ -1,0 +1,80 @@
+"""`rtmpose-bench --paper`: the paper's own rows, timed here."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.images import write_bytes
+from rtmpose_sdk.predictor import Predictor
+
+
+def time_paper(
+    picture: NDArray[np.uint8],
+    box: Sequence[float],
+    detector: str,
+    device: str,
+    threads: int,
+    engine: str | None,
+    precision: str | None,
+    warm_up: int,
+    runs: int,
+    machine: dict[str, Any],
+    json_file: Path | None,
+    markdown_file: Path | None,
+) -> None:
+    """Build the networks with random weights, time them, print and write the tables.
+
+    Raises:
+        MissingExtraError: the extra `export` is not installed.
+        RTMPoseError: see `rtmpose_sdk.runtimes.open_runtime`.
+    """
+    from rtmpose_sdk.benchmarks import paper
+    from rtmpose_sdk.benchmarks.report_text import machine_line
+    from rtmpose_sdk.exporters.untrained import export_untrained
+
+    console = Console()
+    with tempfile.TemporaryDirectory(prefix="rtmpose-paper-") as folder, contextlib.ExitStack() as stack:
+        predictors = {}
+        networks = list(dict.fromkeys(row.network for row in paper.rows()))
+        for i, network in enumerate(
+            track(networks, "Networks", console=Console(stderr=True), transient=True)
+        ):
+            file = Path(folder) / f"{i}.onnx"
+            export_untrained(*network, file)
+            opened = Predictor(file, device, threads, precision, engine=engine)
+            predictors[network] = stack.enter_context(opened)
+        finder = stack.enter_context(Detector(detector, device, threads, engine=engine))
+        found = paper.time_rows(predictors, finder, picture, box, warm_up, runs)
+        runtime = opened.runtime
+    compared = paper.compare_rows(found)
+    for table in paper.tables(compared):
+        console.print(table)
+    took = next(iter(found.values())).runs
+    setting = {
+        "engine": runtime.engine,
+        "device": str(runtime.device),
+        "precision": runtime.precision or "fp32",
+        "threads": runtime.threads,
+        "weights": "random",
+        "detector": detector,
+        "warm_up": warm_up,
+        "runs": took,
+    }
+    console.print(", ".join(f"{k} {v}" for k, v in setting.items()), soft_wrap=True)
+    console.print(machine_line(machine), soft_wrap=True)
+    if json_file is not None:
+        content = {"rtmpose_bench_paper": 1, "machine": machine, "setting": setting, "rows": compared}
+        write_bytes(json_file, json.dumps(content, indent=1).encode())
+    if markdown_file is not None:
+        write_bytes(markdown_file, paper.markdown(compared).encode())
