@@ -97,7 +97,11 @@ def bench(
     [person] = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
     machine = machine_record()
     if paper:
-        lists = {"--engine": engine, "--precision": precision, "--threads": threads}
+        lists: dict[str, list[Any]] = {
+            "--engine": engine,
+            "--precision": precision,
+            "--threads": threads,
+        }
         without = {
             "--peer": peer,
             "--batch": batch,
@@ -106,7 +110,7 @@ def bench(
             "--compare": old,
         }
         without |= {"--pose": pose != [DEFAULT_POSE], "--persons": persons != [1]}
-        wrong = [k for k, v in without.items() if v] + [k for k, v in lists.items() if len(v) > 1]
+        wrong = [k for k, v in without.items() if v] + [k for k, v in lists.items() if v[1:]]
         if wrong:
             raise InputError(
                 f"--paper chooses networks and persons by itself, and takes one engine: {', '.join(wrong)}"

@@ -17,6 +17,7 @@ from rtmpose_sdk.benchmarks.report_html import paper_tables
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.predictor import Predictor
 
+TABLE_WIDTH = 112
 KEYPOINT_SETS = {"COCO": "coco17", "COCO-WholeBody": "coco_wholebody133"}
 REFERENCE = "RTMPose-m"
 """Ratios are to this model's row on COCO in the same table."""
@@ -130,9 +131,9 @@ def tables(compared: Sequence[dict[str, Any]]) -> list[Table]:
     for row in compared:
         if row["table"] not in made:
             columns = [name for key in row["paper ms"] for name in (f"paper: {key}", f"/ {REFERENCE[-1]}")]
-            made[row["table"]] = Table(
-                "", "here, ms", f"/ {REFERENCE[-1]}", *columns, title=row["table"], title_justify="left"
-            )
+            made[row["table"]] = Table(title=row["table"], title_justify="left")
+            for name in ("", "here, ms", f"/ {REFERENCE[-1]}", *columns):
+                made[row["table"]].add_column(name, no_wrap=not name)
         cells = [f"{row['ms']['p50']:.2f}", f"{row['ratio']:.2f}"]
         for key, value in row["paper ms"].items():
             cells += [f"{value:g}", f"{row['paper ratio'][key]:.2f}"]

@@ -44,12 +44,12 @@ def time_paper(
     from rtmpose_sdk.exporters.untrained import export_untrained
 
     console = Console()
+    console.width = max(console.width, paper.TABLE_WIDTH)
     with tempfile.TemporaryDirectory(prefix="rtmpose-paper-") as folder, contextlib.ExitStack() as stack:
         predictors = {}
         networks = list(dict.fromkeys(row.network for row in paper.rows()))
-        for i, network in enumerate(
-            track(networks, "Networks", console=Console(stderr=True), transient=True)
-        ):
+        shown = track(networks, "Networks", console=Console(stderr=True), transient=True)
+        for i, network in enumerate(shown):
             file = Path(folder) / f"{i}.onnx"
             export_untrained(*network, file)
             opened = Predictor(file, device, threads, precision, engine=engine)
