@@ -54,6 +54,7 @@ $(VENV)/.demo: $(VENV)/bin/python $(SOURCES)
 
 $(VENV)/.test: $(VENV)/.demo constraints.txt
 	$(PIP) -c constraints.txt '.[cpu,export,eval,train,openvino,ncnn,int8,tensorrt-rtx,video,tables,plot,dev]'
+	$(PIP) -c constraints.txt ai-edge-litert
 	$(PIP) -c constraints.txt --no-deps rtmlib mmdeploy-runtime tqdm  # rtmlib asks for a second OpenCV
 	$(PIP) --no-deps --force-reinstall .
 	touch $@

@@ -63,7 +63,9 @@ def bench(
     box: Annotated[
         tuple[float, float, float, float] | None, typer.Option(help="The person, x1 y1 x2 y2 px.")
     ] = None,
-    peer: Annotated[list[str], typer.Option(help="Time rtmlib or mmdeploy beside; repeatable.")] = [],  # noqa: B006
+    peer: Annotated[
+        list[str], typer.Option(help="Time rtmlib, mmdeploy, movenet=FILE, ... beside; repeatable.")
+    ] = [],  # noqa: B006
     warm_up: Annotated[int, typer.Option(min=0, help="Runs before measuring.")] = WARM_UP_RUNS,
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = MEASURED_RUNS,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,

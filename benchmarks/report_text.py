@@ -58,12 +58,12 @@ def _plain(value: Any) -> str:
 
 
 def peer_lines(report: dict[str, Any]) -> list[str]:
-    """How many times as long as our pipeline each peer takes, by medians of the same run."""
-    ours = report["ms"].get("pipeline")
+    """How many times as long as ours each peer takes, by medians of the same run."""
+    ours = "pipeline" if "pipeline" in report["ms"] else "predictor"
     return [
-        f"{name}: {took['p50'] / ours['p50']:.3f} x the time of pipeline"
+        f"{name}: {took['p50'] / report['ms'][ours]['p50']:.3f} x the time of {ours}"
         for name, took in report["ms"].items()
-        if ours and name.startswith("peer")
+        if name.startswith("peer")
     ]
 
 

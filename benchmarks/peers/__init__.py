@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
+from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -12,10 +14,13 @@ from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
 
 PEERS = ("rtmlib", "mmdeploy")
+"""Run the files of our pipeline."""
+FILE_PEERS = ("movenet", "blazepose", "picodet")
+"""Run a file of their own: NAME=FILE."""
 
 
 class Peer(Protocol):
-    """A whole pipeline: a picture (H,W,3) uint8 BGR → keypoints (N,K,2) px."""
+    """A picture (H,W,3) uint8 BGR → keypoints (N,K,2) px; a detector's boxes (N,4) px."""
 
     version: str
 
@@ -25,15 +30,29 @@ class Peer(Protocol):
 
 
 def open_peer(name: str, pipeline: Pipeline) -> Peer:
-    """A peer that runs the same files as `pipeline`, with as many threads.
+    """A peer with as many threads as `pipeline`.
+
+    Args:
+        name: one of `PEERS`, which runs the same files; or NAME=FILE, one of `FILE_PEERS`.
+        pipeline: ours.
 
     Raises:
         InputError: no such peer, no detector, or files that it cannot read.
         MissingExtraError: it is not installed.
     """
-    if name not in PEERS:
-        raise InputError(f"peer '{name}'; expected {', '.join(PEERS)}")
+    name, _, file = name.partition("=")
+    if name in FILE_PEERS:
+        if not file:
+            raise InputError(f"--peer {name} runs a file of its own: --peer {name}=FILE")
+        return _open(name)(Path(file), pipeline.top_down().runtime.threads)
+    if name not in PEERS or file:
+        own = (f"{each}=FILE" for each in FILE_PEERS)
+        raise InputError(f"peer '{name}'; expected {', '.join((*PEERS, *own))}")
     if pipeline.detector is None:
         raise InputError(f"--peer {name} times whole pipelines; give --detector too")
-    peer: Peer = import_module(f"rtmpose_sdk.benchmarks.peers.{name}").open_peer(pipeline)
-    return peer
+    return _open(name)(pipeline)
+
+
+def _open(name: str) -> Callable[..., Peer]:
+    opener: Callable[..., Peer] = import_module(f"rtmpose_sdk.benchmarks.peers.{name}").open_peer
+    return opener

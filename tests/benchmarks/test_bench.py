@@ -170,6 +170,54 @@ def test_peers_say_what_they_need(detector_folder: Path) -> None:
             open_peer("rtmlib", pipeline)
 
 
+PEER_FILES = {
+    "movenet": "movenet/movenet_single_pose_lightning_ptq.tflite",
+    "blazepose": "blazepose/pose_landmark_lite.tflite",
+    "picodet": "picodet/picodet_s_320_lcnet_pedestrian.xml",
+}
+
+
+def _peer(name: str, shared: Path, photo: np.ndarray) -> np.ndarray:
+    pytest.importorskip("openvino" if name == "picodet" else "ai_edge_litert", reason="peer not installed")
+    with Pipeline(detector=None, threads=1) as pipeline:
+        peer = open_peer(f"{name}={shared / 'weights' / PEER_FILES[name]}", pipeline)
+        assert peer.version.split()[1][0].isdigit()
+        return peer(photo)
+
+
+@pytest.mark.parametrize(("name", "eyes"), [("movenet", (1, 2)), ("blazepose", (2, 5))])
+def test_peers_with_files_find_the_face(
+    shared: Path, photo: np.ndarray, name: str, eyes: tuple[int, int]
+) -> None:
+    face = photo[
+        :330, 60:390
+    ]  # the part of the photograph that they are made for: near, upright, one person
+    [found] = _peer(name, shared, np.ascontiguousarray(face)) + np.float32([60, 0])
+    truth = {"nose": (226, 122), "left": (248, 105), "right": (206, 103)}
+    for index, key in ((0, "nose"), (eyes[0], "left"), (eyes[1], "right")):
+        assert np.hypot(*(found[index] - truth[key])) < 20, (key, found[index])
+
+
+def test_picodet_finds_the_astronaut(shared: Path, photo: np.ndarray) -> None:
+    boxes = _peer("picodet", shared, photo)
+    assert any(abs(box - [5, 11, 366, 512]).max() < 60 for box in boxes)
+
+
+def test_peers_with_files_say_what_is_wrong(shared: Path, tmp_path: Path) -> None:
+    pytest.importorskip("ai_edge_litert", reason="peer not installed")
+    (tmp_path / "cut.tflite").write_bytes((shared / "weights" / PEER_FILES["movenet"]).read_bytes()[:900])
+    for name, message in (
+        ("movenet", "--peer movenet=FILE"),
+        (f"movenet={tmp_path / 'none.tflite'}", "no such file; expected MoveNet's"),
+        (f"movenet={tmp_path / 'cut.tflite'}", "LiteRT cannot open it"),
+        (f"movenet={shared / 'weights' / PEER_FILES['blazepose']}", "MoveNet takes uint8"),
+        (f"picodet={shared / 'weights' / 'tinypose/256_192/model.xml'}", "expected a picture, boxes"),
+        ("rtmlib=file", "expected rtmlib, mmdeploy, movenet=FILE"),
+    ):
+        with Pipeline(detector=None, threads=1) as pipeline, pytest.raises(InputError, match=message):
+            open_peer(name, pipeline)
+
+
 def test_the_ap_of_a_card() -> None:
     assert ap_of({"accuracy": {"PCK@0.1 (Body8)": 91.4, "AP (COCO)": 65.9}}) == pytest.approx(0.659)
     known = {"x AP50, boxes": 0.62, "x AP, boxes": 0.276}
