@@ -117,9 +117,10 @@ def open_candidate(
             setting["persons found"] = len(pipeline(scene))
         for name in peers:
             peer = open_peer(name, pipeline)
-            setting[f"persons found by {name}"] = len(peer(scene))
-            setting[f"peer {name}"] = peer.version
-            steps[f"peer {name}"] = lambda peer=peer: peer(scene)  # type: ignore[misc]
+            short = name.partition("=")[0]
+            setting[f"persons found by {short}"] = len(peer(scene))
+            setting[f"peer {short}"] = peer.version
+            steps[f"peer {short}"] = lambda peer=peer: peer(scene)  # type: ignore[misc]
     except Exception:
         pipeline.close()
         raise

@@ -7,6 +7,8 @@ from typing import Any
 
 from rich.table import Table
 
+from rtmpose_sdk.benchmarks.peers import FILE_PEERS
+
 COLUMNS = ("mean", "min", "p50", "p90", "p99", "std", "fps", "cpu")
 _TITLES = ("ms", *COLUMNS, "x bare")
 
@@ -59,12 +61,12 @@ def _plain(value: Any) -> str:
 
 def peer_lines(report: dict[str, Any]) -> list[str]:
     """How many times as long as ours each peer takes, by medians of the same run."""
-    ours = "pipeline" if "pipeline" in report["ms"] else "predictor"
-    return [
-        f"{name}: {took['p50'] / report['ms'][ours]['p50']:.3f} x the time of {ours}"
-        for name, took in report["ms"].items()
-        if name.startswith("peer")
-    ]
+    lines = []
+    for name, took in report["ms"].items():
+        ours = FILE_PEERS.get(name.removeprefix("peer "), "pipeline")
+        if name.startswith("peer") and ours in report["ms"]:
+            lines.append(f"{name}: {took['p50'] / report['ms'][ours]['p50']:.3f} x the time of {ours}")
+    return lines
 
 
 def markdown(content: dict[str, Any]) -> str:

@@ -15,8 +15,8 @@ from rtmpose_sdk.pipeline import Pipeline
 
 PEERS = ("rtmlib", "mmdeploy")
 """Run the files of our pipeline."""
-FILE_PEERS = ("movenet", "blazepose", "picodet")
-"""Run a file of their own: NAME=FILE."""
+FILE_PEERS = {"movenet": "predictor", "blazepose": "predictor", "picodet": "detector"}
+"""Run a file of their own, NAME=FILE; what of ours does the same."""
 
 
 class Peer(Protocol):

@@ -15,7 +15,8 @@ from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.runtimes import allowed_cores
 
 _LEAST, _IOU = 0.4, 0.6
-_MEAN, _STD = np.float32([103.53, 116.28, 123.675]), np.float32([57.375, 57.12, 58.395])
+_MEAN = np.array([103.53, 116.28, 123.675], np.float32)
+_STD = np.array([57.375, 57.12, 58.395], np.float32)
 
 
 class PicodetPeer:
