@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from rtmpose_sdk.benchmarks.remote.arguments import REMOTE_COMMAND, Asked
+from rtmpose_sdk.benchmarks.remote.measure_adb import measure_over_adb
 from rtmpose_sdk.benchmarks.remote.measure_ssh import measure_over_ssh
 
 __all__ = ["REMOTE_COMMAND", "Asked", "is_remote", "measure_remote"]
@@ -22,6 +23,9 @@ def measure_remote(asked: Asked) -> dict[str, Any]:
         What `--json` writes, of that machine.
 
     Raises:
-        RTMPoseError: see `measure_over_ssh`.
+        RTMPoseError: see `measure_over_ssh`, `measure_over_adb`.
     """
-    return measure_over_ssh(asked.values["device"], asked, asked.values["remote_command"])
+    device = asked.values["device"]
+    if device.startswith("adb"):
+        return measure_over_adb(device, asked.values)
+    return measure_over_ssh(device, asked, asked.values["remote_command"])

@@ -1,0 +1,287 @@
+"""ncnn on an Android device: the model and a native program there, its times here.
+
+Only the network is measured: what stands around it is Python, which a phone does not run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import shlex
+import struct
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk._version import __version__
+from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION
+from rtmpose_sdk.benchmarks.latency import Latency, summarize
+from rtmpose_sdk.benchmarks.machine import NOISY, noise
+from rtmpose_sdk.benchmarks.remote.adb import FOLDER, Adb
+from rtmpose_sdk.benchmarks.remote.android import android_record, ask
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
+from rtmpose_sdk.decode import decode_simcc
+from rtmpose_sdk.errors import DeviceError, EngineError, InputError
+from rtmpose_sdk.geometry import Crops, check_boxes, crop_boxes
+from rtmpose_sdk.images import read_image
+from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.zoo import find_model
+
+PROGRAM = "rtmpose-native"
+PART = 50
+"""Runs at the beginning and at the end that are set against each other."""
+THROTTLED = 1.1
+"""A device is called throttled where its last runs take so many times as long as the first."""
+_MACHINES = {183: ("arm64-v8a",), 40: ("armeabi-v7a", "armeabi"), 62: ("x86_64",), 3: ("x86",)}
+"""`e_machine` of an ELF file → Android's names of what runs it."""
+_BUILD = "build it as docs/devices.md says (benchmarks/native) and name it: --native build/rtmpose-native"
+_SECONDS_A_RUN = 20
+"""No phone takes as long for one: a device is given up after this time for each."""
+
+
+class Sent(NamedTuple):
+    """A model on the device: its card, its path there, the crop that it is given, its file's size."""
+
+    card: ModelCard
+    path: str
+    crop: Crops
+    megabytes: float
+
+
+def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """Every model x precision x threads on the device, one after the other.
+
+    Args:
+        device: "adb" or "adb:SERIAL".
+        values: of the options of `rtmpose-bench`, by name.
+
+    Returns:
+        What `--json` writes, of that device.
+
+    Raises:
+        InputError: options that a phone cannot serve, no program, a model that is not ncnn's.
+        DeviceError: see `Adb`; the program is not for this device, or failed there.
+        EngineError: outputs that are no numbers.
+    """
+    _check_options(values)
+    program = _program(values["native"])
+    adb = Adb(device)
+    said = ask(adb)
+    _check_abi(program, adb, said.get("abi", ""))
+    # Not interleaved, as a process holds one network: each begins with its own warm-up.
+    wishes = itertools.product(
+        values["pose"], values["precision"] or (None,), values["threads"] or (1,)
+    )
+    reports, versions = [], set()
+    with tempfile.TemporaryDirectory(prefix="rtmpose-bench-") as local, _folder_there(adb) as folder:
+        adb.push([program], folder)
+        adb.shell(f"chmod 755 {folder}/{program.name}")
+        picture = _picture(values)
+        models = {
+            pose: _send(adb, pose, picture, folder, Path(local, str(i)))
+            for i, pose in enumerate(dict.fromkeys(values["pose"]))
+        }
+        for pose, precision, threads in wishes:
+            model = models[pose]
+            found = _run(adb, folder, program.name, model, precision, threads, values, Path(local))
+            versions.add(found["ncnn"])
+            reports.append(_report(Path(pose).name, model, found, adb.serial, picture[0], values))
+    return {
+        "rtmpose_bench": REPORT_VERSION,
+        "machine": android_record(said, ", ".join(versions)),
+        "peak memory MB": max(report.pop("memory") for report in reports),
+        **_judged(reports),
+        "reports": reports,
+    }
+
+
+def _check_options(values: Mapping[str, Any]) -> None:
+    refused = {
+        "--detector": values["detector"],
+        "--engine": [e for e in values["engine"] if e != "ncnn"],
+        "--batch": [b for b in values["batch"] if b != 1],
+        "--persons": [p for p in values["persons"] if p != 1],
+        "--peer": values["peer"],
+    }
+    given = [name for name, value in refused.items() if value]
+    if given:
+        raise InputError(
+            f"{', '.join(given)} cannot be had with --device adb, which times one person's network by ncnn; "
+            "leave it out"
+        )
+
+
+def _program(path: Path | None) -> Path:
+    if path is None:
+        raise InputError(f"--device adb needs the native program: {_BUILD}")
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"{path}: no such program; {_BUILD}")
+    return path
+
+
+def _check_abi(program: Path, adb: Adb, abi: str) -> None:
+    """A program of another processor would only say that it cannot be executed."""
+    head = program.read_bytes()[:20]
+    if head[:4] != b"\x7fELF" or len(head) < 20:
+        raise InputError(f"{program}: not a program of Linux or Android (ELF); {_BUILD}")
+    [machine] = struct.unpack_from("<H", head, 18)
+    runs_on = _MACHINES.get(machine, ())
+    if abi not in runs_on:
+        raise DeviceError(
+            f"adb:{adb.serial} runs programs for {abi or 'an unknown processor'}, but {program.name} is for "
+            f"{' and '.join(runs_on) or f'ELF machine {machine}'}; {_BUILD}"
+        )
+
+
+@contextlib.contextmanager
+def _folder_there(adb: Adb) -> Iterator[str]:
+    """A fresh folder on the device, removed at the end."""
+    folder = adb.shell(f"mktemp -d {FOLDER}/rtmpose-bench.XXXXXXXX").strip()
+    if not folder.startswith(f"{FOLDER}/rtmpose-bench."):
+        raise DeviceError(f"adb:{adb.serial}: no folder can be made in {FOLDER} ({folder or 'no answer'})")
+    try:
+        yield folder
+    finally:
+        try:
+            adb.remove(folder)
+        except DeviceError as error:
+            warnings.warn(f"{folder} could not be removed ({error}); remove it by hand", stacklevel=2)
+
+
+def _picture(values: Mapping[str, Any]) -> tuple[str, NDArray[np.uint8], NDArray[np.float32]]:
+    """Its name and size, the picture, the person's box."""
+    path = Path(values["image"] or str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg")))
+    image = read_image(path)
+    height, width = image.shape[:2]
+    boxes = check_boxes([values["box"] or [0, 0, width, height]], (width, height))
+    return f"{path.name} {width}x{height}", image, boxes
+
+
+def _send(
+    adb: Adb, pose: str, picture: tuple[str, NDArray[np.uint8], NDArray[np.float32]], folder: str, local: Path
+) -> Sent:
+    """Push a model and the person's crop, normalised as its card says."""
+    path = find_model(pose)
+    if path.suffix != ".param":
+        raise InputError(
+            f"{pose}: --device adb runs ncnn models (.param with .bin); make one: rtmpose-export --out NAME.param"
+        )
+    weights = path.with_suffix(".bin")
+    if not weights.is_file():
+        raise InputError(f"{path}: {weights.name} is missing beside it; copy both files")
+    card = artifact_card(path)
+    if card.task != "pose" or card.decoder != "simcc":
+        raise InputError(f"{pose}: {card.task} with decoder {card.decoder}; expected pose with simcc")
+    crop = (crop_boxes_mmdeploy if card.crop == "mmdeploy" else crop_boxes)(
+        picture[1], picture[2], card.input_size, card.bbox_padding
+    )
+    local.mkdir()
+    Normalizer(card)(crop.images).astype(np.float32).tofile(local / "input.f32")
+    there = f"{folder}/{local.name}"
+    adb.shell(f"mkdir {there}")
+    adb.push([path, weights, local / "input.f32"], there)
+    size = (path.stat().st_size + weights.stat().st_size) / 1e6
+    return Sent(card, f"{there}/{path.name}", crop, size)
+
+
+def _run(
+    adb: Adb,
+    folder: str,
+    program: str,
+    model: Sent,
+    precision: str | None,
+    threads: int,
+    values: Mapping[str, Any],
+    local: Path,
+) -> dict[str, Any]:
+    """The program's report, with the outputs' keypoints."""
+    there = model.path.rpartition("/")[0]
+    words = [f"./{program}", "--model", model.path, "--input", f"{there}/input.f32", "--out", there]
+    words += ["--threads", str(threads), "--warm-up", str(values["warm_up"]), "--runs", str(values["runs"])]
+    words += ["--precision", precision] if precision else []
+    limit = 60 + _SECONDS_A_RUN * (values["warm_up"] + values["runs"])
+    adb.shell(f"cd {folder} && {shlex.join(words)}", limit)
+    adb.pull(f"{there}/report.json", local / "report.json")
+    found: dict[str, Any] = json.loads((local / "report.json").read_text("utf-8"))
+    outputs = {}
+    for output in found["outputs"]:
+        adb.pull(f"{there}/{output['name']}.f32", local / "output.f32")
+        outputs[output["name"]] = np.fromfile(local / "output.f32", np.float32).reshape(1, *output["shape"])
+    if not all(np.isfinite(array).all() for array in outputs.values()):
+        raise EngineError(
+            f"adb:{adb.serial}: {Path(model.path).name} in {found['precision']} gives NaN or infinity there; "
+            "export it again with this SDK, or choose a higher --precision"
+        )
+    card = model.card
+    decoded = decode_simcc(outputs["simcc_x"], outputs["simcc_y"], card.simcc_split_ratio, card.simcc_beta)
+    found["keypoints"] = model.crop.to_picture(decoded.keypoints)[0].round(2).tolist()
+    return found
+
+
+def _report(
+    name: str, model: Sent, found: dict[str, Any], serial: str, picture: str, values: Mapping[str, Any]
+) -> dict[str, Any]:
+    took, used = found["ns"], found["cpu_ns"]
+    figures = {"bare engine": summarize(took, used)}
+    parted = len(took) >= 2 * PART
+    if parted:
+        figures[f"first {PART} runs"] = summarize(took[:PART], used[:PART])
+        figures[f"last {PART} runs"] = summarize(took[-PART:], used[-PART:])
+    first, last = list(figures.values())[-2:] if parted else (None, None)
+    threads = found["threads"]
+    return {
+        "name": f"{name}, ncnn, {found['precision']}, {threads} thread{'s' * (threads > 1)}, 1 person",
+        "setting": {
+            "sdk": __version__,
+            "engine": f"ncnn {found['ncnn']}",
+            "device": f"adb:{serial}",
+            "precision": found["precision"],
+            "threads": threads,
+            "batch": 1,
+            "pose": f"{model.card.name} ({Path(model.path).name})",
+            "detector": None,
+            "persons": 1,
+            "picture": picture,
+            "warm_up": values["warm_up"],
+            "runs": len(took),
+            f"last {PART} / first {PART} runs": round(last.p50 / first.p50, 3) if first and last else None,
+        },
+        "artifact": {
+            "size MB": model.megabytes,
+            "load ms": found["load_ns"] / 1e6,
+            "multiply-adds": None,
+            "accuracy": dict(model.card.accuracy),
+            "input size": list(model.card.input_size),
+        },
+        "ms": {step: latency.as_dict() for step, latency in figures.items()},
+        "keypoints": found["keypoints"],
+        "memory": found["peak_memory_kb"] / 1024,
+    }
+
+
+def _judged(reports: list[dict[str, Any]]) -> dict[str, Any]:
+    """Spread, and what to say of it; the spread of a throttled device is its throttling."""
+    spread = noise(Latency(**report["ms"]["bare engine"]) for report in reports)
+    slower = {
+        report["name"]: ratio
+        for report in reports
+        if (ratio := report["setting"][f"last {PART} / first {PART} runs"]) is not None and ratio > THROTTLED
+    }
+    said = [
+        f"throttled: the last {PART} runs of {name} took {ratio:.2f} x the time of the first {PART}; let the "
+        "device cool down, and expect the slower figure where it works for long"
+        for name, ratio in slower.items()
+    ]
+    if spread > NOISY and not slower:
+        said.append(f"noisy device: the p90 is {spread:.0%} above the median (quiet: below {NOISY:.0%})")
+    return {"spread": spread, "noise warning": "; ".join(said)}
