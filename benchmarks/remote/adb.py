@@ -44,8 +44,8 @@ class Adb:
             )
         self.serial = _choose(serial, self._devices())
 
-    def shell(self, script: str, limit: float = ANSWER_SECONDS) -> str:
-        """Run a script of the device's sh.
+    def shell(self, script: str, limit: float | None = None) -> str:
+        """Run a script of the device's sh; `limit` in s, that of a short one by default.
 
         Returns:
             Its standard output.
@@ -53,7 +53,7 @@ class Adb:
         Raises:
             DeviceError: no answer in time, or it failed.
         """
-        return self._call(["-s", self.serial, "shell", script], limit)
+        return self._call(["-s", self.serial, "shell", script], limit or ANSWER_SECONDS)
 
     def push(self, files: list[Path], folder: str, limit: float = 300) -> None:
         """Copy files into a folder of the device.

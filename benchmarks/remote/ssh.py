@@ -45,8 +45,8 @@ class Ssh:
         port = ["-p", str(self.address.port)] if self.address.port else []
         return ["ssh", "-T", *self._options, *port, self.address.login, f"sh -c {shlex.quote(script)}"]
 
-    def run(self, script: str, limit: float = SHORT_SECONDS) -> str:
-        """Run a short script.
+    def run(self, script: str) -> str:
+        """Run a script that takes no time.
 
         Returns:
             Its standard output.
@@ -54,19 +54,19 @@ class Ssh:
         Raises:
             DeviceError: no connection, no answer in time, or the script failed.
         """
-        done = self._call(self.words(script), limit)
+        done = self._call(self.words(script), SHORT_SECONDS)
         if done.returncode != 0:
             raise DeviceError(f"{self.address}: {_last(done.stderr) or f'status {done.returncode}'}")
         return done.stdout
 
-    def send(self, folder: Path, target: str, limit: float | None = None) -> None:
-        """Copy what a folder holds into a folder there.
+    def send(self, folder: Path, target: str) -> None:
+        """Copy what a folder holds into a folder there; as long as data flows it may take its time.
 
         Raises:
             DeviceError: no connection, or it cannot be written there.
         """
         what = [str(path) for path in sorted(folder.iterdir())]
-        self._copy(["-r", *what, f"{self.address.scp_login}:{target}/"], limit)
+        self._copy(["-r", *what, f"{self.address.scp_login}:{target}/"], None)
 
     def fetch(self, source: str, target: Path) -> None:
         """Copy one file from there.

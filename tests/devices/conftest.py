@@ -38,6 +38,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     if os.geteuid() == 0 and not Path("/run/sshd").is_dir():
         pytest.skip("sshd run by root needs the folder /run/sshd: make test-devices")
     folder = tmp_path_factory.mktemp("ssh")
+    (folder / "tmp").mkdir()
     for name in ("host", "user", "stranger"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", folder / name], check=True)
     with socket.socket() as free:
@@ -46,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "sshd.conf").write_text(
         f"Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\nStrictModes no\n"
         f"AuthorizedKeysFile {folder}/user.pub\nUsePAM no\nPasswordAuthentication no\n"
-        "KbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\n"
+        f"KbdInteractiveAuthentication no\nSubsystem sftp internal-sftp\nSetEnv TMPDIR={folder}/tmp\n"
     )
     key = (folder / "host.pub").read_text()
     (folder / "known").write_text(f"[127.0.0.1]:{port} {key}")
@@ -109,18 +110,25 @@ def ncnn_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Our own RTMPose-t for ncnn; where the shared data is absent, with fresh weights."""
     pytest.importorskip("ncnn")
     pytest.importorskip("pnnx")
-    torch = pytest.importorskip("torch")
+    pytest.importorskip("torch")
     from rtmpose_sdk.exporters.ncnn import write_ncnn
     from rtmpose_sdk.exporters.network import open_network
     from rtmpose_sdk.exporters.new_card import new_card
-    from rtmpose_sdk.models import build_model
 
     checkpoint = HERE.parents[2] / "shared/weights/rtmpose-t-own/rtmpose-t-own.pth"
-    torch.manual_seed(0)
-    network = open_network(checkpoint)[0] if checkpoint.is_file() else build_model("rtmpose-t").eval()
+    network = open_network(checkpoint)[0] if checkpoint.is_file() else _untrained()
     path = tmp_path_factory.mktemp("ncnn") / "t.param"
     write_ncnn(network, new_card("rtmpose-t", (192, 256), "coco17"), path, precision="fp16")
     return path
+
+
+def _untrained() -> object:
+    import torch
+
+    from rtmpose_sdk.models import build_model
+
+    torch.manual_seed(0)
+    return build_model("rtmpose-t", keypoint_set="coco17").eval()
 
 
 @pytest.fixture(scope="session")
