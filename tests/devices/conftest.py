@@ -70,18 +70,20 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def client(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Sets up `ssh` and `scp` of PATH: with which key, and which known hosts."""
 
+    programs = {name: shutil.which(name) for name in ("ssh", "scp")}
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
+
     def set_up(key: str = "user", known: str = "known") -> None:
         config = tmp_path / "client.conf"
         config.write_text(
             f"Host *\nIdentityFile {server.folder}/{key}\nIdentitiesOnly yes\n"
             f"UserKnownHostsFile {server.folder}/{known}\nGlobalKnownHostsFile none\n"
         )
-        tools = tmp_path / "tools"
-        tools.mkdir(exist_ok=True)
-        for name in ("ssh", "scp"):
-            (tools / name).write_text(f'#!/bin/sh\nexec {shutil.which(name)} -F {config} "$@"\n')
+        for name, program in programs.items():
+            (tools / name).write_text(f'#!/bin/sh\nexec {program} -F {config} "$@"\n')
             (tools / name).chmod(0o755)
-        monkeypatch.setenv("PATH", f"{tools}:{os.environ['PATH']}")
 
     set_up()
     return set_up
