@@ -43,18 +43,20 @@ THROTTLED = 1.1
 """A device is called throttled where its last runs take so many times as long as the first."""
 _MACHINES = {183: ("arm64-v8a",), 40: ("armeabi-v7a", "armeabi"), 62: ("x86_64",), 3: ("x86",)}
 """`e_machine` of an ELF file → Android's names of what runs it."""
+_INPUT = "input.f32"
 _BUILD = "build it as docs/devices.md says (benchmarks/native) and name it: --native build/rtmpose-native"
 _SECONDS_A_RUN = 20
 """No phone takes as long for one: a device is given up after this time for each."""
 
 
-class Sent(NamedTuple):
-    """A model on the device: its card, its path there, the crop that it is given, its file's size."""
+class Subject(NamedTuple):
+    """A model: its files, its card, the crop that it is given, the name of its folder on the device."""
 
+    path: Path
+    weights: Path
     card: ModelCard
-    path: str
     crop: Crops
-    megabytes: float
+    folder: str
 
 
 def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
@@ -74,27 +76,24 @@ def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """
     _check_options(values)
     program = _program(values["native"])
+    picture = _picture(values)
+    models = {pose: _subject(pose, picture, str(i)) for i, pose in enumerate(dict.fromkeys(values["pose"]))}
     adb = Adb(device)
     said = ask(adb)
     _check_abi(program, adb, said.get("abi", ""))
     # Not interleaved, as a process holds one network: each begins with its own warm-up.
-    wishes = itertools.product(
-        values["pose"], values["precision"] or (None,), values["threads"] or (1,)
-    )
+    wishes = itertools.product(values["pose"], values["precision"] or (None,), values["threads"] or (1,))
     reports, versions = [], set()
     with tempfile.TemporaryDirectory(prefix="rtmpose-bench-") as local, _folder_there(adb) as folder:
         adb.push([program], folder)
         adb.shell(f"chmod 755 {folder}/{program.name}")
-        picture = _picture(values)
-        models = {
-            pose: _send(adb, pose, picture, folder, Path(local, str(i)))
-            for i, pose in enumerate(dict.fromkeys(values["pose"]))
-        }
+        for model in models.values():
+            _send(adb, model, folder, Path(local))
         for pose, precision, threads in wishes:
             model = models[pose]
             found = _run(adb, folder, program.name, model, precision, threads, values, Path(local))
             versions.add(found["ncnn"])
-            reports.append(_report(Path(pose).name, model, found, adb.serial, picture[0], values))
+            reports.append(_report(model, found, adb.serial, picture[0], values))
     return {
         "rtmpose_bench": REPORT_VERSION,
         "machine": android_record(said, ", ".join(versions)),
@@ -167,10 +166,10 @@ def _picture(values: Mapping[str, Any]) -> tuple[str, NDArray[np.uint8], NDArray
     return f"{path.name} {width}x{height}", image, boxes
 
 
-def _send(
-    adb: Adb, pose: str, picture: tuple[str, NDArray[np.uint8], NDArray[np.float32]], folder: str, local: Path
-) -> Sent:
-    """Push a model and the person's crop, normalised as its card says."""
+def _subject(
+    pose: str, picture: tuple[str, NDArray[np.uint8], NDArray[np.float32]], folder: str
+) -> Subject:
+    """What is measured; all that can be wrong with it is found before a device is touched."""
     path = find_model(pose)
     if path.suffix != ".param":
         raise InputError(
@@ -182,31 +181,31 @@ def _send(
     card = artifact_card(path)
     if card.task != "pose" or card.decoder != "simcc":
         raise InputError(f"{pose}: {card.task} with decoder {card.decoder}; expected pose with simcc")
-    crop = (crop_boxes_mmdeploy if card.crop == "mmdeploy" else crop_boxes)(
-        picture[1], picture[2], card.input_size, card.bbox_padding
-    )
-    local.mkdir()
-    Normalizer(card)(crop.images).astype(np.float32).tofile(local / "input.f32")
-    there = f"{folder}/{local.name}"
-    adb.shell(f"mkdir {there}")
-    adb.push([path, weights, local / "input.f32"], there)
-    size = (path.stat().st_size + weights.stat().st_size) / 1e6
-    return Sent(card, f"{there}/{path.name}", crop, size)
+    crop = crop_boxes_mmdeploy if card.crop == "mmdeploy" else crop_boxes
+    return Subject(path, weights, card, crop(*picture[1:], card.input_size, card.bbox_padding), folder)
+
+
+def _send(adb: Adb, model: Subject, folder: str, local: Path) -> None:
+    """Push a model and the person's crop, normalised as its card says."""
+    Normalizer(model.card)(model.crop.images).astype(np.float32).tofile(local / _INPUT)
+    adb.shell(f"mkdir {folder}/{model.folder}")
+    adb.push([model.path, model.weights, local / _INPUT], f"{folder}/{model.folder}")
 
 
 def _run(
     adb: Adb,
     folder: str,
     program: str,
-    model: Sent,
+    model: Subject,
     precision: str | None,
     threads: int,
     values: Mapping[str, Any],
     local: Path,
 ) -> dict[str, Any]:
     """The program's report, with the outputs' keypoints."""
-    there = model.path.rpartition("/")[0]
-    words = [f"./{program}", "--model", model.path, "--input", f"{there}/input.f32", "--out", there]
+    there = f"{folder}/{model.folder}"
+    words = [f"./{program}", "--model", f"{there}/{model.path.name}"]
+    words += ["--input", f"{there}/{_INPUT}", "--out", there]
     words += ["--threads", str(threads), "--warm-up", str(values["warm_up"]), "--runs", str(values["runs"])]
     words += ["--precision", precision] if precision else []
     limit = 60 + _SECONDS_A_RUN * (values["warm_up"] + values["runs"])
@@ -219,7 +218,7 @@ def _run(
         outputs[output["name"]] = np.fromfile(local / "output.f32", np.float32).reshape(1, *output["shape"])
     if not all(np.isfinite(array).all() for array in outputs.values()):
         raise EngineError(
-            f"adb:{adb.serial}: {Path(model.path).name} in {found['precision']} gives NaN or infinity there; "
+            f"adb:{adb.serial}: {model.path.name} in {found['precision']} gives NaN or infinity there; "
             "export it again with this SDK, or choose a higher --precision"
         )
     card = model.card
@@ -229,7 +228,7 @@ def _run(
 
 
 def _report(
-    name: str, model: Sent, found: dict[str, Any], serial: str, picture: str, values: Mapping[str, Any]
+    model: Subject, found: dict[str, Any], serial: str, picture: str, values: Mapping[str, Any]
 ) -> dict[str, Any]:
     took, used = found["ns"], found["cpu_ns"]
     figures = {"bare engine": summarize(took, used)}
@@ -240,7 +239,7 @@ def _report(
     first, last = list(figures.values())[-2:] if parted else (None, None)
     threads = found["threads"]
     return {
-        "name": f"{name}, ncnn, {found['precision']}, {threads} thread{'s' * (threads > 1)}, 1 person",
+        "name": f"{model.path.name}, ncnn, {found['precision']}, {threads} thread{'s' * (threads > 1)}, 1 person",
         "setting": {
             "sdk": __version__,
             "engine": f"ncnn {found['ncnn']}",
@@ -248,7 +247,7 @@ def _report(
             "precision": found["precision"],
             "threads": threads,
             "batch": 1,
-            "pose": f"{model.card.name} ({Path(model.path).name})",
+            "pose": f"{model.card.name} ({model.path.name})",
             "detector": None,
             "persons": 1,
             "picture": picture,
@@ -257,7 +256,7 @@ def _report(
             f"last {PART} / first {PART} runs": round(last.p50 / first.p50, 3) if first and last else None,
         },
         "artifact": {
-            "size MB": model.megabytes,
+            "size MB": (model.path.stat().st_size + model.weights.stat().st_size) / 1e6,
             "load ms": found["load_ns"] / 1e6,
             "multiply-adds": None,
             "accuracy": dict(model.card.accuracy),
@@ -275,7 +274,8 @@ def _judged(reports: list[dict[str, Any]]) -> dict[str, Any]:
     slower = {
         report["name"]: ratio
         for report in reports
-        if (ratio := report["setting"][f"last {PART} / first {PART} runs"]) is not None and ratio > THROTTLED
+        if (ratio := report["setting"][f"last {PART} / first {PART} runs"]) is not None
+        and ratio > THROTTLED
     }
     said = [
         f"throttled: the last {PART} runs of {name} took {ratio:.2f} x the time of the first {PART}; let the "

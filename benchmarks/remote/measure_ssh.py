@@ -55,7 +55,9 @@ def measure_over_ssh(device: str, asked: Asked, command: str) -> dict[str, Any]:
             ssh.send(outgoing, folder)
             words += ["--device", ssh.address.device, "--json", _REPORT]
             # One process, so that its number is the one to be told to stop.
-            script = f"cd {shlex.quote(folder)} && echo $$ > pid && exec {_quote(command)} {shlex.join(words)}"
+            script = (
+                f"cd {shlex.quote(folder)} && echo $$ > pid && exec {_quote(command)} {shlex.join(words)}"
+            )
             _run(ssh, script, f"{folder}/pid")
             report = Path(local, _REPORT)
             ssh.fetch(f"{folder}/{_REPORT}", report)
@@ -118,7 +120,9 @@ def _folder_there(ssh: Ssh) -> Iterator[str]:
         try:
             ssh.run(f"rm -rf -- {shlex.quote(found[1])}")
         except DeviceError as error:
-            warnings.warn(f"{found[1]} could not be removed there ({error}); remove it by hand", stacklevel=2)
+            warnings.warn(
+                f"{found[1]} could not be removed there ({error}); remove it by hand", stacklevel=2
+            )
 
 
 def _run(ssh: Ssh, script: str, pid_file: str) -> None:
@@ -149,7 +153,9 @@ def _run(ssh: Ssh, script: str, pid_file: str) -> None:
         raise KeyboardInterrupt
     ssh.check_connection(process.returncode, stderr)
     if process.returncode != 0:
-        raise DeviceError(f"{ssh.address}: rtmpose-bench failed there: {_reason(stderr, process.returncode)}")
+        raise DeviceError(
+            f"{ssh.address}: rtmpose-bench failed there: {_reason(stderr, process.returncode)}"
+        )
 
 
 def _reason(stderr: str, status: int) -> str:

@@ -53,7 +53,17 @@ def test_addresses(text: str, login: str, port: int | None, device: str) -> None
 
 @pytest.mark.parametrize(
     "text",
-    ["ssh:", "ssh:a@", "ssh:-oProxyCommand=x", "ssh:-a@b", "ssh:a b", "ssh:a:0", "ssh:a:65536", "ssh:a;b", "ssh:a\n"],
+    [
+        "ssh:",
+        "ssh:a@",
+        "ssh:-oProxyCommand=x",
+        "ssh:-a@b",
+        "ssh:a b",
+        "ssh:a:0",
+        "ssh:a:65536",
+        "ssh:a;b",
+        "ssh:a\n",
+    ],
 )
 def test_no_addresses(text: str) -> None:
     with pytest.raises(InputError, match=r"expected ssh:\[user@\]host"):
@@ -61,7 +71,15 @@ def test_no_addresses(text: str) -> None:
 
 
 def test_models_of_one_name_travel_apart_with_their_files(tmp_path: Path) -> None:
-    files = ("a/t.param", "a/t.bin", "a/t.param.card.json", "a/other.bin", "b/t.onnx", "b/t.bin", "c/sdk/pipeline.json")
+    files = (
+        "a/t.param",
+        "a/t.bin",
+        "a/t.param.card.json",
+        "a/other.bin",
+        "b/t.onnx",
+        "b/t.bin",
+        "c/sdk/pipeline.json",
+    )
     for name in files:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text(name)
@@ -82,9 +100,23 @@ def test_models_of_one_name_travel_apart_with_their_files(tmp_path: Path) -> Non
     ]
 
 
-def test_the_report_is_that_machines(server: Server, client: Callable[..., None], tmp_path: Path, photo_path: Path) -> None:
+def test_the_report_is_that_machines(
+    server: Server, client: Callable[..., None], tmp_path: Path, photo_path: Path
+) -> None:
     report = tmp_path / "r.json"
-    files = ("--json", report, "--html", tmp_path / "r.html", "--image", photo_path, "--box", 100, 20, 400, 500)
+    files = (
+        "--json",
+        report,
+        "--html",
+        tmp_path / "r.html",
+        "--image",
+        photo_path,
+        "--box",
+        100,
+        20,
+        400,
+        500,
+    )
     where = ("--device", server.device, "--remote-command", BENCH)
     done = bench(*where, *SHORT, "--persons", 1, "--persons", 2, "--detector", "rtmdet-nano-own", *files)
     assert done.exit_code == 0, done.output + str(done.exception)
@@ -169,11 +201,15 @@ def test_an_error_there_is_told_here(server: Server, client: Callable[..., None]
     assert "Traceback" not in str(done.exception)
     assert not left(server)
     (tmp_path / "broken.onnx").write_bytes(b"no model")
-    done = bench("--device", server.device, "--remote-command", BENCH, *SHORT, "--pose", tmp_path / "broken.onnx")
+    done = bench(
+        "--device", server.device, "--remote-command", BENCH, *SHORT, "--pose", tmp_path / "broken.onnx"
+    )
     assert "broken.onnx" in str(done.exception)
 
 
-def test_files_that_are_not_sent_are_refused(server: Server, client: Callable[..., None], tmp_path: Path) -> None:
+def test_files_that_are_not_sent_are_refused(
+    server: Server, client: Callable[..., None], tmp_path: Path
+) -> None:
     done = bench("--device", server.device, "--peer", tmp_path)
     assert "--peer reads a file of this machine" in str(done.exception)
 
@@ -183,7 +219,9 @@ def test_ctrl_c_reaches_it_and_keeps_what_was_measured(
 ) -> None:
     report = tmp_path / "r.json"
     words = ["--device", server.device, "--remote-command", BENCH, "--threads", "1", "--warm-up", "0"]
-    process = subprocess.Popen([BENCH, *words, "--runs", "100000", "--json", report], stdout=subprocess.PIPE)
+    process = subprocess.Popen(
+        [BENCH, *words, "--runs", "100000", "--json", report], stdout=subprocess.PIPE
+    )
     there = server.folder / "tmp"
     end = time.monotonic() + 60
     while not list(there.glob("*/pid")):
