@@ -95,8 +95,8 @@ class Adb:
             )
         except subprocess.TimeoutExpired:
             raise DeviceError(
-                f"{name}: no answer within {limit:.0f} s; is it unlocked and plugged in? `adb reconnect` and "
-                "`adb kill-server` help where it hangs"
+                f"{name}: no answer within {limit:.0f} s; is it unlocked and plugged in? `adb reconnect` "
+                "and `adb kill-server` help where it hangs"
             ) from None
         if done.returncode != 0:
             said = (done.stderr.strip() or done.stdout.strip()).splitlines()

@@ -43,7 +43,10 @@ def android_record(said: dict[str, str], ncnn: str) -> dict[str, Any]:
         "governor": said.get("governor") or "unknown",
         "cores": int(said["cores"]) if said.get("cores", "").isdigit() else None,
         "gpu": None,
-        "system": f"Android {said.get('android', '')}, Linux {said.get('kernel', '')}, {said.get('abi', '')}",
+        "system": ", ".join(
+            f"{name} {said.get(key, '')}".strip()
+            for name, key in (("Android", "android"), ("Linux", "kernel"), ("", "abi"))
+        ),
         "engines": {"ncnn": ncnn},
         "load before": float(load[0]) if load else None,
         "timer": "steady_clock of the native program; outputs are in memory when a run ends",

@@ -9,7 +9,6 @@ import contextlib
 import itertools
 import json
 import shlex
-import struct
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping
@@ -20,13 +19,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk._version import __version__
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION
-from rtmpose_sdk.benchmarks.latency import Latency, summarize
-from rtmpose_sdk.benchmarks.machine import NOISY, noise
 from rtmpose_sdk.benchmarks.remote.adb import FOLDER, Adb
 from rtmpose_sdk.benchmarks.remote.android import android_record, ask
+from rtmpose_sdk.benchmarks.remote.native_program import check_abi, check_program
+from rtmpose_sdk.benchmarks.remote.report_adb import adb_report, judged
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
 from rtmpose_sdk.decode import decode_simcc
@@ -36,15 +34,7 @@ from rtmpose_sdk.images import read_image
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.zoo import find_model
 
-PROGRAM = "rtmpose-native"
-PART = 50
-"""Runs at the beginning and at the end that are set against each other."""
-THROTTLED = 1.1
-"""A device is called throttled where its last runs take so many times as long as the first."""
-_MACHINES = {183: ("arm64-v8a",), 40: ("armeabi-v7a", "armeabi"), 62: ("x86_64",), 3: ("x86",)}
-"""`e_machine` of an ELF file → Android's names of what runs it."""
 _INPUT = "input.f32"
-_BUILD = "build it as docs/devices.md says (benchmarks/native) and name it: --native build/rtmpose-native"
 _SECONDS_A_RUN = 20
 """No phone takes as long for one: a device is given up after this time for each."""
 
@@ -75,12 +65,14 @@ def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
         EngineError: outputs that are no numbers.
     """
     _check_options(values)
-    program = _program(values["native"])
-    picture = _picture(values)
-    models = {pose: _subject(pose, picture, str(i)) for i, pose in enumerate(dict.fromkeys(values["pose"]))}
+    program = check_program(values["native"])
     adb = Adb(device)
     said = ask(adb)
-    _check_abi(program, adb, said.get("abi", ""))
+    check_abi(program, adb.serial, said.get("abi", ""))
+    picture = _picture(values)
+    models = {pose: _subject(pose, picture, str(i)) for i, pose in enumerate(dict.fromkeys(values["pose"]))}
+    picture = _picture(values)
+    models = {pose: _subject(pose, picture, str(i)) for i, pose in enumerate(dict.fromkeys(values["pose"]))}
     # Not interleaved, as a process holds one network: each begins with its own warm-up.
     wishes = itertools.product(values["pose"], values["precision"] or (None,), values["threads"] or (1,))
     reports, versions = [], set()
@@ -93,12 +85,14 @@ def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
             model = models[pose]
             found = _run(adb, folder, program.name, model, precision, threads, values, Path(local))
             versions.add(found["ncnn"])
-            reports.append(_report(model, found, adb.serial, picture[0], values))
+            reports.append(
+                adb_report(model.card, (model.path, model.weights), found, adb.serial, picture[0], values)
+            )
     return {
         "rtmpose_bench": REPORT_VERSION,
         "machine": android_record(said, ", ".join(versions)),
         "peak memory MB": max(report.pop("memory") for report in reports),
-        **_judged(reports),
+        **judged(reports),
         "reports": reports,
     }
 
@@ -114,31 +108,8 @@ def _check_options(values: Mapping[str, Any]) -> None:
     given = [name for name, value in refused.items() if value]
     if given:
         raise InputError(
-            f"{', '.join(given)} cannot be had with --device adb, which times one person's network by ncnn; "
-            "leave it out"
-        )
-
-
-def _program(path: Path | None) -> Path:
-    if path is None:
-        raise InputError(f"--device adb needs the native program: {_BUILD}")
-    path = Path(path)
-    if not path.is_file():
-        raise InputError(f"{path}: no such program; {_BUILD}")
-    return path
-
-
-def _check_abi(program: Path, adb: Adb, abi: str) -> None:
-    """A program of another processor would only say that it cannot be executed."""
-    head = program.read_bytes()[:20]
-    if head[:4] != b"\x7fELF" or len(head) < 20:
-        raise InputError(f"{program}: not a program of Linux or Android (ELF); {_BUILD}")
-    [machine] = struct.unpack_from("<H", head, 18)
-    runs_on = _MACHINES.get(machine, ())
-    if abi not in runs_on:
-        raise DeviceError(
-            f"adb:{adb.serial} runs programs for {abi or 'an unknown processor'}, but {program.name} is for "
-            f"{' and '.join(runs_on) or f'ELF machine {machine}'}; {_BUILD}"
+            f"{', '.join(given)} cannot be had with --device adb, which times one person's network by "
+            "ncnn; leave it out"
         )
 
 
@@ -169,11 +140,12 @@ def _picture(values: Mapping[str, Any]) -> tuple[str, NDArray[np.uint8], NDArray
 def _subject(
     pose: str, picture: tuple[str, NDArray[np.uint8], NDArray[np.float32]], folder: str
 ) -> Subject:
-    """What is measured; all that can be wrong with it is found before a device is touched."""
+    """What is measured; all that can be wrong with it is found before anything is sent."""
     path = find_model(pose)
     if path.suffix != ".param":
         raise InputError(
-            f"{pose}: --device adb runs ncnn models (.param with .bin); make one: rtmpose-export --out NAME.param"
+            f"{pose}: --device adb runs ncnn models (.param with .bin); make one: "
+            "rtmpose-export --out NAME.param"
         )
     weights = path.with_suffix(".bin")
     if not weights.is_file():
@@ -225,63 +197,3 @@ def _run(
     decoded = decode_simcc(outputs["simcc_x"], outputs["simcc_y"], card.simcc_split_ratio, card.simcc_beta)
     found["keypoints"] = model.crop.to_picture(decoded.keypoints)[0].round(2).tolist()
     return found
-
-
-def _report(
-    model: Subject, found: dict[str, Any], serial: str, picture: str, values: Mapping[str, Any]
-) -> dict[str, Any]:
-    took, used = found["ns"], found["cpu_ns"]
-    figures = {"bare engine": summarize(took, used)}
-    parted = len(took) >= 2 * PART
-    if parted:
-        figures[f"first {PART} runs"] = summarize(took[:PART], used[:PART])
-        figures[f"last {PART} runs"] = summarize(took[-PART:], used[-PART:])
-    first, last = list(figures.values())[-2:] if parted else (None, None)
-    threads = found["threads"]
-    return {
-        "name": f"{model.path.name}, ncnn, {found['precision']}, {threads} thread{'s' * (threads > 1)}, 1 person",
-        "setting": {
-            "sdk": __version__,
-            "engine": f"ncnn {found['ncnn']}",
-            "device": f"adb:{serial}",
-            "precision": found["precision"],
-            "threads": threads,
-            "batch": 1,
-            "pose": f"{model.card.name} ({model.path.name})",
-            "detector": None,
-            "persons": 1,
-            "picture": picture,
-            "warm_up": values["warm_up"],
-            "runs": len(took),
-            f"last {PART} / first {PART} runs": round(last.p50 / first.p50, 3) if first and last else None,
-        },
-        "artifact": {
-            "size MB": (model.path.stat().st_size + model.weights.stat().st_size) / 1e6,
-            "load ms": found["load_ns"] / 1e6,
-            "multiply-adds": None,
-            "accuracy": dict(model.card.accuracy),
-            "input size": list(model.card.input_size),
-        },
-        "ms": {step: latency.as_dict() for step, latency in figures.items()},
-        "keypoints": found["keypoints"],
-        "memory": found["peak_memory_kb"] / 1024,
-    }
-
-
-def _judged(reports: list[dict[str, Any]]) -> dict[str, Any]:
-    """Spread, and what to say of it; the spread of a throttled device is its throttling."""
-    spread = noise(Latency(**report["ms"]["bare engine"]) for report in reports)
-    slower = {
-        report["name"]: ratio
-        for report in reports
-        if (ratio := report["setting"][f"last {PART} / first {PART} runs"]) is not None
-        and ratio > THROTTLED
-    }
-    said = [
-        f"throttled: the last {PART} runs of {name} took {ratio:.2f} x the time of the first {PART}; let the "
-        "device cool down, and expect the slower figure where it works for long"
-        for name, ratio in slower.items()
-    ]
-    if spread > NOISY and not slower:
-        said.append(f"noisy device: the p90 is {spread:.0%} above the median (quiet: below {NOISY:.0%})")
-    return {"spread": spread, "noise warning": "; ".join(said)}

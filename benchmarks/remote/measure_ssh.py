@@ -96,13 +96,13 @@ def _check_version(ssh: Ssh, command: str) -> None:
     found = re.search(r"^rtmpose-sdk (\S+)\s*$", said, re.MULTILINE)
     if found is None:
         raise DeviceError(
-            f"{ssh.address}: '{command}' does not say its version; it is broken, an older one, or something "
-            f"else. Here is rtmpose-sdk {__version__}: install the same there with {install}"
+            f"{ssh.address}: '{command}' does not say its version; it is broken, an older one, or "
+            f"something else. Here is rtmpose-sdk {__version__}: install the same there with {install}"
         )
     if found[1] != __version__:
         raise DeviceError(
-            f"{ssh.address}: has rtmpose-sdk {found[1]}, here is {__version__}; figures of two versions are "
-            f"not compared. Install the same there with {install}"
+            f"{ssh.address}: has rtmpose-sdk {found[1]}, here is {__version__}; figures of two versions "
+            f"are not compared. Install the same there with {install}"
         )
 
 

@@ -1,4 +1,4 @@
-"""`--device adb`: a stand-in for adb runs the real native program; and every way in which a phone can fail."""
+"""`--device adb`: a stand-in for adb runs the real native program; and what can be wrong with a phone."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from rtmpose_sdk.benchmarks.baseline import read_baseline
 from rtmpose_sdk.benchmarks.cli import app
-from rtmpose_sdk.benchmarks.remote import adb, measure_adb
+from rtmpose_sdk.benchmarks.remote import adb, report_adb
 
 ELF_ARM64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00"
 SAME_PX = 0.5
@@ -87,9 +87,10 @@ def test_a_device_that_hangs_is_given_up(
     assert "adb:PHONE1: no answer within 6 s" in refusal("--device", "adb", "--native", program)
 
 
-def test_a_full_device(phone: Path, program: Path) -> None:
+def test_a_full_device(phone: Path, program: Path, ncnn_model: Path) -> None:
     (phone / "breaks").touch()
-    assert "No space left on device" in refusal("--device", "adb", "--native", program)
+    words = ("--device", "adb", "--native", program, "--pose", ncnn_model)
+    assert "No space left on device" in refusal(*words)
     assert not list((phone / "tmp").iterdir())
 
 
@@ -120,11 +121,11 @@ def test_throttling_is_told() -> None:
             "ms": {"bare engine": {**figures, "p90": 1.0 + spread}},
         }
 
-    assert measure_adb._judged([report("a", 1.02), report("b", None)])["noise warning"] == ""
-    hot = measure_adb._judged([report("a", 1.0), report("b", 1.31, 0.4)])["noise warning"]
+    assert report_adb.judged([report("a", 1.02), report("b", None)])["noise warning"] == ""
+    hot = report_adb.judged([report("a", 1.0), report("b", 1.31, 0.4)])["noise warning"]
     assert "throttled: the last 50 runs of b took 1.31 x the time of the first 50" in hot
     assert "noisy" not in hot
-    assert "noisy device: the p90 is 40%" in measure_adb._judged([report("a", 1.0, 0.4)])["noise warning"]
+    assert "noisy device: the p90 is 40%" in report_adb.judged([report("a", 1.0, 0.4)])["noise warning"]
 
 
 def test_first_and_last_runs_are_parted(tmp_path: Path) -> None:
@@ -142,15 +143,15 @@ def test_first_and_last_runs_are_parted(tmp_path: Path) -> None:
         "cpu_ns": [10**6] * 201,
     }
     values = {"warm_up": 50}
-    for name in ("t.param", "t.bin"):
-        (tmp_path / name).touch()
-    model = measure_adb.Subject(tmp_path / "t.param", tmp_path / "t.bin", card, None, "0")  # type: ignore[arg-type]
-    made = measure_adb._report(model, found, "A", "p", values)
+    files = (tmp_path / "t.param", tmp_path / "t.bin")
+    for file in files:
+        file.touch()
+    made = report_adb.adb_report(card, files, found, "A", "p", values)
     assert made["setting"]["last 50 / first 50 runs"] == 2.0
     assert (made["ms"]["first 50 runs"]["p50"], made["ms"]["last 50 runs"]["p50"]) == (1.0, 2.0)
     assert made["ms"]["bare engine"]["p50"] == 7.0
     found["ns"], found["cpu_ns"] = found["ns"][:99], found["cpu_ns"][:99]
-    made = measure_adb._report(model, found, "A", "p", values)
+    made = report_adb.adb_report(card, files, found, "A", "p", values)
     assert list(made["ms"]) == ["bare engine"]
 
 
