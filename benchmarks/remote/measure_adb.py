@@ -52,6 +52,8 @@ class Subject(NamedTuple):
 def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
     """Every model x precision x threads on the device, one after the other.
 
+    After Ctrl-C: those that were measured whole.
+
     Args:
         device: "adb" or "adb:SERIAL".
         values: of the options of `rtmpose-bench`, by name.
@@ -63,14 +65,13 @@ def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
         InputError: options that a phone cannot serve, no program, a model that is not ncnn's.
         DeviceError: see `Adb`; the program is not for this device, or failed there.
         EngineError: outputs that are no numbers.
+        KeyboardInterrupt: before anything was measured.
     """
     _check_options(values)
     program = check_program(values["native"])
     adb = Adb(device)
     said = ask(adb)
     check_abi(program, adb.serial, said.get("abi", ""))
-    picture = _picture(values)
-    models = {pose: _subject(pose, picture, str(i)) for i, pose in enumerate(dict.fromkeys(values["pose"]))}
     picture = _picture(values)
     models = {pose: _subject(pose, picture, str(i)) for i, pose in enumerate(dict.fromkeys(values["pose"]))}
     # Not interleaved, as a process holds one network: each begins with its own warm-up.
@@ -81,13 +82,15 @@ def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
         adb.shell(f"chmod 755 {folder}/{program.name}")
         for model in models.values():
             _send(adb, model, folder, Path(local))
-        for pose, precision, threads in wishes:
-            model = models[pose]
-            found = _run(adb, folder, program.name, model, precision, threads, values, Path(local))
-            versions.add(found["ncnn"])
-            reports.append(
-                adb_report(model.card, (model.path, model.weights), found, adb.serial, picture[0], values)
-            )
+        try:
+            for pose, precision, threads in wishes:
+                model, files = models[pose], (models[pose].path, models[pose].weights)
+                found = _run(adb, folder, program.name, model, precision, threads, values, Path(local))
+                versions.add(found["ncnn"])
+                reports.append(adb_report(model.card, files, found, adb.serial, picture[0], values))
+        except KeyboardInterrupt:
+            if not reports:
+                raise
     return {
         "rtmpose_bench": REPORT_VERSION,
         "machine": android_record(said, ", ".join(versions)),

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 
 from rtmpose_sdk.benchmarks.baseline import read_baseline
 from rtmpose_sdk.benchmarks.cli import app
-from rtmpose_sdk.benchmarks.remote import adb, report_adb
+from rtmpose_sdk.benchmarks.remote import adb, measure_adb, report_adb
 
 ELF_ARM64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00"
 SAME_PX = 0.5
@@ -179,6 +179,26 @@ def test_a_phone_is_reported_as_any_machine(
     np.testing.assert_allclose(report["keypoints"], keypoints_here, atol=SAME_PX)
     assert not list((phone / "tmp").iterdir()), "its folder is left there"
     print(done.output)  # noqa: T201 - pytest -rP shows it
+
+
+def test_ctrl_c_keeps_what_was_measured_whole(
+    phone: Path, program: Path, ncnn_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = {"ncnn": "1", "precision": "fp32", "load_ns": 1, "peak_memory_kb": 1, "keypoints": []}
+
+    def run(*given: object) -> dict:
+        if given[5] == 2:
+            raise KeyboardInterrupt
+        return {**found, "threads": given[5], "ns": [10**6] * 3, "cpu_ns": [10**6] * 3}
+
+    monkeypatch.setattr(measure_adb, "_run", run)
+    words = ("--device", "adb", "--native", program, "--pose", ncnn_model, "--json", tmp_path / "r.json")
+    done = bench(*words, "--threads", 1, "--threads", 2)
+    assert done.exit_code == 0
+    [report] = read_baseline(tmp_path / "r.json")["reports"]
+    assert report["setting"]["threads"] == 1
+    assert bench(*words, "--threads", 2).exit_code != 0
+    assert not list((phone / "tmp").iterdir())
 
 
 def run_native(native: Path, on_arm: bool, *words: object) -> subprocess.CompletedProcess[str]:
