@@ -108,6 +108,7 @@ def bench(
     allowed = parse_percent(fail_if_slower)
     old = read_baseline(baseline) if baseline else None
     if is_remote(device):
+        typer.echo(f"measuring on {device} ...", err=True)
         content = measure_remote(Asked.of(context))
         _print(content)
         _write(content, json_file, markdown_file, html_file, png_file)

@@ -23,11 +23,11 @@ FILES = frozenset({"pose", "detector", "image"})
 
 
 class Option(NamedTuple):
-    """An option as it was asked for: its words, and its values with each a list of words."""
+    """An option as it was asked for: its parameter's name, its flag, its values as words."""
 
+    name: str
     flag: str
     values: list[list[str]]
-    is_file: bool
 
 
 class Asked(NamedTuple):
@@ -58,19 +58,19 @@ class Asked(NamedTuple):
             words = [[str(word) for word in _words(v)] for v in values]
             if name not in FILES and any(Path(w).exists() for row in words for w in row):
                 raise InputError(f"{flag} reads a file of this machine; it cannot be measured elsewhere")
-            options.append(Option(flag, words, name in FILES))
+            options.append(Option(name, flag, words))
         return cls(context.params, options)
 
-    def command(self, send: Callable[[str], str]) -> list[str]:
+    def command(self, send: Callable[[str, str], str]) -> list[str]:
         """The words of the other machine's command.
 
         Args:
-            send: a model or file of this machine → its path there.
+            send: an option of `FILES` and its value here → the path there.
         """
         words = []
-        for flag, values, is_file in self.options:
+        for name, flag, values in self.options:
             for value in values:
-                words += [flag, *(map(send, value) if is_file else value)]
+                words += [flag, *(send(name, word) if name in FILES else word for word in value)]
         return words
 
 

@@ -19,7 +19,7 @@ from rtmpose_sdk.benchmarks.remote.address import parse_address
 from rtmpose_sdk.benchmarks.remote.arguments import Asked
 from rtmpose_sdk.benchmarks.remote.parcel import Parcel
 from rtmpose_sdk.benchmarks.remote.ssh import Ssh
-from rtmpose_sdk.errors import DeviceError, InputError
+from rtmpose_sdk.errors import DeviceError
 
 _REPORT = "report.json"
 _STOP_SECONDS = 120
@@ -40,7 +40,7 @@ def measure_over_ssh(device: str, asked: Asked, command: str) -> dict[str, Any]:
         What `--json` writes, of that machine.
 
     Raises:
-        InputError: no such address or file.
+        RTMPoseError: no such address, model or picture.
         DeviceError: no connection, no SDK of this version there, or the command failed there.
         KeyboardInterrupt: before anything was measured.
     """
@@ -49,7 +49,7 @@ def measure_over_ssh(device: str, asked: Asked, command: str) -> dict[str, Any]:
         outgoing = Path(local, "there")
         outgoing.mkdir()
         parcel = Parcel(outgoing)
-        words = asked.command(lambda source: _add(parcel, source))
+        words = asked.command(parcel.add_option)
         _check_version(ssh, command)
         with _folder_there(ssh) as folder:
             ssh.send(outgoing, folder)
@@ -62,15 +62,6 @@ def measure_over_ssh(device: str, asked: Asked, command: str) -> dict[str, Any]:
             report = Path(local, _REPORT)
             ssh.fetch(f"{folder}/{_REPORT}", report)
             return _read(report, ssh)
-
-
-def _add(parcel: Parcel, source: str) -> str:
-    """A picture as it is; everything else names a model."""
-    path = Path(source)
-    is_picture = path.suffix.lower() in (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
-    if is_picture and not path.is_file():
-        raise InputError(f"{source}: not a file; expected a picture")
-    return parcel.add(path) if is_picture else parcel.add_model(source)
 
 
 def _quote(command: str) -> str:

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from rtmpose_sdk.artifacts import CARD_SUFFIX
-from rtmpose_sdk.errors import OutputError
+from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.zoo import locate
 
 
@@ -39,13 +39,18 @@ class Parcel:
             raise OutputError(f"{path}: cannot be copied for sending ({error})") from None
         return (place / path.name).as_posix()
 
-    def add_model(self, source: str) -> str:
-        """The same for what names a model: fetched or converted here, so that the other need not.
+    def add_option(self, name: str, value: str) -> str:
+        """The same for an option's value; a model is fetched or converted here, so that the other need not.
 
         Raises:
-            RTMPoseError: see `locate`.
+            InputError: no such picture.
+            RTMPoseError: no such model, see `locate`.
         """
-        return self.add(locate(source).path)
+        if name != "image":
+            return self.add(locate(value).path)
+        if not Path(value).is_file():
+            raise InputError(f"{value}: no such file; expected a picture")
+        return self.add(Path(value))
 
 
 def belongings(path: Path) -> list[Path]:

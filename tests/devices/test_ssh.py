@@ -207,11 +207,13 @@ def test_an_error_there_is_told_here(server: Server, client: Callable[..., None]
     assert "broken.onnx" in str(done.exception)
 
 
-def test_files_that_are_not_sent_are_refused(
+def test_files_that_are_not_there_or_not_sent_are_refused(
     server: Server, client: Callable[..., None], tmp_path: Path
 ) -> None:
     done = bench("--device", server.device, "--peer", tmp_path)
     assert "--peer reads a file of this machine" in str(done.exception)
+    done = bench("--device", server.device, "--image", tmp_path / "x.gif")
+    assert "x.gif: no such file; expected a picture" in str(done.exception)
 
 
 def test_ctrl_c_reaches_it_and_keeps_what_was_measured(
