@@ -27,5 +27,5 @@ def measure_remote(asked: Asked) -> dict[str, Any]:
     """
     device = asked.values["device"]
     if device.startswith("adb"):
-        return measure_over_adb(device, asked.values)
+        return measure_over_adb(device, asked)
     return measure_over_ssh(device, asked, asked.values["remote_command"])

@@ -23,6 +23,7 @@ from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION
 from rtmpose_sdk.benchmarks.remote.adb import FOLDER, Adb
 from rtmpose_sdk.benchmarks.remote.android import android_record, ask
+from rtmpose_sdk.benchmarks.remote.arguments import Asked
 from rtmpose_sdk.benchmarks.remote.native_program import check_abi, check_program
 from rtmpose_sdk.benchmarks.remote.report_adb import adb_report, judged
 from rtmpose_sdk.card import ModelCard
@@ -35,6 +36,12 @@ from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.zoo import find_model
 
 _INPUT = "input.f32"
+_SERVED = frozenset(
+    {
+        *("pose", "image", "box", "precision", "threads", "warm_up", "runs"),
+        *("engine", "batch", "persons"),  # where they ask for what there is
+    }
+)
 _SECONDS_A_RUN = 20
 """No phone takes as long for one: a device is given up after this time for each."""
 
@@ -49,14 +56,14 @@ class Subject(NamedTuple):
     folder: str
 
 
-def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
+def measure_over_adb(device: str, asked: Asked) -> dict[str, Any]:
     """Every model x precision x threads on the device, one after the other.
 
     After Ctrl-C: those that were measured whole.
 
     Args:
         device: "adb" or "adb:SERIAL".
-        values: of the options of `rtmpose-bench`, by name.
+        asked: this command line.
 
     Returns:
         What `--json` writes, of that device.
@@ -67,7 +74,8 @@ def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
         EngineError: outputs that are no numbers.
         KeyboardInterrupt: before anything was measured.
     """
-    _check_options(values)
+    _check_options(asked)
+    values = asked.values
     program = check_program(values["native"])
     adb = Adb(device)
     said = ask(adb)
@@ -100,15 +108,15 @@ def measure_over_adb(device: str, values: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _check_options(values: Mapping[str, Any]) -> None:
+def _check_options(asked: Asked) -> None:
+    values = asked.values
     refused = {
-        "--detector": values["detector"],
         "--engine": [e for e in values["engine"] if e != "ncnn"],
         "--batch": [b for b in values["batch"] if b != 1],
         "--persons": [p for p in values["persons"] if p != 1],
-        "--peer": values["peer"],
     }
     given = [name for name, value in refused.items() if value]
+    given += [o.flag for o in asked.options if o.name not in _SERVED and o.values]
     if given:
         raise InputError(
             f"{', '.join(given)} cannot be had with --device adb, which times one person's network by "

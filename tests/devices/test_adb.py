@@ -107,9 +107,15 @@ def test_programs_that_it_cannot_run(phone: Path, program: Path, tmp_path: Path)
 def test_what_a_phone_does_not_do(phone: Path, program: Path) -> None:
     words = ("--device", "adb", "--native", program)
     said = refusal(*words, "--persons", 4, "--engine", "openvino", "--detector", "rtmdet-nano-own")
-    assert "--detector, --engine, --persons cannot be had with --device adb" in said
+    assert "--engine, --persons, --detector cannot be had with --device adb" in said
     assert "runs ncnn models (.param with .bin)" in refusal(*words)
     assert not list((phone / "tmp").iterdir())
+
+
+def test_the_programs_ncnn_is_the_one_of_the_tests() -> None:
+    root = Path(__file__).parents[2]
+    [version] = re.findall(r"(?m)^version=(\S+)$", (root / "benchmarks/native/ncnn.sh").read_text())
+    assert f"ncnn=={version}\n" in (root / "constraints.txt").read_text()
 
 
 def test_throttling_is_told() -> None:
