@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters training benchmarks -type f \
 	-not -path '*/__pycache__/*')
 
-.PHONY: demo test test-arm test-cpp test-web lint types tests clean
+.PHONY: demo test test-arm test-cpp test-devices test-devices-arm devices-needs test-web lint types tests clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out
@@ -38,6 +38,24 @@ test-cpp: $(VENV)/.test
 	tests/cpp/onnxruntime.sh build/onnxruntime-cpp $(BIN)/python
 	RTMPOSE_TEST_CPP=1 RTMPOSE_ONNXRUNTIME_CPP=$(CURDIR)/build/onnxruntime-cpp/usr \
 		$(BIN)/pytest -n 2 --dist loadgroup -rP tests/cpp
+
+# --device ssh against an sshd of our own, --device adb against a stand-in that runs the native program of this machine.
+test-devices: $(VENV)/.test devices-needs
+	tests/need.sh cmake=cmake make=make g++=g++ curl=curl
+	benchmarks/native/build.sh build/native host
+	RTMPOSE_NATIVE=$(CURDIR)/build/native/host/rtmpose-native $(BIN)/pytest -n 0 -rP tests/devices
+
+# The same with the program for ARM, in QEMU. Building ncnn takes minutes; build/native keeps it.
+test-devices-arm: $(VENV)/.test devices-needs
+	tests/need.sh cmake=cmake make=make aarch64-linux-gnu-g++=g++-aarch64-linux-gnu \
+		qemu-aarch64-static=qemu-user-static curl=curl
+	benchmarks/native/build.sh build/native aarch64-linux-gnu
+	RTMPOSE_NATIVE=$(CURDIR)/build/native/aarch64-linux-gnu/rtmpose-native $(BIN)/pytest -n 0 -rP tests/devices
+
+# sshd started by root wants its folder, which the system's own service would make.
+devices-needs:
+	tests/need.sh /usr/sbin/sshd=openssh-server ssh=openssh-client
+	[ "$$(id -u)" -ne 0 ] || mkdir -p /run/sshd
 
 # The browser page in headless Chromium and the programs of docs/embed.md, against Python.
 test-web: $(VENV)/.test

@@ -12,10 +12,12 @@ import cv2
 import typer
 from rich.console import Console
 
+from rtmpose_sdk._version import __version__
 from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION, compare, parse_percent, read_baseline
 from rtmpose_sdk.benchmarks.candidates import Candidate, choices, open_candidate
 from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, Latency, measure
 from rtmpose_sdk.benchmarks.machine import NOISY, machine_record, noise, peak_gflops, peak_memory
+from rtmpose_sdk.benchmarks.remote import REMOTE_COMMAND, Asked, is_remote, measure_remote
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
 from rtmpose_sdk.benchmarks.report_text import (
     artifact_line,
@@ -25,7 +27,7 @@ from rtmpose_sdk.benchmarks.report_text import (
     setting_line,
     table,
 )
-from rtmpose_sdk.cli.options import DetectorOption, DeviceOption
+from rtmpose_sdk.cli.options import DetectorOption
 from rtmpose_sdk.cli.paper import time_paper
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
@@ -43,13 +45,22 @@ _MIXED = " / "
 """Between a candidate's number and its step, where all are timed together."""
 
 
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"rtmpose-sdk {__version__}")
+        raise typer.Exit
+
+
 @app.command()
 def bench(
+    context: typer.Context,
     pose: Annotated[
         list[str], typer.Option(help="Pose model: a name, an ONNX file, an SDK folder; repeatable.")
     ] = [DEFAULT_POSE],  # noqa: B006 - typer reads the default and copies it
     detector: DetectorOption = None,
-    device: DeviceOption = "cpu",
+    device: Annotated[
+        str, typer.Option(help="cpu, cuda, cuda:1, ...; ssh:[user@]host[:port][/device]; adb[:serial].")
+    ] = "cpu",
     engine: Annotated[list[str], typer.Option(help="Engine that reads the file; repeatable.")] = [],  # noqa: B006
     precision: Annotated[list[str], typer.Option(help="fp32, fp16, bf16; repeatable.")] = [],  # noqa: B006
     threads: Annotated[
@@ -84,6 +95,15 @@ def bench(
     paper: Annotated[
         bool, typer.Option("--paper", help="The paper's own rows (Tables 8, 10, 11) beside its figures.")
     ] = False,
+    remote_command: Annotated[
+        str, typer.Option(help="With --device ssh: rtmpose-bench of that machine.")
+    ] = REMOTE_COMMAND,
+    native: Annotated[
+        Path | None, typer.Option(help="With --device adb: the program built of benchmarks/native.")
+    ] = None,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Time models by the paper's protocol (A.2): 50 warm-up and 200 measured runs.
 
@@ -93,6 +113,16 @@ def bench(
     """
     allowed = parse_percent(fail_if_slower)
     old = read_baseline(baseline) if baseline else None
+    if is_remote(device):
+        if paper:
+            raise InputError("--paper runs on this machine only; call rtmpose-bench --paper over there")
+        typer.echo(f"measuring on {device} ...", err=True)
+        content = measure_remote(Asked.of(context))
+        _print(content)
+        _write(content, json_file, markdown_file, html_file, png_file)
+        if old is not None:
+            _judge(content, old, allowed, force)
+        return
     photo = image or Path(str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg")))
     shot = read_image(photo)
     height, width = shot.shape[:2]

@@ -39,7 +39,8 @@ def setting_line(report: dict[str, Any]) -> str:
 def artifact_line(report: dict[str, Any]) -> str:
     """Size, time to load, work, and the distance to the machine's limit."""
     about = report["artifact"]
-    text = f"artifact {about['size MB']:.1f} MB, both networks loaded in {about['load ms']:.0f} ms"
+    both = "both networks " if report["setting"]["detector"] else ""
+    text = f"artifact {about['size MB']:.1f} MB, {both}loaded in {about['load ms']:.0f} ms"
     if about["multiply-adds"] is None:
         return text + ", multiply-adds unknown (only of ONNX files, with the extra export)"
     return text + (
