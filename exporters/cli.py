@@ -297,7 +297,18 @@ def _subject(
                 f"{weights} has its network, keypoints and size in its card; --model, --keypoints, "
                 "--input-size and --nms are for checkpoints (.pth)"
             )
-        return subject_from_artifact(weights)
+        if license_name != "unknown" or notes or figures:
+            raise InputError(
+                f"{weights} has a card already, which the artifact keeps; --license, --notes and --accuracy "
+                "are for checkpoints (.pth)"
+            )
+        subject = subject_from_artifact(weights)
+        if input_kind == "tensor" and subject.card.takes_image:
+            raise InputError(
+                f"{weights} takes pictures, and an ONNX model keeps its input; export the checkpoint (.pth) "
+                "with --input tensor"
+            )
+        return subject
     network, keypoint_set = open_network(weights, model, keypoints, size)
     if nms and network.task != "detect":
         raise InputError(f"--nms is for detectors; {network.name} is a pose model")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from rtmpose_sdk.models import build_model
+from rtmpose_sdk.zoo import find_model
 
 BIN = Path(sys.executable).parent
 
@@ -88,4 +89,20 @@ def test_wrong_calls_leave_nothing(
     assert done.returncode == 1
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--input", "tensor"], "keeps its input"),
+        (["--license", "MIT"], "has a card already"),
+        (["--notes", "mine"], "has a card already"),
+        (["--accuracy", "AP=0.5"], "has a card already"),
+    ],
+)
+def test_what_an_onnx_model_cannot_change(tmp_path: Path, arguments: list[str], message: str) -> None:
+    done = run("--weights", find_model("rtmpose-t-own"), "--out", "t.onnx", *arguments, cwd=tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
     assert list(tmp_path.iterdir()) == []
