@@ -299,14 +299,14 @@ def _subject(
             )
         if license_name != "unknown" or notes or figures:
             raise InputError(
-                f"{weights} has a card already, which the artifact keeps; --license, --notes and --accuracy "
-                "are for checkpoints (.pth)"
+                f"{weights} has a card already, which is kept; --license, --notes and --accuracy are for "
+                "checkpoints (.pth)"
             )
         subject = subject_from_artifact(weights)
         if input_kind == "tensor" and subject.card.takes_image:
             raise InputError(
-                f"{weights} takes pictures, and an ONNX model keeps its input; export the checkpoint (.pth) "
-                "with --input tensor"
+                f"{weights} takes pictures, and an ONNX model keeps its input; export the checkpoint "
+                "(.pth) with --input tensor"
             )
         return subject
     network, keypoint_set = open_network(weights, model, keypoints, size)
