@@ -14,9 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk._version import __version__
+from rtmpose_sdk.benchmarks.machine import resident_memory
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
 from rtmpose_sdk.benchmarks.peers import open_peer
-from rtmpose_sdk.benchmarks.stages import Step, detect_steps, picture_steps, pipeline_steps, pose_steps
+from rtmpose_sdk.benchmarks.stages import (
+    Step,
+    detect_steps,
+    picture_steps,
+    pipeline_steps,
+    pose_steps,
+    track_steps,
+)
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT
 
@@ -96,6 +104,7 @@ def open_candidate(
     Raises:
         RTMPoseError: see Pipeline and `open_peer`.
     """
+    before = resident_memory()
     start = time.perf_counter()
     pipeline = Pipeline(
         choice.pose,
@@ -114,6 +123,7 @@ def open_candidate(
         setting: dict[str, Any] = {}
         if pipeline.detector is not None:
             steps |= detect_steps(pipeline.detector, scene) | pipeline_steps(pipeline, scene)
+            steps |= track_steps(pipeline, scene)
             setting["persons found"] = len(pipeline(scene))
         for name in peers:
             peer = open_peer(name, pipeline)
@@ -124,6 +134,7 @@ def open_candidate(
     except Exception:
         pipeline.close()
         raise
+    after = resident_memory()  # the steps above ran both networks once
     runtime = predictor.runtime
     files = [runtime.path, *(p for p in (runtime.path.with_suffix(".bin"),) if p.is_file())]
     macs = multiply_adds(runtime.path)
@@ -146,6 +157,7 @@ def open_candidate(
         {
             "size MB": sum(os.path.getsize(f) for f in files) / 1e6,
             "load ms": 1000 * load,
+            "memory MB": None if before is None or after is None else after - before,
             "multiply-adds": None if macs is None else macs * choice.persons,
             "accuracy": dict(predictor.card.accuracy),
             "input size": list(predictor.card.input_size),

@@ -25,6 +25,7 @@ from rtmpose_sdk.benchmarks.report_text import (
     markdown,
     peer_lines,
     setting_line,
+    share_lines,
     table,
 )
 from rtmpose_sdk.cli.options import DetectorOption
@@ -242,7 +243,12 @@ def _print(content: dict[str, Any]) -> None:
     console.width = max(console.width, TABLE_WIDTH)  # a pipe has 80, which would cut figures
     for report in content["reports"]:
         console.print(table(report))
-        for line in (setting_line(report), artifact_line(report), *peer_lines(report)):
+        for line in (
+            setting_line(report),
+            artifact_line(report),
+            *share_lines(report),
+            *peer_lines(report),
+        ):
             console.print(line, soft_wrap=True)
     console.print(machine_line(content["machine"]), soft_wrap=True)
     if content["peak memory MB"]:

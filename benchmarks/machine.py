@@ -92,6 +92,15 @@ def peak_memory() -> float | None:
     return float(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit)
 
 
+def resident_memory() -> float | None:
+    """Resident memory of this process now, MB; None where the system does not say."""
+    try:
+        pages = int(Path("/proc/self/statm").read_text().split()[1])
+    except OSError:
+        return None
+    return pages * os.sysconf("SC_PAGE_SIZE") / 1e6
+
+
 def noise(figures: Iterable[Latency]) -> float:
     """By how much of the median the p90 lies above it, at worst."""
     return max((f.p90 / f.p50 - 1 for f in figures), default=0.0)

@@ -18,7 +18,7 @@ def rows(report: dict[str, Any]) -> Iterable[tuple[str, ...]]:
     found = report["ms"]
     for name, took in found.items():
         bare = found["detector, bare engine" if name.startswith("detector") else "bare engine"]
-        whole = name.startswith(("pipeline", "peer", "read", "draw"))
+        whole = name.startswith(("pipeline", "peer", "read", "draw", "track"))
         cells = (f"{took[key]:.1f}" if key == "fps" else f"{took[key]:.3f}" for key in COLUMNS)
         yield (name, *cells, "" if whole else f"{took['p50'] / bare['p50']:.3f}")
 
@@ -41,12 +41,27 @@ def artifact_line(report: dict[str, Any]) -> str:
     about = report["artifact"]
     both = "both networks " if report["setting"]["detector"] else ""
     text = f"artifact {about['size MB']:.1f} MB, {both}loaded in {about['load ms']:.0f} ms"
+    if about.get("memory MB") is not None:
+        text += f", {about['memory MB']:.0f} MB of memory"
     if about["multiply-adds"] is None:
         return text + ", multiply-adds unknown (only of ONNX files, with the extra export)"
     return text + (
         f", {about['multiply-adds'] / 1e9:.3f} G multiply-adds: {about['GFLOP/s']:.1f} GFLOP/s, "
         f"{about['GFLOP/s'] / about['peak GFLOP/s']:.0%} of a matrix product's {about['peak GFLOP/s']:.1f}"
     )
+
+
+def share_lines(report: dict[str, Any]) -> list[str]:
+    """What the engine's own calls are of the whole, by medians; the rest is ours."""
+    found, lines = report["ms"], []
+    if "predictor" in found:
+        share = found["bare engine"]["p50"] / found["predictor"]["p50"]
+        lines.append(f"network: {share:.1%} of the predictor's time")
+    same = report["setting"].get("persons found") == report["setting"]["persons"]
+    if "pipeline" in found and same:
+        engines = found["bare engine"]["p50"] + found["detector, bare engine"]["p50"]
+        lines.append(f"networks: {engines / found['pipeline']['p50']:.1%} of the pipeline's time")
+    return lines
 
 
 def machine_line(machine: dict[str, Any]) -> str:
@@ -79,5 +94,5 @@ def markdown(content: dict[str, Any]) -> str:
         lines += [f"## {report['name']}", "", setting_line(report), "", artifact_line(report), ""]
         lines += ["| " + " | ".join(_TITLES) + " |", "| --- " + "| ---: " * (len(_TITLES) - 1) + "|"]
         lines += ["| " + " | ".join(cells) + " |" for cells in rows(report)]
-        lines += ["", *peer_lines(report), ""]
+        lines += ["", *share_lines(report), *peer_lines(report), ""]
     return "\n".join(lines)

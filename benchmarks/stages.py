@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Callable
 
@@ -17,7 +18,9 @@ from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import Crops, crop_boxes, letterbox
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
-from rtmpose_sdk.stream import DETECT_EVERY
+from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.stream import DETECT_EVERY, PoseStream
 
 Step = Callable[[], object]
 
@@ -96,6 +99,27 @@ def pipeline_steps(pipeline: Pipeline, image: NDArray[np.uint8]) -> dict[str, St
         "pipeline": lambda: pipeline(image),
         f"pipeline, detection every {DETECT_EVERY}": lambda: stream(image, next(clock) / 30),
     }
+
+
+def track_steps(pipeline: Pipeline, image: NDArray[np.uint8]) -> dict[str, Step]:
+    """Identities of the persons found, without the networks; the same with smoothing. Nobody: no steps."""
+    detector, keypoint_set = pipeline.detector, pipeline.top_down().keypoint_set
+    assert detector is not None
+    found = detector(image)
+    poses = pipeline.top_down()(image, found)
+    if not len(poses):
+        return {}
+
+    def pose(_: NDArray[np.uint8], wanted: Detections) -> PoseResult:
+        rows = poses[np.arange(len(wanted)) % len(poses)]
+        return dataclasses.replace(rows, boxes=wanted.boxes, box_scores=wanted.scores)
+
+    steps: dict[str, Step] = {}
+    for name, smoothing in (("track", None), ("track and smooth", Smoothing())):
+        stream = PoseStream(lambda _: found, pose, keypoint_set, DETECT_EVERY, smoothing=smoothing)
+        clock = itertools.count(1)
+        steps[name] = lambda s=stream, c=clock: s(image, next(c) / 30)  # type: ignore[misc]
+    return steps
 
 
 def picture_steps(

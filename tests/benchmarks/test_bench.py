@@ -20,8 +20,10 @@ from rtmpose_sdk.benchmarks.latency import measure
 from rtmpose_sdk.benchmarks.machine import machine_record, peak_gflops
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
 from rtmpose_sdk.benchmarks.peers import open_peer
+from rtmpose_sdk.benchmarks.persons import fit
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, paper_tables, points
-from rtmpose_sdk.benchmarks.report_text import markdown
+from rtmpose_sdk.benchmarks.report_text import markdown, share_lines
+from rtmpose_sdk.benchmarks.stages import track_steps
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
@@ -168,6 +170,36 @@ def test_peers_say_what_they_need(detector_folder: Path) -> None:
         pytest.importorskip("rtmlib")
         with pytest.raises(InputError, match="--input tensor"):
             open_peer("rtmlib", pipeline)
+
+
+def test_tracks_are_timed_on_their_own(photo: np.ndarray) -> None:
+    with Pipeline(threads=1) as pipeline:
+        steps = track_steps(pipeline, photo)
+        assert set(steps) == {"track", "track and smooth"}
+        for step in steps.values():
+            results = [step() for _ in range(6)]
+            assert len(results[-1].poses) >= 1
+            assert results[-1].poses.track_ids is not None
+            assert results[5].detected
+            assert not results[4].detected
+        assert track_steps(pipeline, np.zeros((64, 64, 3), np.uint8)) == {}
+
+
+def test_shares_of_the_engine() -> None:
+    took = {"bare engine": 8, "predictor": 10, "detector, bare engine": 9, "pipeline": 20}
+    report = {"ms": {k: {"p50": v} for k, v in took.items()}, "setting": {"persons": 1, "persons found": 1}}
+    assert share_lines(report) == [
+        "network: 80.0% of the predictor's time",
+        "networks: 85.0% of the pipeline's time",
+    ]
+    report["setting"]["persons found"] = 3  # other persons than those of the bare call
+    assert len(share_lines(report)) == 1
+
+
+def test_the_line_through_persons() -> None:
+    line = fit((1, 2, 4, 8), [5.0, 8.0, 14.0, 26.0])
+    assert line == pytest.approx((2, 3, 1))
+    assert fit((1, 2, 4, 8), [5.0, 9.0, 13.0, 27.0]).explained < 0.999
 
 
 PEER_FILES = {
