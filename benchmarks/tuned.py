@@ -17,6 +17,7 @@ from rich.table import Table
 from rtmpose_sdk.benchmarks.candidates import crowd
 from rtmpose_sdk.benchmarks.latency import measure
 from rtmpose_sdk.benchmarks.peers import open_peer
+from rtmpose_sdk.benchmarks.stages import Step, detect_steps, pose_steps
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.pipeline import Pipeline
@@ -35,36 +36,51 @@ def tuned(
     warm_up: Annotated[int, typer.Option(min=0)] = 50,
     runs: Annotated[int, typer.Option(min=1)] = 200,
 ) -> None:
-    """Print medians of rtmlib, of the Pipeline on the same files, and of the tuned one."""
+    """Print medians of rtmlib, of the engines' bare calls, of our Pipeline on the same files, and tuned.
+
+    rtmlib / engines is the most that a pipeline on the same engine and files can reach.
+    """
     threads = usable_profile(profile).pose.threads
     picture = read_image(image)
     height, width = picture.shape[:2]
+    times = ("rtmlib", "engines", "same", "tuned")
     table = Table(
-        "persons", "found", "rtmlib, ms", "same files, ms", "tuned, ms", "rtmlib / same", "rtmlib / tuned"
+        "persons", "found", *(f"{name}, ms" for name in times), *(f"rtmlib / {n}" for n in times[1:])
     )
     with (
         Pipeline(pose, detector, threads=threads, engine="onnxruntime") as same,
         Pipeline(profile=profile) as best,
     ):
         cv2.setNumThreads(threads or 1)
-        rtmlib = open_peer("rtmlib", same)
+        rtmlib, finder = open_peer("rtmlib", same), same.detector
+        assert finder is not None
         for count in persons or (1, 4, 8):
             scene, _ = crowd(picture, (0, 0, width, height), count)
+            bare = [
+                pose_steps(same.top_down(), scene, same(scene).boxes)["bare engine"],
+                detect_steps(finder, scene)["detector, bare engine"],
+            ]
             steps = {
-                name: functools.partial(each, scene)
-                for name, each in (("rtmlib", rtmlib), ("same", same), ("tuned", best))
+                "engines": functools.partial(_both, bare),
+                **{
+                    name: functools.partial(each, scene)
+                    for name, each in (("rtmlib", rtmlib), ("same", same), ("tuned", best))
+                },
             }
             found = measure(steps, warm_up, runs)
-            times = [found[name].p50 for name in ("rtmlib", "same", "tuned")]
+            took = [found[name].p50 for name in times]
             numbers = "/".join(str(len(each(scene))) for each in (rtmlib, same, best))
             table.add_row(
-                str(count),
-                numbers,
-                *(f"{t:.2f}" for t in times),
-                f"{times[0] / times[1]:.2f}",
-                f"{times[0] / times[2]:.2f}",
+                *(str(count), numbers),
+                *(f"{t:.2f}" for t in took),
+                *(f"{took[0] / t:.2f}" for t in took[1:]),
             )
     Console().print(table)
+
+
+def _both(calls: list[Step]) -> None:
+    for call in calls:
+        call()
 
 
 def main() -> None:
