@@ -39,6 +39,18 @@ class Report(NamedTuple):
     persons: int
     results: list[dict[str, Any]]
 
+    @property
+    def ap(self) -> float:
+        """AP, for who compares models by it.
+
+        Raises:
+            InputError: the benchmark has none (MPII).
+        """
+        if "AP" not in self.figures:
+            names = ", ".join(list(self.figures)[:3])
+            raise InputError(f"the annotations are measured by {names}, ..., not by AP; give COCO's kind")
+        return self.figures["AP"]
+
 
 def evaluate_pipeline(
     pipeline: Pipeline,
@@ -171,7 +183,8 @@ def model_accuracy(
         InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
     """
     if isinstance(model, Predictor):
-        return evaluate_poses(batched(model), model.keypoint_set, annotations, images, True, track).figures
+        report = evaluate_poses(batched(model), model.keypoint_set, annotations, images, True, track)
+        return {"AP": report.ap, **report.figures}
     given = model.score_threshold
     model.score_threshold = LEAST_SCORE
     try:

@@ -110,9 +110,7 @@ def _compare(whole: EndToEnd, pipeline: Pipeline, annotations: Path, images: Pat
 
     plain = evaluate_poses(one_by_one(python), keypoint_set, annotations, images, False, track)
     given = iter(theirs.values())
-    ap = evaluate_poses(
-        one_by_one(lambda *_: next(given)), keypoint_set, annotations, images, False
-    ).figures["AP"]
+    ap = evaluate_poses(one_by_one(lambda *_: next(given)), keypoint_set, annotations, images, False).ap
     moved = np.concatenate(shifts)
     table = Table(f"{plain.pictures} pictures", "end2end against Python")
     table.add_row("boxes that both have, that only one has", f"{count}, {alone}")

@@ -240,7 +240,7 @@ def _pair_losses(
                 truth.annotations,
                 truth.images,
                 False,
-            ).figures["AP"]
+            ).ap
             for names, (net, finder) in pairs.items()
         }
         return {names: 100 * (ap[first] - value) for names, value in ap.items()}

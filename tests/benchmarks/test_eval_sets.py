@@ -257,7 +257,10 @@ def test_pckh_of_known_errors(tmp_path: Path) -> None:
     guesses[1][head] += [500, 0]
     rows[1]["joints_vis"][head] = 0  # not labelled
     found = {1: result(mpii, guesses[:2], [1, 1]), 2: result(mpii, guesses[2:], [1])}
-    figures = measure(tmp_path, rows, mpii, found).figures
+    report = measure(tmp_path, rows, mpii, found)
+    figures = report.figures
+    with pytest.raises(InputError, match=r"measured by PCKh@0\.5, .* not by AP"):
+        _ = report.ap
     labelled = 3 * 14 - 1
     assert figures["PCKh@0.5"] == pytest.approx((labelled - 1) / labelled)
     assert figures["PCKh@0.1"] == pytest.approx((labelled - 2) / labelled)
