@@ -39,7 +39,7 @@ test-cpp: $(VENV)/.test
 	RTMPOSE_TEST_CPP=1 RTMPOSE_ONNXRUNTIME_CPP=$(CURDIR)/build/onnxruntime-cpp/usr \
 		$(BIN)/pytest -n 2 --dist loadgroup -rP tests/cpp
 
-# --device ssh against an sshd of our own, --device adb against a stand-in that runs the native program of this machine.
+# A window on a screen, --device ssh against an sshd of our own, --device adb against a stand-in that runs the native program of this machine.
 test-devices: $(VENV)/.test devices-needs
 	tests/need.sh cmake=cmake make=make g++=g++ curl=curl
 	benchmarks/native/build.sh build/native host
@@ -54,7 +54,7 @@ test-devices-arm: $(VENV)/.test devices-needs
 
 # sshd started by root wants its folder, which the system's own service would make.
 devices-needs:
-	tests/need.sh /usr/sbin/sshd=openssh-server ssh=openssh-client
+	tests/need.sh /usr/sbin/sshd=openssh-server ssh=openssh-client Xvfb=xvfb
 	[ "$$(id -u)" -ne 0 ] || mkdir -p /run/sshd
 
 # The browser page in headless Chromium and the programs of docs/embed.md, against Python.

@@ -15,7 +15,7 @@ from rich.console import Console
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION, compare, parse_percent, read_baseline
 from rtmpose_sdk.benchmarks.candidates import Candidate, choices, open_candidate
-from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, WARM_UP_RUNS, Latency, measure
+from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, SPINNING, WARM_UP_RUNS, Latency, measure
 from rtmpose_sdk.benchmarks.machine import NOISY, machine_record, noise, peak_gflops, peak_memory
 from rtmpose_sdk.benchmarks.remote import REMOTE_COMMAND, Asked, is_remote, measure_remote
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
@@ -192,7 +192,10 @@ def _time(candidates: list[Candidate], warm_up: int, runs: int) -> list[dict[str
     """Figures of each candidate's steps, all interleaved; OpenCV has the candidate's threads."""
     steps = {f"{i}{_MIXED}{name}": step for i, c in enumerate(candidates) for name, step in c.steps.items()}
     threads = {name: candidates[int(name.split(_MIXED)[0])].setting["threads"] for name in steps}
-    found = measure(steps, warm_up, runs, lambda name: cv2.setNumThreads(threads[name]))
+    spins = any(name.split(_MIXED)[1].startswith("peer ") for name in steps) and max(threads.values()) > 1
+    found = measure(
+        steps, warm_up, runs, lambda name: cv2.setNumThreads(threads[name]), SPINNING if spins else 0.0
+    )
     return [
         {name: found[f"{i}{_MIXED}{name}"] for name in candidate.steps}
         for i, candidate in enumerate(candidates)

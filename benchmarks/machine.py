@@ -41,23 +41,27 @@ while time.perf_counter() < end:
 print(best)
 """
 
+_TIMER = "perf_counter_ns; engines return when their outputs are in host memory"
+_EVENTS = "; GPU events, where named, are waited for and hold the copies in and out"
+
 
 def machine_record() -> dict[str, Any]:
     """Processor, instruction sets, governor, cores, GPU, versions, and the load right now."""
     model, flags = _cpuinfo()
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+    gpu = _gpu()
     return {
         "sdk": __version__,
         "processor": model,
         "instruction sets": [name for name in INSTRUCTION_SETS if name in flags],
         "governor": governor.read_text().strip() if governor.is_file() else "unknown",
         "cores": allowed_cores(),
-        "gpu": _gpu(),
+        "gpu": gpu,
         "system": platform.platform(),
         "python": platform.python_version(),
         "engines": _versions() | {"opencv": cv2.__version__},
         "load before": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
-        "timer": "perf_counter_ns; engines return when their outputs are in host memory",
+        "timer": _TIMER + (_EVENTS if gpu else ""),
     }
 
 

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.benchmarks.latency import OwnClock
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
 from rtmpose_sdk.decode import Decoded, decode_boxes, decode_simcc
 from rtmpose_sdk.decode_heatmap import decode_heatmap
@@ -23,6 +24,8 @@ from rtmpose_sdk.smoothing import Smoothing
 from rtmpose_sdk.stream import DETECT_EVERY, PoseStream
 
 Step = Callable[[], object]
+BY_EVENTS = "bare engine, GPU events"
+"""What the device itself says of a call: input up, network, outputs down."""
 
 
 def pose_steps(
@@ -57,8 +60,11 @@ def pose_steps(
         raise InputError(
             f"{card.name}: steps of decoder '{card.decoder}' cannot be timed; simcc or heatmap can"
         )
+    events = [predictor.runtime.by_events(tensor) for tensor in tensors]
+    timed = [call for call in events if call is not None]
     return {
         "bare engine": bare[0] if len(bare) == 1 else lambda: [call() for call in bare],
+        **({BY_EVENTS: OwnClock(lambda: sum(call() for call in timed))} if timed else {}),
         "predictor": lambda: predictor(image, boxes),
         "pre-process": lambda: predictor._normalize(cut().images),
         "crop": cut,
@@ -77,9 +83,11 @@ def detect_steps(detector: Detector, image: NDArray[np.uint8]) -> dict[str, Step
 
     tensor = prepare()
     found = detector.runtime.run(tensor)
+    events = detector.runtime.by_events(tensor)
     outputs = {name: found[place] for name, place in detector._outputs.items()}
     return {
         "detector, bare engine": detector.runtime.bare(tensor),
+        **({f"detector, {BY_EVENTS}": OwnClock(events)} if events else {}),
         "detector": lambda: detector(image),
         "detector, pre-process": prepare,
         "detector, letterbox": lambda: letterbox(image, card.input_size, card.pad_value),

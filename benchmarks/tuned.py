@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.benchmarks.candidates import crowd
-from rtmpose_sdk.benchmarks.latency import measure
+from rtmpose_sdk.benchmarks.latency import SPINNING, measure
 from rtmpose_sdk.benchmarks.peers import open_peer
 from rtmpose_sdk.benchmarks.stages import Step, detect_steps, pose_steps
 from rtmpose_sdk.cli.run import run
@@ -67,7 +67,7 @@ def tuned(
                     for name, each in (("rtmlib", rtmlib), ("same", same), ("tuned", best))
                 },
             }
-            found = measure(steps, warm_up, runs)
+            found = measure(steps, warm_up, runs, rest=SPINNING if (threads or 1) > 1 else 0.0)
             took = [found[name].p50 for name in times]
             numbers = "/".join(str(len(each(scene))) for each in (rtmlib, same, best))
             table.add_row(

@@ -16,7 +16,7 @@ from rtmpose_sdk.errors import InputError, OutputError, VerificationError
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
 from rtmpose_sdk.exporters.extra import check_extra
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_weights
 
 if TYPE_CHECKING:
     from rtmpose_sdk.exporters.subject import Subject
@@ -73,8 +73,8 @@ def export(
     weights: Annotated[
         Path,
         typer.Option(
-            help="Checkpoint (.pth) in the published layout; or an fp32 ONNX model with a card. For "
-            "--end2end also a name, and any precision."
+            help="Checkpoint (.pth) in the published layout, or an fp32 ONNX model with a card: a file, an "
+            "address, or a name. For --end2end any precision."
         ),
     ],
     out: Annotated[
@@ -200,6 +200,10 @@ def export(
     from rtmpose_sdk.exporters.wish import Wish
 
     size = parse_size(input_size) if input_size else None
+    weights, published = find_weights(weights)
+    if published is not None:
+        keypoints = keypoints or published.keypoint_set or None
+        license_name = published.license if license_name == "unknown" else license_name
     subject = _subject(weights, model, keypoints, size, input_kind.value, nms, license_name, notes, figures)
     card = subject.card
     measure = _measure(annotations, images) if verify and annotations and images else None

@@ -18,6 +18,9 @@ from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.exporters.layers import layers
 from rtmpose_sdk.normalize import Normalizer
 
+_WARNINGS, _ERRORS = 2, 3
+"""Severities of ONNX Runtime's log; the first is its default."""
+
 
 class Int8Quantizer:
     """Measures the ranges of a graph's activations once, then quantises any choice of its layers.
@@ -108,9 +111,13 @@ class _Crops:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """The quantiser warns at the root logger about a pre-processing that is done here."""
+    """The quantiser warns about a pre-processing that is done here, its engine about unused constants."""
+    import onnxruntime
+
     logging.disable(logging.WARNING)
+    onnxruntime.set_default_logger_severity(_ERRORS)
     try:
         yield
     finally:
         logging.disable(logging.NOTSET)
+        onnxruntime.set_default_logger_severity(_WARNINGS)

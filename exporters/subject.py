@@ -25,6 +25,19 @@ _LEAST_OPSET = 13
 """Of int8 with a scale per channel. MMDeploy wrote 11."""
 
 
+def _sized(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
+    """The model for pictures of the card's size, where its input leaves them open, as MMDeploy's do.
+
+    Only then can it be told what a layer costs.
+    """
+    start = 1 if card.input_layout == "nhwc" else 2
+    open_sides = model.graph.input[0].type.tensor_type.shape.dim[start : start + 2]
+    for side, size in zip(open_sides, reversed(card.input_size), strict=True):
+        if not side.dim_value:
+            side.dim_value = size
+    return model
+
+
 @dataclass(frozen=True)
 class Subject:
     """A model on its way to an engine.
@@ -49,7 +62,7 @@ class Subject:
         opset = next(entry.version for entry in model.opset_import if not entry.domain)
         if opset < _LEAST_OPSET:
             model = version_converter.convert_version(model, OPSET)
-        return full_storage(model)
+        return full_storage(_sized(model, self.card))
 
     @contextlib.contextmanager
     def reference(self) -> Iterator[Reference]:

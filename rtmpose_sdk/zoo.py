@@ -88,6 +88,42 @@ def locate(source: str | Path, keypoint_set: str = "") -> Found:
     return Found(_ready(fetched, published, keypoint_set), published)
 
 
+def find_checkpoint(source: str | Path) -> Found:
+    """The checkpoint that a name, an address or a path means: to train from.
+
+    Args:
+        source: "rtmpose-m" or "rtmpose-m.pth" (published), "https://…/x.pth", a file, which wins.
+
+    Raises:
+        ModelNotFoundError: none of these; the message has the nearest names.
+        InputError: not published as a checkpoint, or bundled as ONNX only.
+        OfflineError, DownloadError, OutputError: it could not be had.
+    """
+    path, text = Path(source), str(source)
+    if path.exists():
+        return Found(path)
+    if text.startswith(("http://", "https://")):
+        return Found(fetch(text, fill=f"rtmpose models download {text}"))
+    name = text.removesuffix(".pth")
+    if any(model.name == name for model in NAMED_MODELS):
+        raise InputError(
+            f"{name} is bundled as an ONNX file, which cannot be trained on; expected a checkpoint (.pth): "
+            "a file, an address, or a published name such as rtmpose-t.pth"
+        )
+    model = name_published(name)
+    return Found(fetch_file(model, model.file("pth")), model)
+
+
+def find_weights(source: str | Path) -> Found:
+    """What a name, an address or a path means as something to export: a checkpoint, or what is bundled.
+
+    Raises:
+        RTMPoseError: see `find_checkpoint`.
+    """
+    bundled = not Path(source).exists() and any(model.name == str(source) for model in NAMED_MODELS)
+    return Found(find_model(source)) if bundled else find_checkpoint(source)
+
+
 def published_of(source: str | Path) -> PublishedModel | None:
     """The row that a source means, without fetching anything; None where it is no published name."""
     if Path(source).exists() or any(model.name == str(source) for model in NAMED_MODELS):
@@ -98,7 +134,8 @@ def published_of(source: str | Path) -> PublishedModel | None:
 
 def fetch_file(model: PublishedModel, file: ModelFile) -> Path:
     """A published file, as it was published, from the cache or the network."""
-    return fetch(file.url, file.sha256_prefix, f"rtmpose models download {model.name}")
+    name = model.name if file == model.files[0] else f"{model.name}.{file.kind}"
+    return fetch(file.url, file.sha256_prefix, f"rtmpose models download {name}")
 
 
 def name_published(name: str) -> PublishedModel:

@@ -148,6 +148,14 @@ class Runtime(Closing, ABC):
         """The engine's own call on one input, with nothing of the SDK around it: for benchmarks."""
         return lambda: self._infer(array)
 
+    def by_events(self, array: Array) -> Callable[[], float] | None:
+        """One call of the engine on one input that gives the s it took by the device's own events.
+
+        They hold all that the device does for a call: input up, network, outputs down. None where the
+        device or the engine has no events, as on a CPU.
+        """
+        return None
+
     def close(self) -> None:
         """Free what the engine holds. Closing twice is no error."""
         if self._open:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ctypes
 import importlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
@@ -59,6 +59,10 @@ class CudaMemory(ABC):
     @abstractmethod
     def synchronize(self) -> None:
         """Wait until all that was queued is done."""
+
+    @abstractmethod
+    def timed(self, queue: Callable[[], None]) -> float:
+        """Wait for all that `queue` queues; s from its begin to its end by events on the stream."""
 
     @abstractmethod
     def begin_capture(self) -> None:
@@ -155,6 +159,18 @@ class _CudaPython(CudaMemory):
     def synchronize(self) -> None:
         self._call("cudaStreamSynchronize", self._stream)
 
+    def timed(self, queue: Callable[[], None]) -> float:
+        first, last = self._call("cudaEventCreate"), self._call("cudaEventCreate")
+        try:
+            self._call("cudaEventRecord", first, self._stream)
+            queue()
+            self._call("cudaEventRecord", last, self._stream)
+            self._call("cudaEventSynchronize", last)
+            return float(self._call("cudaEventElapsedTime", first, last)) / 1000
+        finally:
+            for event in (first, last):
+                self._call("cudaEventDestroy", event)
+
     def begin_capture(self) -> None:
         mode = self._cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
         self._call("cudaStreamBeginCapture", self._stream, mode)
@@ -244,6 +260,14 @@ class _PyCuda(CudaMemory):
 
     def synchronize(self) -> None:
         self._stream.synchronize()
+
+    def timed(self, queue: Callable[[], None]) -> float:
+        first, last = self._cuda.Event(), self._cuda.Event()
+        first.record(self._stream)
+        queue()
+        last.record(self._stream)
+        last.synchronize()
+        return float(first.time_till(last)) / 1000
 
     def begin_capture(self) -> None:
         raise NotImplementedError(_NO_GRAPHS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import platform
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -42,7 +43,8 @@ class NcnnRuntime(Runtime):
     "fp16" (sums too); "bf16" (storage; sums are fp32). Layers that the file's feature masks keep out
     of it stay in fp32. None is fp32, or "int8" for a file with int8 layers, which runs in nothing else.
 
-    ncnn has no batches: a run takes any number of samples, and the threads share them out.
+    ncnn has no batches: a run takes any number of samples, and the threads share them out. Each number of
+    threads for a sample has a copy of the weights, made when it is first needed.
     """
 
     device_kinds = ("cpu", "vulkan", "gpu")
@@ -69,14 +71,15 @@ class NcnnRuntime(Runtime):
         self._check_device()
         self.precision = self._choose_precision(layers)
         width, height, channels = self._input_size(layers)
-        self._net: Any = self._load(self.precision)
+        self._nets = {self.threads: self._load(self.precision, self.threads)}
+        net = self._nets[self.threads]
         self._pool = ThreadPoolExecutor(self.threads) if self._shares_samples() else None
-        self._input = self._net.input_names()[0]
-        self._names = list(self._net.output_names())
+        self._input = net.input_names()[0]
+        self._names = list(net.output_names())
         self.inputs = (TensorSpec(self._input, "float32", (None, channels, height, width)),)
         # Shapes are not in the file: the first run tells them, and shows that the file does run.
         probe = np.random.default_rng(0).normal(size=(channels, height, width)).astype(np.float32)
-        found = self._one(probe)
+        found = self._one(net, probe)
         self._shapes = [output.shape for output in found]
         self.outputs = tuple(
             TensorSpec(name, "float32", (None, *output.shape))
@@ -149,12 +152,13 @@ class NcnnRuntime(Runtime):
             raise DeviceError(f"{self.path.name} is int8, which ncnn computes on the CPU only")
         return wanted
 
-    def _load(self, precision: str) -> Any:
+    def _load(self, precision: str, threads: int) -> Any:
+        """The network for that many threads: layers lay their weights out for them, once."""
         net = self._engine.Net()
         for names in _OPTIONS.values():
             for name in names:
                 setattr(net.opt, name, name in _OPTIONS[precision])
-        net.opt.num_threads = self.threads
+        net.opt.num_threads = threads
         if self.device.kind != "cpu":
             net.opt.use_vulkan_compute = True
             net.set_vulkan_device(self.device.number)
@@ -172,10 +176,8 @@ class NcnnRuntime(Runtime):
         higher = _HIGHER.get(precision)
         if higher is None:
             return
-        net, self._net = self._net, self._load(higher)
-        same = all(map(np.array_equal, found, self._one(probe)))
-        self._net = net
-        if same:
+        net = self._load(higher, self.threads)
+        if all(map(np.array_equal, found, self._one(net, probe))):
             raise DeviceError(
                 f"precision '{precision}' was asked for, but {self.engine} on {self.device} "
                 f"({platform.machine()}) computes in {higher} then: its outputs are the very same. On a "
@@ -187,18 +189,19 @@ class NcnnRuntime(Runtime):
         return self.device.kind == "cpu" and self.threads > 1
 
     def _infer(self, array: Array) -> tuple[Array, ...]:
-        workers = min(self.threads, len(array)) if self._pool else 1
-        # An extractor takes over the number of threads when it is made.
-        self._net.opt.num_threads = self.threads // workers
+        workers = max(min(self.threads, len(array)), 1) if self._pool else 1
+        each = self.threads // workers
+        if each not in self._nets:
+            self._nets[each] = self._load(self.precision or "fp32", each)
         run = map if self._pool is None or workers == 1 else self._pool.map
-        rows = list(run(self._one, array))
+        rows = list(run(functools.partial(self._one, self._nets[each]), array))
         if not rows:
             return tuple(np.empty((0, *shape), np.float32) for shape in self._shapes)
         return tuple(np.stack(column) for column in zip(*rows, strict=True))
 
-    def _one(self, sample: Array) -> list[Array]:
+    def _one(self, net: Any, sample: Array) -> list[Array]:
         """Outputs of one sample; `np.stack` copies them out of ncnn's memory."""
-        extractor = self._net.create_extractor()
+        extractor = net.create_extractor()
         mat = self._engine.Mat(sample)  # does not own the memory: `sample` lives until the return
         status = extractor.input(self._input, mat)
         outputs = []
@@ -216,4 +219,5 @@ class NcnnRuntime(Runtime):
     def _deactivate(self) -> None:
         if self._pool is not None:
             self._pool.shutdown()
-        self._net.clear()
+        for net in self._nets.values():
+            net.clear()

@@ -62,6 +62,8 @@ class OnnxRuntime(Runtime):
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        # Idle threads of this network's pool would spin on the cores that the next network needs.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3
         settings = {"device_id": str(self.device.number)} if self.device.kind in _INDEXED else {}
         try:

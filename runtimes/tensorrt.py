@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -148,6 +149,18 @@ class TensorRtRuntime(Runtime):
                 return self._run(array)
         except EngineError as error:
             raise EngineError(f"{self.path.name}: {error}") from None
+
+    def by_events(self, array: Array) -> Callable[[], float]:
+        """CUDA events around copies and network; of a recorded graph where the shape has one."""
+        self._check_profile(array.shape)
+
+        def call() -> float:
+            execution = self._recorded.get(array.shape, self._plain)
+            assert execution is not None
+            with self._memory.current():
+                return execution.by_events(array)
+
+        return call
 
     def _check_profile(self, shape: Shape) -> None:
         low, _, high = self._limits

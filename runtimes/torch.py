@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Callable
 from typing import Any
 
 from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
@@ -107,6 +108,23 @@ class TorchRuntime(Runtime):
         source.copy_(tensor)
         graph.replay()
         return tuple(v.cpu().numpy() for v in outputs)
+
+    def by_events(self, array: Array) -> Callable[[], float] | None:
+        """CUDA events around copies and network; None on a CPU."""
+        if self.device.kind == "cpu":
+            return None
+        cuda = self._torch.cuda
+
+        def call() -> float:
+            first, last = cuda.Event(enable_timing=True), cuda.Event(enable_timing=True)
+            with cuda.device(self._place):
+                first.record()
+                self._infer(array)
+                last.record()
+                last.synchronize()
+            return float(first.elapsed_time(last)) / 1000
+
+        return call
 
     def _deactivate(self) -> None:
         self._graphs = {}

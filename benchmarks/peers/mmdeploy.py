@@ -52,8 +52,12 @@ def open_peer(pipeline: Pipeline) -> Peer:
         if not (folder / "pipeline.json").is_file():
             raise InputError(f"{folder}: the peer mmdeploy reads SDK folders (pipeline.json) only")
     pose, detect = map(str, folders)
-    return MmdeployPeer(
-        mmdeploy_runtime.Detector(model_path=detect, device_name="cpu", device_id=0),
-        mmdeploy_runtime.PoseDetector(model_path=pose, device_name="cpu", device_id=0),
-        detector.score_threshold,
-    )
+    try:
+        finder = mmdeploy_runtime.Detector(model_path=detect, device_name="cpu", device_id=0)
+        poser = mmdeploy_runtime.PoseDetector(model_path=pose, device_name="cpu", device_id=0)
+    except RuntimeError as error:
+        raise InputError(
+            f"the peer mmdeploy cannot open {detect} and {pose}: {error}. It says why above; it wants the "
+            "files whole, as MMDeploy writes them, and ONNX of IR version 8 at most"
+        ) from None
+    return MmdeployPeer(finder, poser, detector.score_threshold)

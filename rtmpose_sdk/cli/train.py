@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rtmpose_sdk.cli.options import parse_size
 from rtmpose_sdk.errors import InputError, MissingExtraError
+from rtmpose_sdk.zoo import find_checkpoint
 
 WEIGHT_DECAY = 0.05
 """Of RTMDet and of RTMPose m, l, x; RTMPose t and s have none (paper, section 4.1)."""
@@ -105,8 +106,10 @@ def train(
     ] = None,
     model: Annotated[str | None, typer.Option(help="The network; default: rtmpose-t, rtmdet-nano.")] = None,
     init: Annotated[
-        Path | None,
-        typer.Option(help="Checkpoint (.pth) to begin with; what does not fit is listed."),
+        str | None,
+        typer.Option(
+            help="Checkpoint (.pth) to begin with: a file or a published name. What does not fit is listed."
+        ),
     ] = None,
     freeze: Annotated[
         int,
@@ -301,7 +304,7 @@ def train(
         task=task.value,
         model=name,
         **_sources(training, data, images or [], val_data, val_images),
-        init=str(init.resolve()) if init else "",
+        init=str(find_checkpoint(init).path.resolve()) if init else "",
         freeze=freeze,
         input_size=parse_size(input_size) if input_size else training.default_input_size(name),
         epochs=length,

@@ -49,7 +49,7 @@ def run_on_arm(tmp_path_factory: pytest.TempPathFactory) -> Run:
             ],
             capture_output=True,
             text=True,
-            timeout=600,
+            timeout=1800,
             check=False,
         )
         if done.returncode != 0:

@@ -5,6 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import re
+import signal
+import subprocess
+import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -152,6 +156,25 @@ def test_an_interrupted_run_keeps_what_was_measured() -> None:
     calls = 8
     with pytest.raises(KeyboardInterrupt):
         measure({"a": step}, warm_up=50, runs=100)
+
+
+def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
+    report = tmp_path / "r.json"
+    bench = Path(sys.executable).with_name("rtmpose-bench")
+    words = ["--threads", "1", "--warm-up", "0", "--runs", "100000", "--json", report]
+    process = subprocess.Popen([bench, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    status, end = Path(f"/proc/{process.pid}/stat"), time.monotonic() + 120
+    while int(status.read_text().split()[13]) < 500:  # 5 s of processor time: it is measuring
+        assert process.poll() is None
+        assert time.monotonic() < end
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    printed, complaints = process.communicate(timeout=60)
+    assert process.returncode == 0, complaints
+    assert "Traceback" not in complaints
+    runs = json.loads(report.read_text())["reports"][0]["setting"]["runs"]
+    assert 0 < runs < 100000
+    assert f"runs {runs}" in printed.replace("\n", " ")
 
 
 def test_the_machine_is_described() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtmpose_sdk.benchmarks.latency import measure, summarize
+from rtmpose_sdk.benchmarks.latency import OwnClock, measure, summarize
 from rtmpose_sdk.errors import InputError
 
 
@@ -24,6 +24,12 @@ def test_every_step_runs_equally_often_and_interleaved() -> None:
     assert order.count("a") == order.count("b") == 7
     pairs = ["".join(order[i : i + 2]) for i in range(0, 14, 2)]
     assert set(pairs) == {"ab", "ba"}
+
+
+def test_a_step_may_have_a_clock_of_its_own() -> None:
+    found = measure({"gpu": OwnClock(lambda: 0.25), "host": lambda: 0.25}, warm_up=0, runs=2)
+    assert found["gpu"].p50 == pytest.approx(250.0)
+    assert found["host"].p50 < 200
 
 
 def test_no_runs_is_an_error() -> None:

@@ -153,6 +153,14 @@ def test_batches_and_threads(folder: Path) -> None:
         )
 
 
+def test_ncnn_has_nothing_to_say(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """It prints a line for each layer that runs on other threads than it was loaded for."""
+    with open_runtime(folder / "full.param", threads=2) as runtime:
+        for count in (1, 2, 3):
+            runtime.run(np.zeros((count, 3, 256, 192), np.float32))
+    assert capfd.readouterr().err == ""
+
+
 def test_vulkan(folder: Path, network: nn.Module, crops: np.ndarray) -> None:
     import ncnn
 

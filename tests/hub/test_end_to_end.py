@@ -12,17 +12,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hub_helpers import sdk_files, simcc, tiny_network, zipped
+from typer.testing import CliRunner
 
 from rtmpose_sdk import Detector, Pipeline
+from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.errors import (
     ArchiveError,
     CardError,
     CheckpointError,
     DownloadError,
     InputError,
+    ModelNotFoundError,
     OfflineError,
 )
 from rtmpose_sdk.hub.table import find_published, published_models
+from rtmpose_sdk.zoo import find_checkpoint
 
 BIN = Path(sys.executable).parent
 BASE = "https://download.openmmlab.com"
@@ -264,6 +268,30 @@ def test_a_checkpoint_by_name_is_converted_once(
     Pipeline(home / "files" / "net.pth", None, threads=1).close()  # the same file by its path
     assert artifact.stat().st_mtime_ns == made
     assert len(server.requests) == 1
+
+
+def test_a_checkpoint_by_name_is_begun_with_and_exported(
+    server, home: Path, own_checkpoint: Path, tmp_path: Path, monkeypatch
+) -> None:
+    from rtmpose_sdk.exporters.cli import app as export_app
+
+    content = own_checkpoint.read_bytes()
+    publish(server, own_table(tmp_path, monkeypatch, content, license="CC0-1.0"), content)
+    for name in ("my-net", "my-net.pth"):
+        assert find_checkpoint(name).path.read_bytes() == content
+    out = tmp_path / "out.onnx"
+    done = CliRunner().invoke(export_app, ["--weights", "my-net", "--out", str(out), "--no-verify"])
+    assert done.exit_code == 0, done.output
+    card = artifact_card(out)
+    assert (card.license, card.keypoint_set, card.weights_source) == ("CC0-1.0", "coco17", "net.pth")
+    assert len(server.requests) == 1
+    with pytest.raises(InputError, match="bundled as an ONNX file, which cannot be trained on"):
+        find_checkpoint("rtmpose-t-own")
+    with pytest.raises(ModelNotFoundError, match="Did you mean my-net"):
+        find_checkpoint("my-nett.pth")
+    monkeypatch.setenv("RTMPOSE_OFFLINE", "1")
+    with pytest.raises(OfflineError, match=r"rtmpose models download rtmpose-t\S*\.pth"):
+        find_checkpoint("rtmpose-t")
 
 
 def test_checkpoints_that_cannot_be_used(server, home: Path, tmp_path: Path, monkeypatch) -> None:

@@ -45,6 +45,8 @@ class FakeCuda(ModuleType):
         self.recording: list[Callable[[], None]] | None = None
         self.graphs: set[int] = set()
         self.streams = 0
+        self.done = 0
+        self.events: dict[int, int] = {}
 
     def add(self, step: Callable[[], None]) -> None:
         (self.queue if self.recording is None else self.recording).append(step)
@@ -104,6 +106,33 @@ class FakeCuda(ModuleType):
         assert self.recording is None, "waiting is not allowed while recording"
         while self.queue:
             self.queue.pop(0)()
+            self.done += 1  # every step takes a ms
+        return (0,)
+
+    def cudaEventCreate(self) -> tuple[int, int]:  # noqa: N802
+        event = 1 + max(self.events, default=0)
+        self.events[event] = -1
+        return 0, event
+
+    def cudaEventRecord(self, event: int, stream: int) -> tuple[int]:  # noqa: N802
+        assert stream == 77
+
+        def step() -> None:
+            self.events[event] = self.done
+            self.done -= 1
+
+        self.add(step)
+        return (0,)
+
+    def cudaEventSynchronize(self, event: int) -> tuple[int]:  # noqa: N802
+        return self.cudaStreamSynchronize(77)
+
+    def cudaEventElapsedTime(self, first: int, last: int) -> tuple[int, float]:  # noqa: N802
+        assert min(self.events[first], self.events[last]) >= 0
+        return 0, float(self.events[last] - self.events[first])
+
+    def cudaEventDestroy(self, event: int) -> tuple[int]:  # noqa: N802
+        del self.events[event]
         return (0,)
 
     def cudaStreamBeginCapture(self, stream: int, mode: int) -> tuple[int]:  # noqa: N802
@@ -319,6 +348,21 @@ def test_the_second_run_of_a_shape_is_recorded(runtime: TensorRtRuntime, trt: Fa
     assert [context.runs for context in trt.contexts] == [2, 2]
 
 
+def test_events_time_copies_and_network(runtime: TensorRtRuntime, cuda: FakeCuda) -> None:
+    """One copy in, one network, two copies out: 4 ms of the stand-in, call by call and recorded."""
+    picture = np.zeros((2, 4, 3, 3), np.uint8)
+    call = runtime.by_events(picture)
+    assert call() == pytest.approx(0.004)
+    for seed in range(3):
+        check(runtime, 2, seed)
+    assert runtime._recorded
+    assert call() == pytest.approx(0.004)
+    assert not cuda.events
+    check(runtime, 2, 7)
+    with pytest.raises(InputError, match="profile"):
+        runtime.by_events(np.zeros((99, 4, 3, 3), np.uint8))
+
+
 def test_graphs_are_limited(runtime: TensorRtRuntime, trt: FakeTensorRt) -> None:
     for seed in range(3):
         for batch in range(1, 13):
@@ -521,7 +565,20 @@ class FakePyCuda(ModuleType):
             def retain_primary_context(self) -> Any:
                 return SimpleNamespace(push=outer._push)
 
-        self.Device = Device
+        class Event:
+            def __init__(self) -> None:
+                _, self.number = cuda.cudaEventCreate()
+
+            def record(self, stream: Any) -> None:
+                cuda.cudaEventRecord(self.number, stream.handle)
+
+            def synchronize(self) -> None:
+                cuda.cudaEventSynchronize(self.number)
+
+            def time_till(self, last: Any) -> float:
+                return cuda.cudaEventElapsedTime(self.number, last.number)[1]
+
+        self.Device, self.Event = Device, Event
         self.Context = SimpleNamespace(pop=self._pop)
 
     def _push(self) -> None:
@@ -571,6 +628,7 @@ def test_pycuda_where_only_that_is_there(
         assert not runtime.records
         for seed, batch in enumerate((2, 2, 2, 5, 1, 12)):
             check(runtime, batch, seed)
+        assert runtime.by_events(np.zeros((2, 4, 3, 3), np.uint8))() == pytest.approx(0.004)
     assert not cuda.live
     assert pycuda.depth == 0
 

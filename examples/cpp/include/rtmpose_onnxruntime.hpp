@@ -8,6 +8,7 @@ public:
     OnnxRuntime(const std::string& file, int threads) : environment_(ORT_LOGGING_LEVEL_ERROR, "rtmpose") {
         Ort::SessionOptions options;
         if (threads > 0) options.SetIntraOpNumThreads(threads);
+        options.AddConfigEntry("session.force_spinning_stop", "1");  // idle threads leave the cores to others
 #if defined(_WIN32)
         const std::wstring path(file.begin(), file.end());
 #else
