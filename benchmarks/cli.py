@@ -28,6 +28,7 @@ from rtmpose_sdk.benchmarks.report_text import (
     share_lines,
     table,
 )
+from rtmpose_sdk.benchmarks.rounds import rounds_shown
 from rtmpose_sdk.cli.options import DetectorOption
 from rtmpose_sdk.cli.paper import time_paper
 from rtmpose_sdk.cli.run import run
@@ -193,9 +194,15 @@ def _time(candidates: list[Candidate], warm_up: int, runs: int) -> list[dict[str
     steps = {f"{i}{_MIXED}{name}": step for i, c in enumerate(candidates) for name, step in c.steps.items()}
     threads = {name: candidates[int(name.split(_MIXED)[0])].setting["threads"] for name in steps}
     spins = any(name.split(_MIXED)[1].startswith("peer ") for name in steps) and max(threads.values()) > 1
-    found = measure(
-        steps, warm_up, runs, lambda name: cv2.setNumThreads(threads[name]), SPINNING if spins else 0.0
-    )
+    with rounds_shown(warm_up + runs) as shown:
+        found = measure(
+            steps,
+            warm_up,
+            runs,
+            lambda name: cv2.setNumThreads(threads[name]),
+            SPINNING if spins else 0.0,
+            shown,
+        )
     return [
         {name: found[f"{i}{_MIXED}{name}"] for name in candidate.steps}
         for i, candidate in enumerate(candidates)

@@ -79,6 +79,7 @@ def measure(
     runs: int = MEASURED_RUNS,
     before: Callable[[str], object] | None = None,
     rest: float = 0.0,
+    after_round: Callable[[int], object] = lambda rounds: None,
 ) -> dict[str, Latency]:
     """Time several steps, interleaved run by run, so that a drifting machine hurts all alike.
 
@@ -89,6 +90,7 @@ def measure(
         warm_up, runs: rounds that do not count, and rounds that do.
         before: called with a step's name ahead of it, outside its time.
         rest: s of sleep ahead of each step, outside its time; see `SPINNING`.
+        after_round: called with the number of rounds done, those that do not count among them.
 
     Returns:
         Figures of every step. After Ctrl-C in a measured round: of the rounds so far, `runs` says how many.
@@ -120,6 +122,7 @@ def measure(
                 if turn >= warm_up:
                     times[name].append(took)
                     used[name].append(processor() - used_before)
+            after_round(turn + 1)
     except KeyboardInterrupt:
         if not all(times.values()):
             raise

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from rtmpose_sdk.benchmarks.latency import Latency, measure
 from rtmpose_sdk.benchmarks.report_html import paper_tables
+from rtmpose_sdk.benchmarks.rounds import rounds_shown
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.predictor import Predictor
 
@@ -105,7 +106,8 @@ def time_rows(
             width, height = predictor.card.input_size
             crop = np.zeros((1, height, width, 3), np.uint8)
             steps[row.step] = predictor.runtime.bare(predictor._normalize(crop))
-    return measure(steps, warm_up, runs)
+    with rounds_shown(warm_up + runs) as shown:
+        return measure(steps, warm_up, runs, after_round=shown)
 
 
 def compare_rows(found: Mapping[str, Latency]) -> list[dict[str, Any]]:

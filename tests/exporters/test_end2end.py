@@ -15,7 +15,7 @@ import onnx
 import onnxruntime
 import openvino
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from rtmpose_sdk import Detections, Detector, Pipeline, Predictor, read_image
@@ -87,13 +87,15 @@ def noise(width: int, height: int) -> np.ndarray:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(1, 900), st.integers(1, 900))
+@example(4, 3)
 def test_letterbox_is_opencvs(width: int, height: int) -> None:
     picture, card = noise(width, height), parts()[1].card
     want, factors = letterbox_in_python(picture, card.input_size, card.pad_value)
     found, images = sampler("letterbox").run(None, {"image": picture})
     apart = np.abs(images[0].astype(int) - want)
     assert apart.max() <= 1
-    assert (apart > 0).mean() < 0.01
+    # A picture of a few px, a hundred times larger, has whole areas where one level's rounding is a tie.
+    assert (apart > 0).mean() < (0.01 if min(width, height) > 16 else 0.05)
     np.testing.assert_allclose(found[0], factors, rtol=1e-6)
 
 
@@ -146,7 +148,8 @@ def test_pipeline_finds_the_same_people(files: dict[str, Path], coco_persons: li
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_openvino_gives_the_same(files: dict[str, Path], photo: np.ndarray, kind: str) -> None:
-    compiled = openvino.Core().compile_model(openvino.Core().read_model(str(files[kind])), "CPU")
+    fp32 = {"INFERENCE_PRECISION_HINT": "f32"}  # or bf16 where the processor has it
+    compiled = openvino.compile_model(str(files[kind]), "CPU", fp32)
     boxes = np.array([[50, 50, 400, 500], *BAD_BOXES, [9, 9, 30, 40]], np.float32)
     for given_boxes in (boxes, boxes[:0], boxes[1:6]) if kind == "pose" else (None,):
         for picture in (photo, np.zeros((50, 40, 3), np.uint8)):
