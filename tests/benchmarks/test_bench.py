@@ -183,7 +183,8 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
     assert "Traceback" not in complaints
     runs = json.loads(report.read_text())["reports"][0]["setting"]["runs"]
     assert 0 < runs < 100000
-    assert f"runs {runs}" in printed.replace("\n", " ")
+    plain = re.sub(r"\x1b\[[\d;]*m", "", printed)
+    assert f"runs {runs}" in plain.replace("\n", " ")
 
 
 def test_the_machine_is_described() -> None:
