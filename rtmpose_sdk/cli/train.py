@@ -5,16 +5,14 @@ from __future__ import annotations
 import enum
 import os
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rtmpose_sdk.cli.options import parse_size
-from rtmpose_sdk.errors import InputError, MissingExtraError
+from rtmpose_sdk.cli.train_run import finish, training_room
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.zoo import find_checkpoint
 
 WEIGHT_DECAY = 0.05
@@ -275,7 +273,7 @@ def train(
         if given != {"resume"}:
             others = ", ".join(sorted(_option(name) for name in given - {"resume"}))
             raise InputError(f"--resume takes everything from the run's folder; leave out {others}")
-        _finish(lambda run, shown: run.resume(resume, shown), resume)
+        finish(lambda run, shown: run.resume(resume, shown), resume)
         return
     if task is None or not data:
         raise InputError(
@@ -292,7 +290,7 @@ def train(
         raise InputError("--heatmap-weight is for SimCC heads; --head heatmap learns from nothing else")
     if freeze and not init:
         raise InputError("--freeze keeps what --init brings; random weights are not worth keeping")
-    training = _training()
+    training = training_room()
     defaults = _DEFAULTS[task]
     name = model or defaults["model"]
     if name.startswith("rtmdet") != (task is Task.DETECTOR):
@@ -345,7 +343,7 @@ def train(
         notes=notes,
     )
     folder = out or Path("runs") / f"{name}-{_stamp(devices)}"
-    _finish(lambda run, shown: run.start(config, folder, shown), folder)
+    finish(lambda run, shown: run.start(config, folder, shown), folder)
 
 
 def _stamp(devices: int) -> str:
@@ -365,21 +363,6 @@ def _option(name: str) -> str:
 
 def _weight_decay(model: str) -> float:
     return 0.0 if model in ("rtmpose-t", "rtmpose-s") else WEIGHT_DECAY
-
-
-def _training() -> Any:
-    """The training room; torch and its companions are imported here, not before."""
-    try:
-        import lightning_fabric  # noqa: F401
-        import matplotlib  # noqa: F401
-        import onnx  # noqa: F401
-        import onnxslim  # noqa: F401
-        import torch  # noqa: F401
-    except ImportError as error:
-        raise MissingExtraError(error.name or "torch", "train", "rtmpose train") from None
-    from rtmpose_sdk.training import run
-
-    return run
 
 
 def _sources(
@@ -408,57 +391,8 @@ def _sources(
     }
 
 
-class _Shown:
-    """Lines and a bar on standard error."""
-
-    def __init__(self, console: Console) -> None:
-        self.console = console
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[figures]}"),
-        )
-        self.bars = Progress(*columns, console=console, transient=True)
-        self._steps: Any = None
-
-    def say(self, text: str) -> None:
-        self.console.print(text, markup=False, highlight=False, soft_wrap=True)
-
-    def track(self, what: str, items: Iterable[Any]) -> Iterable[Any]:
-        known = list(items)
-        bar = self.bars.add_task(what, total=len(known), figures="")
-        for item in known:
-            yield item
-            self.bars.advance(bar)
-        self.bars.remove_task(bar)
-
-    def step(self, done: int, total: int, figures: dict[str, float]) -> None:
-        if self._steps is None or self.bars.tasks[-1].total != total:
-            self._steps = self.bars.add_task("steps", total=total, figures="")
-        text = f"loss {figures['loss']:.3f}"
-        self.bars.update(self._steps, completed=done, figures=text)
-        if not self.console.is_terminal:
-            self.say(f"step {done} of {total}: {text}, {figures['steps_per_second']:.2f} steps/s")
-
-
 def _resolved(teacher: str | None) -> str:
     """A file or folder by its whole path, so that a run can be resumed from elsewhere; a name as it is."""
     if not teacher:
         return ""
     return str(Path(teacher).resolve()) if Path(teacher).exists() else teacher
-
-
-def _finish(work: Callable[[Any, _Shown], Path], folder: Path) -> None:
-    """Run with a bar; an interruption says how to go on."""
-    run = _training()
-    shown = _Shown(Console(stderr=True))
-    try:
-        with shown.bars:
-            artifact = work(run, shown)
-    except KeyboardInterrupt:
-        shown.say(f"stopped, everything is saved; go on with: rtmpose train --resume {folder}")
-        raise typer.Exit(130) from None
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # not in the processes that this one started
-        typer.echo(f"artifact: {artifact}")
