@@ -20,6 +20,7 @@ from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact
 from rtmpose_sdk.training.auxiliary import AUXILIARY
 from rtmpose_sdk.training.config import RunConfig
+from rtmpose_sdk.training.depthwise import speed_up
 from rtmpose_sdk.training.initialize import channels_last, initialize, load_what_fits
 from rtmpose_sdk.training.loop import LAST, run_training, save_weights
 from rtmpose_sdk.training.persons import Source, read_keypoint_set
@@ -113,6 +114,7 @@ def _train(
         loaded = load_what_fits(network, Path(config.init), config.backbone_only)
         progress.say(f"{config.init}: {loaded}")
     channels_last(network)
+    speed_up(network)
     network.backbone.freeze(config.freeze)
     if isinstance(network, PoseModel):
         assert keypoint_set is not None

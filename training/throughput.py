@@ -21,6 +21,7 @@ from rich.table import Table
 
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.training.canvases import cut_canvases
+from rtmpose_sdk.training.depthwise import speed_up
 from rtmpose_sdk.training.detector import DetectorTask
 from rtmpose_sdk.training.initialize import channels_last
 from rtmpose_sdk.training.loop import Task
@@ -76,12 +77,14 @@ def _task(model: str, source: Source, batch: int, steps: int, device: str) -> Ta
     if model.startswith("rtmdet"):
         network = build_model(model)
         channels_last(network)
+        speed_up(network)
         return DetectorTask(network, read_pictures([source]), network.input_size, batch, steps, 0)
     keypoint_set = read_keypoint_set([source])
     persons = read_persons([source], len(keypoint_set))
     persons = persons.chosen(torch.arange(min(_PERSONS, len(persons))).numpy())
     pose = build_model(model, keypoint_set=len(keypoint_set))
     channels_last(pose)
+    speed_up(pose)
     canvases = cut_canvases(persons, pose.input_size, PADDING)
     on_device = torch.device(device) if device != "cpu" else None
     return PoseTask(pose, canvases, keypoint_set, batch, steps, 0, on_device=on_device)
