@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.benchmarks.shifts import DECODERS, keypoint_shifts
 from rtmpose_sdk.coco import person_boxes, read_annotations
 from rtmpose_sdk.decode import iou
 from rtmpose_sdk.detector import Detector
@@ -22,6 +23,8 @@ SAME_BOX = 0.5
 """Overlap from which two boxes are taken for the same person."""
 SURE = 0.3
 """Confidence from which a keypoint is taken for seen."""
+TIE = 1e-2
+"""As in the export's gate for bf16 and int8, see `keypoint_shifts`."""
 Rows = list["Row"]
 
 
@@ -51,6 +54,8 @@ class Comparison(NamedTuple):
         persons: compared (pose), or found by both (detect).
         median, p99, worst: shift of keypoints, px of the network input; or of boxes' sides, px of the
             picture.
+        aside_p99, ties: the same p99 with ties aside (shift along an axis), and their number; NaN where the
+            two have other decoders or input sizes.
         sure_p99: the same p99 of the keypoints that the first is sure of (`SURE`); NaN where there are
             none. Elsewhere two peaks may be nearly as high, and a breath decides between them.
         score: largest difference of a keypoint's confidence, or of a box's score.
@@ -63,6 +68,8 @@ class Comparison(NamedTuple):
     p99: float
     worst: float
     sure_p99: float
+    aside_p99: float
+    ties: int
     score: float
     only_a: int
     only_b: int
@@ -117,6 +124,8 @@ def compare_poses(
         )
     pairs: list[PosePair] = []
     score = 0.0
+    aside: list[NDArray[Any]] = []
+    ties = 0
     for row in track(rows):
         picture = read_image(row.path)
         size = (picture.shape[1], picture.shape[0])
@@ -134,15 +143,22 @@ def compare_poses(
         ]
         if len(boxes):
             score = max(score, float(np.abs(one.confidences - other.confidences).max()))
+        if len(boxes) and _same_bins(a, b):
+            want, have = a.outputs(picture, boxes), b.outputs(picture, boxes)
+            moved, tied = keypoint_shifts(want, have, a.card, TIE)
+            aside.append(moved)
+            ties += tied
     if not pairs:
         raise InputError(f"nobody was found in {len(rows)} pictures; there is nothing to compare")
     values = np.concatenate([pair.shifts for pair in pairs])
     sure = values[np.concatenate([pair.a.confidences[0] for pair in pairs]) >= SURE]
     sure_p99 = float(np.percentile(sure, 99)) if len(sure) else float("nan")
     median, p99 = np.percentile(values, [50, 99])
+    aside_p99 = float(np.percentile(np.concatenate(aside), 99)) if aside else float("nan")
     pairs.sort(key=lambda pair: -float(np.median(pair.shifts)))
+    worst = float(values.max())
     return Comparison(
-        len(pairs), float(median), float(p99), float(values.max()), sure_p99, score, 0, 0, pairs
+        len(pairs), float(median), float(p99), worst, sure_p99, aside_p99, ties, score, 0, 0, pairs
     )
 
 
@@ -177,7 +193,14 @@ def compare_boxes(
     median, p99 = np.percentile(values, [50, 99])
     worst = float(values.max())
     only_b = seen_b - len(moved)
-    return Comparison(len(moved), float(median), float(p99), worst, float("nan"), score, only_a, only_b, [])
+    nan = float("nan")
+    return Comparison(len(moved), float(median), float(p99), worst, nan, nan, 0, score, only_a, only_b, [])
+
+
+def _same_bins(a: Predictor, b: Predictor) -> bool:
+    """True where outputs can be laid beside each other."""
+    one, other = a.card, b.card
+    return (one.decoder, one.input_size) == (other.decoder, other.input_size) and one.decoder in DECODERS
 
 
 def _crop_scales(boxes: NDArray[np.float32], predictor: Predictor) -> NDArray[np.float64]:

@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rtmpose_sdk.benchmarks.shifts import Outputs, box_shifts, kept_box_shifts, keypoint_shifts
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.graph import DecodedBoxes, output_names
-from rtmpose_sdk.exporters.shifts import Outputs, box_shifts, kept_box_shifts, keypoint_shifts
 from rtmpose_sdk.exporters.tolerance import TOLERANCES
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.runtimes import Runtime

@@ -133,6 +133,28 @@ class Predictor(Network):
             )
         return results
 
+    def outputs(self, image: object, boxes: Detections | object) -> dict[str, Floats]:
+        """What the network itself gives for the persons in `boxes`, undecoded: SimCC bins or heatmaps.
+
+        Args:
+            image, boxes: as for a call.
+
+        Returns:
+            Arrays (N,K,...) by name: `simcc_x` and `simcc_y` (and `simcc_z`), or `heatmaps`.
+
+        Raises:
+            ImageError, InputError, EngineError: as for a call; InputError also where there is nobody.
+        """
+        picture = as_bgr(image)
+        xyxy, _ = _checked(boxes, (picture.shape[1], picture.shape[0]))
+        if len(xyxy) == 0:
+            raise InputError("boxes are empty; outputs have no shape without a person")
+        parts = [
+            self._run(self._crop(picture, xyxy[start : start + self.batch_limit]).images)
+            for start in range(0, len(xyxy), self.batch_limit)
+        ]
+        return dict(zip(self._outputs, map(np.concatenate, zip(*parts, strict=True)), strict=True))
+
     def _predict(self, picture: Image, boxes: Floats) -> Decoded:
         """One batch; keypoints in px of the picture."""
         crops = self._crop(picture, boxes)

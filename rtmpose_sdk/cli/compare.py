@@ -129,6 +129,7 @@ def _differences(found: Comparison, task: str) -> Table:
     for name in ("median", "p99", "worst"):
         table.add_row(f"{unit}: {name}", f"{getattr(found, name):.3f}")
     if task == "pose":
+        table.add_row(f"{unit}: p99, {found.ties} ties aside", f"{found.aside_p99:.3f}")
         table.add_row("keypoints with a confidence of 0.3 or more: p99", f"{found.sure_p99:.3f}")
     table.add_row(f"largest of a {'confidence' if task == 'pose' else 'score'}", f"{found.score:.4f}")
     if task == "detect":

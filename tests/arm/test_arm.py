@@ -18,11 +18,11 @@ pytest.importorskip("ncnn")
 pytest.importorskip("pnnx")
 torch = pytest.importorskip("torch")
 
+from rtmpose_sdk.benchmarks.shifts import keypoint_shifts  # noqa: E402
 from rtmpose_sdk.exporters.crops import verification_images  # noqa: E402
 from rtmpose_sdk.exporters.ncnn import write_ncnn  # noqa: E402
 from rtmpose_sdk.exporters.network import open_network  # noqa: E402
 from rtmpose_sdk.exporters.new_card import new_card  # noqa: E402
-from rtmpose_sdk.exporters.shifts import keypoint_shifts  # noqa: E402
 from rtmpose_sdk.exporters.tolerance import TOLERANCES  # noqa: E402
 
 CROPS = int(os.environ.get("RTMPOSE_ARM_CROPS", "2"))

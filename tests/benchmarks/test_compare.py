@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import Detector, Predictor
-from rtmpose_sdk.benchmarks.compare import compare_boxes, compare_poses, find_rows
+from rtmpose_sdk.benchmarks.compare import _same_bins, compare_boxes, compare_poses, find_rows
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.results import Detections
 
@@ -48,6 +49,52 @@ def test_shifts_are_in_px_of_the_network_input(folder: Path) -> None:
         # The whole picture is the box: 512 px * 1.25 on the 192 px of the input.
         assert found.median == pytest.approx(50 / (512 * 1.25 / 192), rel=1e-3)
         assert found.p99 == pytest.approx(found.median, rel=1e-3)
+
+
+def test_outputs_are_what_is_decoded(folder: Path) -> None:
+    picture = cv2.imread(str(folder / "a.png"))
+    boxes = np.array([[100, 0, 400, 500], [150, 20, 350, 300], [0, 0, 512, 512]], np.float32)
+    with Predictor("rtmpose-t-own", threads=1, batch_limit=2) as model:
+        outputs = model.outputs(picture, boxes)
+        assert {name: v.shape for name, v in outputs.items()} == {
+            "simcc_x": (3, 17, 384),
+            "simcc_y": (3, 17, 512),
+        }
+        peaks = np.minimum(*(v.max(axis=-1) for v in outputs.values()))
+        assert np.allclose(peaks, model(picture, boxes).keypoint_scores, atol=1e-4)
+        with pytest.raises(InputError, match="boxes are empty"):
+            model.outputs(picture, boxes[:0])
+
+
+def test_ties_are_set_aside_and_other_shifts_are_not(folder: Path) -> None:
+    with Predictor("rtmpose-t-own", threads=1) as a, Predictor("rtmpose-t-own", threads=1) as b:
+        plain = b._infer
+
+        def changed(images: np.ndarray) -> dict[str, np.ndarray]:
+            outputs = dict(plain(images))
+            x = outputs["simcc_x"].copy()
+            x[:, :5] = np.roll(x[:, :5], 40, axis=-1)  # 20 px
+            # A second bin becomes the highest by a breath, where the first one has it just as high.
+            top = x[:, 5:].argmax(axis=-1)[..., None]
+            near = np.take_along_axis(x[:, 5:], np.maximum(top - 1, 0), -1)
+            high = np.take_along_axis(x[:, 5:], top, -1)
+            np.put_along_axis(x[:, 5:], np.maximum(top - 1, 0), high + 1e-3, -1)
+            assert (high - near < 0.02 * x.max()).any()
+            return outputs | {"simcc_x": x}
+
+        b._infer = changed
+        found = compare_poses(a, b, find_rows(folder, None))
+        assert found.ties > 0
+        assert found.aside_p99 == pytest.approx(20, abs=0.5)
+
+
+def test_other_input_sizes_have_no_ties(folder: Path) -> None:
+    with Predictor("rtmpose-t-own", threads=1) as a, Predictor("rtmpose-t-own", threads=1) as b:
+        b.card = dataclasses.replace(b.card, decoder="heatmap")
+        assert not _same_bins(a, b)
+        b.card = dataclasses.replace(a.card, input_size=(96, 128))
+        assert not _same_bins(a, b)
+        assert _same_bins(a, a)
 
 
 def test_boxes_of_one_alone_are_counted(folder: Path) -> None:

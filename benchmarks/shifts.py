@@ -13,6 +13,8 @@ from rtmpose_sdk.decode_heatmap import decode_heatmap
 
 Array = NDArray[Any]
 Outputs = dict[str, Array]
+DECODERS = ("simcc", "heatmap")
+"""Of pose networks whose outputs `keypoint_shifts` reads."""
 
 
 def keypoint_shifts(want: Outputs, have: Outputs, card: ModelCard, tie: float) -> tuple[Array, int]:
@@ -21,7 +23,8 @@ def keypoint_shifts(want: Outputs, have: Outputs, card: ModelCard, tie: float) -
     Args:
         want, have: outputs of a pose model, the reference's and the other's.
         card: decoder and its numbers.
-        tie: see `rtmpose_sdk.exporters.tolerance.Tolerance`.
+        tie: two bins of the reference whose heights differ by less than twice this part of its largest
+            value are a tie: neither place is wrong.
     """
     if card.decoder == "heatmap":
         return _heatmap_shifts(want["heatmaps"], have["heatmaps"], card, tie)
