@@ -6,6 +6,7 @@ from rtmpose_sdk.cascade import Cascade
 from rtmpose_sdk.conversion import convert_keypoints, part_of
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import RTMPoseError
+from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
 from rtmpose_sdk.one_stage import OneStage
@@ -14,7 +15,7 @@ from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.smoothing import Smoothing
 from rtmpose_sdk.sources import open_source
-from rtmpose_sdk.stream import FrameResult, PoseStream
+from rtmpose_sdk.stream import PoseStream
 from rtmpose_sdk.tracking import Tracking
 
 __all__ = [

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Generator, Iterator
 from typing import NamedTuple
 
+from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.results import Detections
 from rtmpose_sdk.sources import Frame, Source
 from rtmpose_sdk.stages import Background
-from rtmpose_sdk.stream import FrameResult, PoseStream
+from rtmpose_sdk.stream import PoseStream
 
 
 class Step(NamedTuple):

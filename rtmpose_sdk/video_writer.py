@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import OutputError
+from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.sources import Frame
-from rtmpose_sdk.stream import FrameResult
 from rtmpose_sdk.videos import import_av, reason
 from rtmpose_sdk.writers import Writer
 

@@ -15,11 +15,11 @@ import numpy as np
 
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import Frame
-from rtmpose_sdk.stream import FrameResult
 from rtmpose_sdk.tables import BOX_COLUMNS, keypoint_columns
 
 

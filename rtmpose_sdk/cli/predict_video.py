@@ -19,11 +19,12 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.follow import Step, follow
+from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.images import IMAGE_SUFFIXES
 from rtmpose_sdk.pipeline import DEFAULT_SMOOTHING, Pipeline
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import URL_SCHEMES, Frame, Source, open_source
-from rtmpose_sdk.stream import FrameResult, PoseStream
+from rtmpose_sdk.stream import PoseStream
 from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.video_writer import VideoWriter
 from rtmpose_sdk.writers import (

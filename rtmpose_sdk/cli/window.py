@@ -9,8 +9,8 @@ import cv2
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import DeviceError
+from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.sources import Frame
-from rtmpose_sdk.stream import FrameResult
 
 
 class Window(Closing):

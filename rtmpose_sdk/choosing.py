@@ -1,0 +1,112 @@
+"""Which boxes and poses of a frame are worth looking at?"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.decode import iou, suppress
+from rtmpose_sdk.oks import overlap_of_smaller, suppress_poses
+from rtmpose_sdk.results import Detections
+from rtmpose_sdk.tracks import SCENE_CONFIDENCE, Candidates, Track, better_half
+
+Floats = NDArray[np.float32]
+Image = NDArray[np.uint8]
+
+BOX_NMS = 0.65
+LEAST_OVERLAP = 0.45
+"""IoU of a track's box with the detection that stands for it."""
+PART_OVERLAP = 0.8
+UNPROVEN_OVERLAP = 0.3
+"""Overlap of boxes of which not both were detected, above which alike poses are one person's."""
+
+
+def strong_enough(found: Detections, least: float) -> tuple[Floats, Floats]:
+    """Boxes (N,4) and scores (N,) of at least `least` after box NMS."""
+    rows = found.scores >= least
+    boxes, scores = found.boxes[rows], found.scores[rows]
+    kept = suppress(boxes, scores, BOX_NMS)
+    return boxes[kept], scores[kept]
+
+
+def choose_boxes(
+    boxes: Floats, scores: Floats, tracks: list[Track], new_score: float
+) -> dict[int, int | None]:
+    """The box that each track (by `id`) most likely means, weak ones last (ByteTrack); None is no box.
+
+    Args:
+        boxes: (N,4) xyxy px, detected.
+        scores: (N,).
+        tracks: whose motion says where they are.
+        new_score: score from which a box is strong.
+    """
+    chosen: dict[int, int | None] = {id(t): None for t in tracks}
+    if not tracks or not len(boxes):
+        return chosen
+    overlap = iou(np.stack([t.motion.box for t in tracks]), boxes)
+    strong = scores >= new_score
+    # A weak box within a strong one is a part of that person.
+    part = np.zeros(len(boxes), bool)
+    if strong.any():
+        part = ~strong & (overlap_of_smaller(boxes, boxes[strong]).max(axis=1) > PART_OVERLAP)
+    for row, track in enumerate(tracks):
+        for group in (strong, ~strong & ~part):
+            fitting = np.flatnonzero(group & (overlap[row] >= LEAST_OVERLAP))
+            if len(fitting):
+                chosen[id(track)] = int(fitting[np.argmax(overlap[row, fitting])])
+                break
+    return chosen
+
+
+def without_nobody(candidates: Candidates, least: float) -> Candidates:
+    """Without poses that no detection stands behind and that are not sure: they stand in the way.
+
+    Args:
+        candidates: of one frame.
+        least: confidence that `better_half` of an undetected pose needs.
+    """
+    rows = [
+        i
+        for i in range(len(candidates))
+        if candidates.scores[i] > 0 or better_half(candidates.confidences[i]) >= least
+    ]
+    return candidates.take(rows)
+
+
+def without_doubles(
+    candidates: Candidates, sigmas: Floats, oks_threshold: float, overlap_threshold: float
+) -> Candidates:
+    """Pose NMS; detections come before what only a track says.
+
+    Args:
+        candidates: of one frame.
+        sigmas: (K,) falloffs.
+        oks_threshold: similarity above which two poses may be one person's.
+        overlap_threshold: overlap of two detected boxes that must be exceeded as well.
+    """
+    weights = np.where(candidates.confidences >= SCENE_CONFIDENCE, candidates.confidences, 0)
+    mean = candidates.confidences.mean(axis=1) if len(candidates) else candidates.scores
+    # Two detections may be two people in each other's arms; a track's own box is no proof.
+    detected = candidates.scores > 0
+    overlap = np.where(detected[:, None] & detected[None], overlap_threshold, UNPROVEN_OVERLAP).astype(
+        np.float32
+    )
+    kept = suppress_poses(
+        candidates.keypoints,
+        weights,
+        candidates.boxes,
+        candidates.scores + 0.1 * mean,
+        sigmas,
+        oks_threshold,
+        overlap,
+    )
+    return candidates.take(kept)
+
+
+def clip_box(box: Floats, picture: Image) -> Floats:
+    """A box (4,) xyxy px inside the picture, of at least 2 px."""
+    height, width = picture.shape[:2]
+    x1, y1, x2, y2 = box.tolist()
+    x1, y1 = min(max(x1, 0.0), width - 2.0), min(max(y1, 0.0), height - 2.0)
+    x2, y2 = max(min(x2, float(width)), x1 + 2), max(min(y2, float(height)), y1 + 2)
+    return np.array([x1, y1, x2, y2], np.float32)
