@@ -33,7 +33,7 @@ class RunConfig:
         input_size: (width, height) px.
         epochs, weak_epochs: of the whole run, and of its end with weak augmentation.
         batch: samples of a step, of all processes together.
-        rate: the flat learning rate; None is 4e-3 per batch of 1024.
+        rate: the flat learning rate; None is 4e-3 per batch of 1024 (pose) or 256 (detector).
         warmup: steps of the warm-up; at most a tenth of the run.
         weight_decay, ema_decay, clip_norm: see `Schedule`.
         head, kernel_size, gau, light: see `HeadOptions`.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import copy
 import math
+from typing import Literal
 
 import torch
 from torch import nn
 
 BASE_RATE = 4e-3
-BASE_BATCH = 1024
-"""Base learning rate per batch of 1024 (section 4.1)."""
+BASE_BATCHES = {"pose": 1024, "detector": 256}
+"""Batches that the base rate is meant for: section 4.1; RTMDet's published training."""
 WARMUP_STEPS = 1000
 WARMUP_START = 1e-5
 """Part of the rate that the linear warm-up begins with."""
@@ -23,9 +24,9 @@ EMA_WARMUP = 9
 """After t steps the average spans at most about t / 9 of them."""
 
 
-def default_rate(batch: int) -> float:
-    """Learning rate of a batch, in proportion to the paper's."""
-    return BASE_RATE * batch / BASE_BATCH
+def default_rate(task: Literal["pose", "detector"], batch: int) -> float:
+    """Learning rate of a batch, in proportion to the published one of a task."""
+    return BASE_RATE * batch / BASE_BATCHES[task]
 
 
 def rate_at(step: int, steps: int, rate: float, warmup: int = WARMUP_STEPS) -> float:

@@ -51,7 +51,7 @@ def build_schedule(config: RunConfig, count: int) -> Schedule:
     steps = max(round(config.epochs * count / config.batch), 1)
     return Schedule(
         steps=steps,
-        rate=default_rate(config.batch) if config.rate is None else config.rate,
+        rate=default_rate(config.task, config.batch) if config.rate is None else config.rate,
         warmup=min(config.warmup, steps // 10),
         weight_decay=config.weight_decay,
         ema_decay=config.ema_decay,

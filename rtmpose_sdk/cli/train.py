@@ -138,7 +138,8 @@ def train(
         typer.Option(min=1, help="Samples of a step, of all devices; default: pose 64, detector 16."),
     ] = None,
     rate: Annotated[
-        float | None, typer.Option(help="Learning rate; default: 4e-3 per batch of 1024 (the paper's).")
+        float | None,
+        typer.Option(help="Learning rate; default: 4e-3 per batch of 1024 (pose), 256 (detector)."),
     ] = None,
     warmup: Annotated[
         int, typer.Option(min=0, help="Steps of the warm-up; at most a tenth of the run.")

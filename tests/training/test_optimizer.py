@@ -10,9 +10,11 @@ from rtmpose_sdk.models import build_model
 from rtmpose_sdk.training.optimizer import Ema, build_optimizer, default_rate, rate_at
 
 
-def test_rate_is_the_papers_per_batch() -> None:
-    assert default_rate(1024) == pytest.approx(4e-3)
-    assert default_rate(64) == pytest.approx(2.5e-4)
+def test_rate_is_the_published_one_per_batch() -> None:
+    assert default_rate("pose", 1024) == pytest.approx(4e-3)
+    assert default_rate("pose", 64) == pytest.approx(2.5e-4)
+    assert default_rate("detector", 256) == pytest.approx(4e-3)
+    assert default_rate("detector", 16) == pytest.approx(2.5e-4)
 
 
 def test_warm_up_flat_cosine() -> None:
