@@ -16,7 +16,7 @@ from rtmpose_sdk.errors import InputError, OutputError, VerificationError
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
 from rtmpose_sdk.exporters.extra import check_extra
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_weights
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
 
 if TYPE_CHECKING:
     from rtmpose_sdk.exporters.subject import Subject
@@ -200,7 +200,7 @@ def export(
     from rtmpose_sdk.exporters.wish import Wish
 
     size = parse_size(input_size) if input_size else None
-    weights, published = find_weights(weights)
+    weights, published = find_checkpoint(weights)
     if published is not None:
         keypoints = keypoints or published.keypoint_set or None
         license_name = published.license if license_name == "unknown" else license_name

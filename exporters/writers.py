@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 import onnx
 
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import CheckpointError, InputError
 from rtmpose_sdk.exporters import onnx as onnx_files
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.onnx import half_storage, save_onnx
@@ -122,8 +122,13 @@ def _int8_graph(subject: Subject, card: ModelCard, wish: Wish, symmetric: bool) 
 
 
 def _network(subject: Subject, backend: str) -> nn.Module:
-    if subject.network is None:
-        raise InputError(
-            f"--backend {backend} is exported from a checkpoint (.pth); {subject.file} is an ONNX model"
-        )
-    return subject.network
+    """The PyTorch network, if need be from the ONNX file's weights."""
+    if subject.network is not None:
+        return subject.network
+    assert subject.file is not None
+    from rtmpose_sdk.exporters.thaw import network_from_artifact
+
+    try:
+        return network_from_artifact(subject.file, subject.card)
+    except CheckpointError as error:
+        raise InputError(f"--backend {backend} needs the PyTorch network. {error}") from None

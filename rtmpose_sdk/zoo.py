@@ -89,14 +89,15 @@ def locate(source: str | Path, keypoint_set: str = "") -> Found:
 
 
 def find_checkpoint(source: str | Path) -> Found:
-    """The checkpoint that a name, an address or a path means: to train from.
+    """The weights that a name, an address or a path means: to train from, or to export.
 
     Args:
-        source: "rtmpose-m" or "rtmpose-m.pth" (published), "https://…/x.pth", a file, which wins.
+        source: "rtmpose-m" or "rtmpose-m.pth" (published), "https://…/x.pth", a file, which wins. A bundled
+            name gives its ONNX file.
 
     Raises:
         ModelNotFoundError: none of these; the message has the nearest names.
-        InputError: not published as a checkpoint, or bundled as ONNX only.
+        InputError: not published as a checkpoint.
         OfflineError, DownloadError, OutputError: it could not be had.
     """
     path, text = Path(source), str(source)
@@ -104,24 +105,11 @@ def find_checkpoint(source: str | Path) -> Found:
         return Found(path)
     if text.startswith(("http://", "https://")):
         return Found(fetch(text, fill=f"rtmpose models download {text}"))
+    if any(model.name == text for model in NAMED_MODELS):
+        return Found(find_model(source))
     name = text.removesuffix(".pth")
-    if any(model.name == name for model in NAMED_MODELS):
-        raise InputError(
-            f"{name} is bundled as an ONNX file, which cannot be trained on; expected a checkpoint (.pth): "
-            "a file, an address, or a published name such as rtmpose-t.pth"
-        )
     model = name_published(name)
     return Found(fetch_file(model, model.file("pth")), model)
-
-
-def find_weights(source: str | Path) -> Found:
-    """What a name, an address or a path means as something to export: a checkpoint, or what is bundled.
-
-    Raises:
-        RTMPoseError: see `find_checkpoint`.
-    """
-    bundled = not Path(source).exists() and any(model.name == str(source) for model in NAMED_MODELS)
-    return Found(find_model(source)) if bundled else find_checkpoint(source)
 
 
 def published_of(source: str | Path) -> PublishedModel | None:

@@ -12,9 +12,11 @@ import torch
 from torch import Tensor, nn
 
 from rtmpose_sdk.errors import CheckpointError
+from rtmpose_sdk.exporters.thaw import network_from_artifact
 from rtmpose_sdk.models import read_checkpoint
 from rtmpose_sdk.models.rtmdet_head import RTMDetSepBNHead
 
+ARTIFACT = ".onnx"
 PRIOR = 0.01
 """Score of every grid point before training: most of them show nobody (focal loss, Lin et al. 2017)."""
 FIRST_DISTANCE = 2.0
@@ -88,14 +90,16 @@ def load_what_fits(network: nn.Module, file: Path, backbone_only: bool = False) 
 
     Args:
         network: what is loaded into.
-        file: a checkpoint, see `read_checkpoint`.
+        file: a checkpoint, see `read_checkpoint`; or an ONNX file, see `network_from_artifact`, whose
+            normalisations have to `settle` before training.
         backbone_only: leave the head as it is (after heatmap pre-training).
 
     Raises:
         CheckpointError: unreadable, unsafe, or most of the backbone is not in it.
     """
     own: Mapping[str, Tensor] = network.state_dict()
-    state = read_checkpoint(file)
+    exported = file.suffix.lower() == ARTIFACT
+    state = network_from_artifact(file).state_dict() if exported else read_checkpoint(file)
     if backbone_only:
         state = {name: value for name, value in state.items() if name.startswith("backbone.")}
     fitting = {n: v for n, v in state.items() if n in own and v.shape == own[n].shape}

@@ -21,11 +21,12 @@ from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact
 from rtmpose_sdk.training.auxiliary import AUXILIARY
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.depthwise import speed_up
-from rtmpose_sdk.training.initialize import channels_last, initialize, load_what_fits
+from rtmpose_sdk.training.initialize import ARTIFACT, channels_last, initialize, load_what_fits
 from rtmpose_sdk.training.loop import LAST, run_training, save_weights
 from rtmpose_sdk.training.persons import Source, read_keypoint_set
 from rtmpose_sdk.training.progress import Progress
 from rtmpose_sdk.training.report import write_report
+from rtmpose_sdk.training.settle import settle
 from rtmpose_sdk.training.tasks import (
     CANVASES,
     LABELS,
@@ -121,6 +122,8 @@ def _train(
         task, count = pose_task(config, folder, network, keypoint_set, fabric, progress)
     else:
         task, count = detector_task(config, network)
+    if config.init.endswith(ARTIFACT) and not (folder / LAST).is_file():
+        settle(task, torch.device("cpu"))
     schedule = build_schedule(config, count)
     progress.say(
         f"{config.model}, {count} {'persons' if config.task == 'pose' else 'pictures'}, {schedule.steps} "

@@ -89,7 +89,7 @@ def test_what_cannot_be_exported_from(subject: Subject, tmp_path: Path, detector
     export(subject, tmp_path / "m.xml", crops, Wish("openvino"))
     with pytest.raises(InputError, match=r"fp16 \.xml; expected a checkpoint"):
         subject_from_artifact(tmp_path / "m.xml")
-    with pytest.raises(InputError, match="torch is exported from a checkpoint"):
+    with pytest.raises(InputError, match="--backend torch needs the PyTorch network"):
         export(subject_from_artifact(detector_folder), tmp_path / "d.pt2", crops, Wish("torch"))
     with pytest.raises(InputError, match="--backend torch has no int8; expected one of fp32"):
         export(subject, tmp_path / "m.pt2", crops, Wish("torch", "int8"))

@@ -285,8 +285,7 @@ def test_a_checkpoint_by_name_is_begun_with_and_exported(
     card = artifact_card(out)
     assert (card.license, card.keypoint_set, card.weights_source) == ("CC0-1.0", "coco17", "net.pth")
     assert len(server.requests) == 1
-    with pytest.raises(InputError, match="bundled as an ONNX file, which cannot be trained on"):
-        find_checkpoint("rtmpose-t-own")
+    assert find_checkpoint("rtmpose-t-own").path.name == "rtmpose-t-own.onnx"
     with pytest.raises(ModelNotFoundError, match="Did you mean my-net"):
         find_checkpoint("my-nett.pth")
     monkeypatch.setenv("RTMPOSE_OFFLINE", "1")
