@@ -19,8 +19,6 @@ from rtmpose_sdk.training.rows import keypoint_names, known, picture_fault, trip
 Track = Callable[[Iterable[Any]], Iterable[Any]]
 """Shows progress over rows."""
 
-MISSING = "missing picture"
-"""The kind of finding that stops a run."""
 BOX_SLACK = 0.25
 """Parts of a box by which a keypoint may lie outside of it."""
 SWAPPED_PART = 0.3
@@ -184,7 +182,7 @@ def _stated_size(row: dict[str, Any]) -> tuple[int, int] | None:
 def _picture(source: Source, name: str, decode: bool) -> Finding | tuple[int, int] | None:
     """(width, height) px where it is decoded, or what is wrong."""
     if not (source.images / name).is_file():
-        return Finding(MISSING, name, f"not in {source.images}")
+        return Finding("missing picture", name, f"not in {source.images}")
     if not decode:
         return None
     try:

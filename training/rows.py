@@ -44,13 +44,13 @@ def picture_fault(row: object) -> str:
     return "" if isinstance(row.get("id"), int | float | str) else "expected an id, a number"
 
 
-def annotation_rows(content: dict[str, Any], file: Path, category: Any) -> list[dict[str, Any]]:
+def annotation_rows(content: dict[str, Any], file: Path, category: Any = None) -> list[dict[str, Any]]:
     """The annotations of one category, and those without any.
 
     Args:
         content: what `read_annotations` gave.
         file: the file it came from, for errors.
-        category: its id.
+        category: its id; None is every category.
 
     Raises:
         DataError: a row that is no object.
@@ -61,7 +61,10 @@ def annotation_rows(content: dict[str, Any], file: Path, category: Any) -> list[
                 f"{file}: annotations {number} is {row!r:.{_SHOWN}}; expected an object with id, image_id "
                 "and bbox"
             )
-    return [row for row in content["annotations"] if row.get("category_id", category) == category]
+    rows: list[dict[str, Any]] = content["annotations"]
+    if category is None:
+        return rows
+    return [row for row in rows if row.get("category_id", category) == category]
 
 
 def corners(row: dict[str, Any], file: Path) -> list[float]:
