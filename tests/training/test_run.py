@@ -179,6 +179,8 @@ def test_a_detector_is_trained_and_exported(kites: Path, tmp_path: Path) -> None
     assert model.card.input_size == (64, 64)
     assert "kites AP50 (person boxes)" in model.card.accuracy
     model.runtime.close()
+    assert "pictures with most mistakes" in (tmp_path / "run" / "report.md").read_text()
+    assert cv2.imread(str(tmp_path / "run" / "worst.jpg")).std() > 5
 
 
 def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None:
