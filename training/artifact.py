@@ -7,26 +7,33 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from rtmpose_sdk.artifacts import read_card
 from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import TrainingError
-from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.crops import cut, verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
 from rtmpose_sdk.exporters.onnx import build_onnx, replace_card, save_onnx
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.wish import Wish
+from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.training.config import RunConfig
+from rtmpose_sdk.training.persons import Source
+from rtmpose_sdk.training.pictures import read_pictures
 
 PADDING = 1.25
 """Factor on a box's sides, MMPose's."""
 WEIGHTS = "weights.pth"
+_VERIFIED = 64
+"""Inputs that the artifact is verified with, at most."""
 
 
 def _card(config: RunConfig, keypoint_set: KeypointSet | None) -> ModelCard:
@@ -63,14 +70,26 @@ def measure(config: RunConfig, artifact: Path) -> dict[str, float]:
     )
 
 
+def artifact_inputs(card: ModelCard, config: RunConfig) -> NDArray[np.uint8]:
+    """Inputs (N,h,w,3) that the artifact is verified with, of the validation data where there are."""
+    sources = config.sources
+    if config.val_annotations:
+        sources = [Source(Path(config.val_annotations), Path(config.val_images))]
+    if config.task == "pose":
+        return verification_images(card, sources[0].images, sources[0].annotations, _VERIFIED)
+    # The files that the annotations name: they may lie in folders of the folder.
+    inputs: list[NDArray[np.uint8]] = []
+    for file in read_pictures(sources).files[:_VERIFIED]:
+        inputs += cut(card, read_image(file), np.empty((0, 4), np.float32))
+    return np.stack(inputs)
+
+
 def export_artifact(
     config: RunConfig, folder: Path, network: nn.Module, keypoint_set: KeypointSet | None, artifact: Path
 ) -> None:
     """The verified artifact with its card."""
     card = describe_weights(_card(config, keypoint_set), folder / WEIGHTS, config.license, config.notes)
-    source = Path(config.val_images) if config.val_images else config.sources[0].images
-    annotations = Path(config.val_annotations or config.annotations[0])
-    images = verification_images(card, source, annotations if config.task == "pose" else None, 64)
+    images = artifact_inputs(card, config)
     wish = Wish(half_storage=config.storage == "fp16")
     found = export(Subject(card, network), artifact, images, wish)
     if found is not None and not found.verified:

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.coco import person_category, read_annotations
-from rtmpose_sdk.drawing import keypoint_colors
 from rtmpose_sdk.errors import DataError, ImageError
-from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named
-from rtmpose_sdk.sheets import contact_sheet
 from rtmpose_sdk.training.persons import LEAST_SIDE, Source
+from rtmpose_sdk.training.rows import keypoint_names, known, picture_fault, triplets, xywh
+
+Track = Callable[[Iterable[Any]], Iterable[Any]]
+"""Shows progress over rows."""
 
 BOX_SLACK = 0.25
 """Parts of a box by which a keypoint may lie outside of it."""
@@ -28,8 +27,6 @@ NARROW = 0.15
 """Of the widest pair; narrower ones (a person from the side) say nothing. With these two, none of 47 fully
 labelled persons of COCO val2017 is suspected, and each is once shoulders, hips and knees are exchanged."""
 LEAST_PAIRS = 3
-_TILE = 160
-_TILES = 48
 
 
 @dataclass(frozen=True)
@@ -64,78 +61,97 @@ class DataReport:
     findings: list[Finding]
 
 
-def check(source: Source, track: Callable[[Iterable[Any]], Iterable[Any]] = iter) -> DataReport:
+def check(source: Source, track: Track = iter) -> DataReport:
     """Look at every picture and annotation of a source.
 
     Raises:
         InputError: not COCO annotations, or no category that is posed.
-        DataError: nothing at all to learn from.
+        DataError: nothing at all to learn from, or keypoint names of another shape.
     """
     content = read_annotations(source.annotations)
-    category = person_category(content, source.annotations)
-    names = [str(name) for name in category.get("keypoints") or []]
-    pictures = {row.get("id"): row for row in content["images"]}
-    findings: list[Finding] = []
-    sizes: dict[Any, tuple[int, int]] = {}
-    for row in track(content["images"]):
-        found = _picture(source, row)
-        if isinstance(found, Finding):
-            findings.append(found)
-        else:
-            sizes[row["id"]] = found
-            said = (row.get("width"), row.get("height"))
-            if None not in said and said != found:
-                findings.append(
-                    Finding("other size", str(row["file_name"]), f"file {found}, annotation {said}")
-                )
-    persons = labelled = 0
-    counts = np.zeros(len(names), int)
-    rows = [r for r in content["annotations"] if r.get("category_id", category["id"]) == category["id"]]
-    pairs = _pairs(keypoint_set_named("checked", names))
-    seen: set[Any] = set()
-    for row in rows:
-        name = f"annotation {row.get('id')}"
-        if row.get("id") in seen:
-            findings.append(Finding("id used twice", name, "ids must differ"))
-        seen.add(row.get("id"))
-        if row.get("image_id") not in pictures:
-            findings.append(Finding("no picture", name, f"image_id {row.get('image_id')} is not listed"))
-            continue
-        if row.get("iscrowd"):
-            continue
-        persons += 1
-        size = sizes.get(row["image_id"])
-        findings += _box(name, row, size)
-        values = row.get("keypoints")
-        if not names or values is None:
-            continue
-        try:
-            points = np.array(values, float).reshape(len(names), 3)
-        except ValueError:
-            findings.append(
-                Finding("keypoint count", name, f"{len(values)} numbers, expected {3 * len(names)}")
-            )
-            continue
-        known = points[:, 2] > 0
-        if known.any() and row.get("num_keypoints") != int(known.sum()):
-            findings.append(
-                Finding(
-                    "num_keypoints",
-                    name,
-                    f"{row.get('num_keypoints', 'absent')}, but {int(known.sum())} are labelled; without "
-                    "it, evaluation skips the person",
-                )
-            )
-        counts += known
-        labelled += bool(known.any())
-        findings += _keypoints(name, row, points, known, names, size)
-        findings += _swaps(name, points, known, pairs)
-    if persons == 0:
+    report = look_at(content, source, track=track)
+    if report.persons == 0:
+        category = person_category(content, source.annotations)
         raise DataError(
             f"{source.annotations}: no person of category '{category.get('name')}' among "
             f"{len(content['annotations'])} annotations; there is nothing to learn from"
         )
-    if names and labelled == 0:
+    return report
+
+
+def look_at(
+    content: dict[str, Any],
+    source: Source,
+    decode: bool = True,
+    keypoints: bool = True,
+    track: Track = iter,
+) -> DataReport:
+    """The same of annotations that were read.
+
+    Args:
+        content: what `read_annotations` gave.
+        source: where it came from, and its pictures.
+        decode: read every picture; False looks only whether it is there, and believes its stated size.
+        keypoints: look at them, too; a detector has no use for them.
+        track: shows progress over the rows of pictures.
+
+    Raises:
+        InputError, DataError: see `check`.
+    """
+    category = person_category(content, source.annotations)
+    names = keypoint_names(category, source.annotations) if keypoints else []
+    findings: list[Finding] = []
+    pictures: set[Any] = set()
+    sizes: dict[Any, tuple[int, int]] = {}
+    for number, row in enumerate(track(content["images"])):
+        if fault := picture_fault(row):
+            findings.append(Finding("picture row", f"images {number}", f"{row!r:.60}: {fault}"))
+            continue
+        pictures.add(row["id"])
+        said = _stated_size(row)
+        found = _picture(source, row["file_name"], decode)
+        if isinstance(found, Finding):
+            findings.append(found)
+        elif found and said and found != said:
+            findings.append(Finding("other size", row["file_name"], f"file {found}, annotation {said}"))
+        size = said if isinstance(found, Finding) else found or said
+        if size:
+            sizes[row["id"]] = size
+    persons = labelled = 0
+    counts = np.zeros(len(names), int)
+    pairs = _pairs(keypoint_set_named("checked", names))
+    seen: set[Any] = set()
+    for number, row in enumerate(content["annotations"]):
+        if not isinstance(row, dict):
+            findings.append(Finding("annotation row", f"annotations {number}", f"{row!r:.60}: no object"))
+            continue
+        if row.get("category_id", category["id"]) != category["id"]:
+            continue
+        name = f"annotation {row.get('id')}"
+        findings += _identity(name, row, seen, pictures)
+        if not known(row.get("image_id"), pictures) or row.get("iscrowd"):
+            continue
+        persons += 1
+        size = sizes.get(row["image_id"])
+        findings += _box(name, row, size)
+        if not names or row.get("keypoints") is None:
+            continue
+        values = triplets(row)
+        if values is None or len(values) != 3 * len(names):
+            what = "not a list of numbers" if values is None else f"{len(values)} numbers"
+            findings.append(Finding("keypoint count", name, f"{what}, expected {3 * len(names)}"))
+            continue
+        points = np.array(values, float).reshape(len(names), 3)
+        visible = points[:, 2] > 0
+        stated = row.get("num_keypoints", int(visible.sum()))
+        if stated != int(visible.sum()):
+            what = f"{stated}, but {int(visible.sum())} are labelled; evaluation skips persons with 0"
+            findings.append(Finding("num_keypoints", name, what))
+        counts += visible
+        labelled += bool(visible.any())
+        findings += _keypoints(name, row, points, visible, names, size)
+        findings += _swaps(name, points, visible, pairs)
+    if names and persons and labelled == 0:
         findings.append(Finding("no keypoints", source.annotations.name, f"on none of {persons} persons"))
     for name, count in zip(names, counts.tolist(), strict=True):
         if labelled and count == 0:
@@ -145,13 +161,30 @@ def check(source: Source, track: Callable[[Iterable[Any]], Iterable[Any]] = iter
     )
 
 
-def _picture(source: Source, row: dict[str, Any]) -> Finding | tuple[int, int]:
-    """(width, height) px, or what is wrong."""
-    name = row.get("file_name")
-    if not isinstance(name, str) or "id" not in row:
-        return Finding("picture row", f"{row!r:.60}", "needs id and file_name")
+def _identity(name: str, row: dict[str, Any], seen: set[Any], pictures: set[Any]) -> list[Finding]:
+    findings = []
+    if known(row.get("id"), seen):
+        findings.append(Finding("id used twice", name, "ids must differ"))
+    if row.get("id") is None or not isinstance(row["id"], Hashable):
+        findings.append(Finding("no id", name, f"{row!r:.60}"))
+    else:
+        seen.add(row["id"])
+    if not known(row.get("image_id"), pictures):
+        findings.append(Finding("no picture", name, f"image_id {row.get('image_id')} is not listed"))
+    return findings
+
+
+def _stated_size(row: dict[str, Any]) -> tuple[int, int] | None:
+    width, height = row.get("width"), row.get("height")
+    return (width, height) if isinstance(width, int) and isinstance(height, int) else None
+
+
+def _picture(source: Source, name: str, decode: bool) -> Finding | tuple[int, int] | None:
+    """(width, height) px where it is decoded, or what is wrong."""
     if not (source.images / name).is_file():
         return Finding("missing picture", name, f"not in {source.images}")
+    if not decode:
+        return None
     try:
         picture = read_image(source.images / name)
     except ImageError as error:
@@ -160,11 +193,11 @@ def _picture(source: Source, row: dict[str, Any]) -> Finding | tuple[int, int]:
 
 
 def _box(name: str, row: dict[str, Any], size: tuple[int, int] | None) -> list[Finding]:
-    try:
-        x, y, w, h = map(float, row["bbox"])
-    except (KeyError, TypeError, ValueError):
-        return [Finding("no box", name, f"bbox is {row.get('bbox')}; expected [x, y, width, height]")]
-    if not np.isfinite([x, y, w, h]).all() or w <= 0 or h <= 0:
+    box = xywh(row)
+    if box is None:
+        return [Finding("no box", name, f"bbox is {row.get('bbox')!r}; expected [x, y, width, height]")]
+    x, y, w, h = box
+    if w <= 0 or h <= 0:
         return [Finding("empty box", name, f"{row['bbox']}")]
     if min(w, h) < LEAST_SIDE:
         return [Finding("tiny box", name, f"{w:g} x {h:g} px: left out of pose training")]
@@ -191,8 +224,8 @@ def _keypoints(
         if out.any():
             where = ", ".join(names[k] for k in np.flatnonzero(out))
             findings.append(Finding("keypoint outside picture", name, where))
-    box = row.get("bbox")
-    if isinstance(box, list) and len(box) == 4 and min(box[2:]) > 0:
+    box = xywh(row)
+    if box is not None and min(box[2:]) > 0:
         low = np.array(box[:2]) - BOX_SLACK * np.array(box[2:])
         high = np.array(box[:2]) + (1 + BOX_SLACK) * np.array(box[2:])
         out = known & inside & ((points[:, :2] < low) | (points[:, :2] > high)).any(axis=1)
@@ -225,46 +258,3 @@ def _swaps(
     if len(clear) >= LEAST_PAIRS and minority >= SWAPPED_PART * len(clear):
         return [Finding("left and right swapped?", name, f"{minority} of {len(clear)} pairs cross")]
     return []
-
-
-def sheet(source: Source, keypoint_set: KeypointSet, seed: int = 0) -> NDArray[np.uint8]:
-    """Random labelled persons with their keypoints drawn, (H,W,3) uint8 BGR.
-
-    Raises:
-        DataError: no labelled person.
-    """
-    content = read_annotations(source.annotations)
-    files = {row["id"]: row["file_name"] for row in content["images"]}
-    rows = [
-        row
-        for row in content["annotations"]
-        if not row.get("iscrowd")
-        and any(v > 0 for v in (row.get("keypoints") or [])[2::3])
-        and (source.images / str(files.get(row.get("image_id")))).is_file()
-        and min(row.get("bbox") or [0, 0, 0, 0][2:]) >= 0
-    ]
-    if not rows:
-        raise DataError(f"{source.annotations}: no person with keypoints in a picture that is there")
-    rng = np.random.default_rng(seed)
-    tiles, captions = [], []
-    for i in rng.permutation(len(rows))[:_TILES]:
-        tiles.append(_drawn(rows[i], source.images / files[rows[i]["image_id"]], keypoint_set))
-        captions.append(f"id {rows[i].get('id')}")
-    return contact_sheet(tiles, captions, columns=8)
-
-
-def _drawn(row: dict[str, Any], file: Path, keypoint_set: KeypointSet) -> NDArray[np.uint8]:
-    x, y, w, h = row["bbox"]
-    box = np.array([[x, y, x + max(w, 1), y + max(h, 1)]], np.float32)
-    crops = crop_boxes(read_image(file), box, (_TILE, _TILE), 1.25)
-    tile: NDArray[np.uint8] = crops.images[0]
-    points = np.array(row["keypoints"], np.float32).reshape(-1, 3)
-    places = (points[:, :2] - crops.origins[0]) / crops.scales[0]
-    colors = keypoint_colors(keypoint_set)
-    for a, b in keypoint_set.skeleton:
-        if points[a, 2] > 0 and points[b, 2] > 0:
-            start, end = (tuple(int(v) for v in places[k]) for k in (a, b))
-            cv2.line(tile, start, end, colors[a], 1, cv2.LINE_AA)
-    for k in np.flatnonzero(points[:, 2] > 0):
-        cv2.circle(tile, tuple(int(v) for v in places[k]), 2, colors[k], cv2.FILLED, cv2.LINE_AA)
-    return tile

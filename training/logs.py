@@ -20,10 +20,11 @@ class Log:
     Args:
         folder: the run.
         done: steps that were done; later rows, of a run that was killed after its last save, go.
+        evaluated: the last step that was evaluated; figures of later ones go.
         tensorboard: also write events, into `tensorboard/`.
     """
 
-    def __init__(self, folder: Path, done: int, tensorboard: bool = False) -> None:
+    def __init__(self, folder: Path, done: int, evaluated: int, tensorboard: bool = False) -> None:
         self._folder = folder
         self._events: SummaryWriter | None = None
         if tensorboard:
@@ -31,8 +32,8 @@ class Log:
 
             # Events after `done` are those of a run that was killed; TensorBoard hides them.
             self._events = SummaryWriter(str(folder / "tensorboard"), purge_step=done + 1)
-        for name in (STEPS, FIGURES):
-            _truncate(folder / name, done)
+        _truncate(folder / STEPS, done)
+        _truncate(folder / FIGURES, evaluated)
 
     def step(self, step: int, figures: dict[str, float]) -> None:
         """Means of the steps since the last row."""

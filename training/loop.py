@@ -7,11 +7,9 @@ leaves nothing out.
 from __future__ import annotations
 
 import math
-import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,12 +20,16 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.runtimes import allowed_cores
+from rtmpose_sdk.training.batches import Batches, batch_threads
 from rtmpose_sdk.training.logs import Log
 from rtmpose_sdk.training.optimizer import Ema, build_optimizer, rate_at
+from rtmpose_sdk.training.state import State, save_weights
 
 LAST, BEST = "last.pt", "best.pth"
 LOG_EVERY = 50
-PREFETCHED = 2
+MOST_SKIPPED = 20
+"""Of fp16's steps in a row; as often halved, the scaler's first scale of 65,536 is below 1."""
 
 
 class Task(Protocol):
@@ -75,6 +77,10 @@ class Schedule:
     save_every: int
     tensorboard: bool = False
 
+    def evaluates(self, done: int) -> bool:
+        """True where so many steps are followed by an evaluation."""
+        return done > 0 and (done % self.evaluate_every == 0 or done == self.steps)
+
 
 def run_training(
     task: Task,
@@ -96,17 +102,43 @@ def run_training(
         The network to ship: the best by the task's figure, else the last average.
 
     Raises:
-        TrainingError: the loss or a gradient is not finite; last.pt holds the weights before it.
+        TrainingError: the loss or a gradient is not finite (in fp16: gradients of many steps in a row);
+            last.pt holds the weights before it.
     """
+    scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
     network, optimizer = fabric.setup(
-        task.network, build_optimizer(task.network, schedule.rate, schedule.weight_decay)
+        task.network,
+        # Fabric does not shorten the gradients of a fused optimizer in fp16.
+        build_optimizer(task.network, schedule.rate, schedule.weight_decay, fused=not scaled),
     )
     ema = Ema(task.network, schedule.ema_decay)
-    state = _State(task.network, optimizer.optimizer, ema, folder / LAST)
+    state = State(task.network, optimizer.optimizer, ema, fabric.strategy.precision, folder / LAST)
     done = state.load(fabric.device) if (folder / LAST).is_file() else 0
-    log, means = Log(folder, done, schedule.tensorboard and fabric.is_global_zero), _Means()
+    log = Log(folder, done, state.evaluated, schedule.tensorboard and fabric.is_global_zero)
+    means = _Means()
+
+    def evaluate() -> None:
+        """Saves before, for an evaluation may break, and after, for it may have found the best."""
+        if fabric.is_global_zero:
+            state.save(done)
+            _evaluate(task, ema.network, state, log, folder, done)
+            state.save(done)
+        fabric.barrier()
+        means.restart()
+
+    if schedule.evaluates(done) and state.evaluated < done:
+        evaluate()  # it was killed there
     network.train()
-    with _interruptible(fabric) as stop, _Batches(task, fabric, done, schedule.steps) as batches:
+    threads = batch_threads(fabric.device.type, allowed_cores(), fabric.world_size)
+    with (
+        _interruptible(fabric) as stop,
+        Batches(
+            lambda step: task.batch(step, fabric.global_rank, fabric.world_size),
+            done,
+            schedule.steps,
+            threads,
+        ) as batches,
+    ):
         for step, batch in batches:
             rate = rate_at(step, schedule.steps, schedule.rate, schedule.warmup)
             for group in optimizer.param_groups:
@@ -117,27 +149,31 @@ def run_training(
             fabric.backward(parts["loss"])
             parts["gradient"] = _clip(fabric, network, optimizer, schedule.clip_norm)
             values = {name: value.item() for name, value in parts.items()}
-            if not all(map(math.isfinite, values.values())):
-                raise TrainingError(_not_finite(step, values, task.describe(batch), folder / LAST))
+            # Too large for fp16: the loss was scaled up too far. The scaler skips the step and scales less.
+            overflowed = scaled and math.isfinite(values["loss"]) and not math.isfinite(values["gradient"])
+            state.skipped = state.skipped + 1 if overflowed else 0
+            broken = not overflowed and not all(map(math.isfinite, values.values()))
+            if broken or state.skipped == MOST_SKIPPED:
+                what = _not_finite(values, state.skipped)
+                raise TrainingError(f"step {step}: {what}; {_advice(task.describe(batch), folder / LAST)}")
             optimizer.step()
-            ema.update(task.network)
-            means.add(values)
+            if not overflowed:
+                ema.update(task.network)
+                means.add(values)
             done = step + 1
             last = done == schedule.steps
-            if done % LOG_EVERY == 0 or last:
+            if (done % LOG_EVERY == 0 or last) and means:
                 figures = means.take() | {"rate": rate}
                 if fabric.is_global_zero:
                     log.step(done, figures)
                 on_step(done, figures)
-            evaluating = done % schedule.evaluate_every == 0 or last
-            if evaluating and fabric.is_global_zero:
-                _evaluate(task, ema.network, state, log, folder, done)
-                means.restart()
-            stopped = stop()
-            if (stopped or evaluating or done % schedule.save_every == 0) and fabric.is_global_zero:
-                state.save(done)
+            evaluating = schedule.evaluates(done)
             if evaluating:
-                fabric.barrier()
+                evaluate()
+            stopped = stop()
+            saving = stopped or done % schedule.save_every == 0
+            if saving and not evaluating and fabric.is_global_zero:
+                state.save(done)
             if stopped:
                 raise KeyboardInterrupt
     return _shipped(folder, ema.network)
@@ -158,6 +194,9 @@ class _Means:
         self._count = 0
         self._since = time.perf_counter()
 
+    def __bool__(self) -> bool:
+        return self._count > 0
+
     def add(self, values: Mapping[str, float]) -> None:
         for name, value in values.items():
             self._sums[name] = self._sums.get(name, 0.0) + value
@@ -175,8 +214,9 @@ class _Means:
         return figures
 
 
-def _evaluate(task: Task, network: nn.Module, state: _State, log: Log, folder: Path, done: int) -> None:
+def _evaluate(task: Task, network: nn.Module, state: State, log: Log, folder: Path, done: int) -> None:
     figures = task.evaluate(network)
+    state.evaluated = done
     if not figures:
         return
     log.evaluation(done, figures)
@@ -191,97 +231,20 @@ def _shipped(folder: Path, network: nn.Module) -> nn.Module:
     return network
 
 
-def save_weights(network: nn.Module, file: Path, leave_out: str | None = None) -> None:
-    """A bare state dict, in the published layout, under its final name only when it is whole.
-
-    Args:
-        network: whose.
-        file: where.
-        leave_out: beginning of the names that are left out.
-    """
-    state = {name: value.cpu() for name, value in network.state_dict().items()}
-    if leave_out is not None:
-        state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
-    _write(state, file)
-
-
-def _write(content: Mapping[str, Any], file: Path) -> None:
-    part = file.with_name(file.name + ".part")
-    torch.save(content, part)
-    os.replace(part, file)
-
-
-def _not_finite(step: int, values: Mapping[str, float], batch: str, last: Path) -> str:
+def _not_finite(values: Mapping[str, float], skipped: int) -> str:
     found = ", ".join(f"{name} {value:g}" for name, value in values.items())
+    if skipped:
+        return f"the gradients of {skipped} steps in a row are too large for fp16 ({found})"
     what = "a gradient" if math.isfinite(values["loss"]) else "the loss"
+    return f"{what} is not a finite number ({found})"
+
+
+def _advice(batch: str, last: Path) -> str:
     kept = f"{last} holds the last good state" if last.is_file() else "nothing was saved before it"
     return (
-        f"step {step}: {what} is not a finite number ({found}); the batch was {batch}; {kept}. Look at "
-        "those samples (rtmpose data check), or start again with a lower --rate or in fp32"
+        f"the batch was {batch}; {kept}. Look at those samples (rtmpose data check), or start again with a "
+        "lower --rate, or in fp32 or bf16"
     )
-
-
-class _State:
-    """Everything that resuming needs."""
-
-    def __init__(self, network: nn.Module, optimizer: torch.optim.Optimizer, ema: Ema, file: Path) -> None:
-        self.network, self.optimizer, self.ema, self.file = network, optimizer, ema, file
-        self.best = -math.inf
-
-    def save(self, step: int) -> None:
-        _write(
-            {
-                "step": step,
-                "best": self.best,
-                "network": self.network.state_dict(),
-                "ema": self.ema.network.state_dict(),
-                "ema_steps": self.ema.steps,
-                "optimizer": self.optimizer.state_dict(),
-            },
-            self.file,
-        )
-
-    def load(self, device: torch.device) -> int:
-        """Steps that were done.
-
-        Raises:
-            TrainingError: not what this run wrote.
-        """
-        try:
-            content = torch.load(self.file, map_location=device, weights_only=True)
-            self.network.load_state_dict(content["network"])
-            self.ema.network.load_state_dict(content["ema"])
-            self.optimizer.load_state_dict(content["optimizer"])
-            self.best, self.ema.steps = content["best"], content["ema_steps"]
-            return int(content["step"])
-        except Exception as error:  # noqa: BLE001 - a damaged file makes the unpickler raise anything
-            raise TrainingError(
-                f"{self.file}: cannot be resumed from ({error!s:.300}); start the run again in a new "
-                "folder, with --init for the weights that there are"
-            ) from None
-
-
-class _Batches:
-    """Batches in order, made ahead by a thread of its own (OpenCV and torch release the lock)."""
-
-    def __init__(self, task: Task, fabric: Fabric, begin: int, end: int) -> None:
-        self._make = lambda step: task.batch(step, fabric.global_rank, fabric.world_size)
-        self._range = range(begin, end)
-        self._pool = ThreadPoolExecutor(1, "batches")
-
-    def __enter__(self) -> Iterator[tuple[int, Any]]:
-        return self._iterate()
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
-
-    def _iterate(self) -> Iterator[tuple[int, Any]]:
-        waiting = [self._pool.submit(self._make, step) for step in self._range[:PREFETCHED]]
-        for step in self._range:
-            following = step + PREFETCHED
-            if following in self._range:
-                waiting.append(self._pool.submit(self._make, following))
-            yield step, waiting.pop(0).result()
 
 
 @contextmanager

@@ -13,6 +13,15 @@ from numpy.typing import NDArray
 from rtmpose_sdk.coco import person_category, read_annotations
 from rtmpose_sdk.errors import DataError
 from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named
+from rtmpose_sdk.training.rows import (
+    annotation_rows,
+    bones,
+    corners,
+    keypoint_names,
+    known,
+    picture_files,
+    triplets,
+)
 
 Floats = NDArray[np.float32]
 LEAST_SIDE = 8.0
@@ -104,20 +113,19 @@ def read_keypoint_set(sources: Sequence[Source]) -> KeypointSet:
 
     Raises:
         InputError: not COCO annotations, or no category that is posed.
-        DataError: no names, or other ones in the next file.
+        DataError: no names, names or a skeleton of another shape, or other names in the next file.
     """
     found: KeypointSet | None = None
     for source in sources:
         category = person_category(read_annotations(source.annotations), source.annotations)
-        names = category.get("keypoints")
-        if not isinstance(names, list) or not names or not all(isinstance(n, str) for n in names):
+        names = keypoint_names(category, source.annotations)
+        if not names:
             raise DataError(
                 f"{source.annotations}: category '{category.get('name')}' has no keypoints; expected their "
                 'names, in order, as COCO has them ("keypoints": ["nose", "left_eye", ...])'
             )
-        bones = [(int(a) - 1, int(b) - 1) for a, b in category.get("skeleton") or []]
-        bones = [(a, b) for a, b in bones if 0 <= a < len(names) and 0 <= b < len(names)]
-        made = keypoint_set_named(str(category.get("name", "custom")), names, bones)
+        skeleton = bones(category, names, source.annotations)
+        made = keypoint_set_named(str(category.get("name", "custom")), names, skeleton)
         if found is not None and made.names != found.names:
             raise DataError(
                 f"{source.annotations}: its keypoints are {', '.join(made.names)}; those of the first file "
@@ -145,10 +153,12 @@ def read_persons(sources: Sequence[Source], keypoints: int, labelled_only: bool 
     for source in sources:
         content = read_annotations(source.annotations)
         category = person_category(content, source.annotations)["id"]
-        files = {row["id"]: source.images / row["file_name"] for row in content["images"]}
-        for row in content["annotations"]:
-            if not row.get("iscrowd") and row.get("category_id", category) == category:
-                rows.extend(_row(row, files, source.annotations, keypoints))
+        files = picture_files(content, source.annotations, source.images)
+        rows.extend(
+            _row(row, files, source.annotations, keypoints)
+            for row in annotation_rows(content, source.annotations, category)
+            if not row.get("iscrowd")
+        )
     flat = np.array([r[3] for r in rows], np.float32).reshape(-1, keypoints, 3)
     labelled = flat[..., 2] > 0
     boxes = np.array([r[2] for r in rows], np.float32).reshape(-1, 4)
@@ -173,18 +183,28 @@ def read_persons(sources: Sequence[Source], keypoints: int, labelled_only: bool 
 
 def _row(
     row: dict[str, Any], files: dict[Any, Path], file: Path, keypoints: int
-) -> list[tuple[Path, int, list[float], list[float]]]:
+) -> tuple[Path, int, list[float], list[float]]:
+    """Picture, annotation id, box xyxy px, keypoint numbers."""
+    box, values = corners(row, file), triplets(row)
     try:
-        x, y, w, h = map(float, row["bbox"])
-        picture, identity = files[row["image_id"]], int(row["id"])
-        values = [float(v) for v in row.get("keypoints") or [0.0] * (3 * keypoints)]
-    except KeyError as error:
-        raise DataError(f"{file}: annotation {row!r:.80} lacks {error}, or it names no picture") from None
-    except (TypeError, ValueError) as error:
-        raise DataError(f"{file}: annotation {row!r:.80} cannot be read ({error})") from None
+        identity = int(row["id"])
+    except (KeyError, TypeError, ValueError):
+        raise DataError(f"{file}: annotation {row!r:.80} has no id that is a number") from None
+    if not known(row.get("image_id"), files):
+        raise DataError(
+            f"{file}: annotation {identity} names no picture; its image_id is {row.get('image_id')!r:.20}"
+        )
+    if values is None:
+        raise DataError(f"{file}: annotation {identity} has keypoints that are not a list of numbers")
+    values = values or [0.0] * (3 * keypoints)
     if len(values) != 3 * keypoints:
         raise DataError(
             f"{file}: annotation {identity} has {len(values)} keypoint numbers; expected "
             f"{3 * keypoints} (x, y, visibility of {keypoints} keypoints)"
         )
-    return [(picture, identity, [x, y, x + w, y + h], values)]
+    if not np.isfinite(values).all():
+        raise DataError(
+            f"{file}: annotation {identity} has a keypoint number that is not finite; expected 0, 0, 0 for "
+            "a keypoint that is not labelled"
+        )
+    return files[row["image_id"]], identity, box, values

@@ -6,6 +6,7 @@ import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -15,6 +16,7 @@ from rtmpose_sdk.coco import person_category, read_annotations
 from rtmpose_sdk.errors import DataError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.training.persons import Floats, Source
+from rtmpose_sdk.training.rows import annotation_rows, corners, known, picture_files
 
 CACHED = 4096
 """Pictures kept decoded, most recent first; about 0.3 MB each at 320 px."""
@@ -43,7 +45,7 @@ def read_pictures(sources: Sequence[Source]) -> Pictures:
 
     Raises:
         InputError: a file that is not COCO annotations.
-        DataError: a box that cannot be read, or no person in any file.
+        DataError: a row that cannot be read, or no person in any file.
     """
     files: list[Path] = []
     boxes: list[Floats] = []
@@ -51,22 +53,18 @@ def read_pictures(sources: Sequence[Source]) -> Pictures:
     for source in sources:
         content = read_annotations(source.annotations)
         category = person_category(content, source.annotations)["id"]
-        found: dict[int, tuple[list[list[float]], list[list[float]]]] = {}
-        for row in content["annotations"]:
-            if row.get("category_id", category) != category:
+        paths = picture_files(content, source.annotations, source.images)
+        found: dict[Any, tuple[list[list[float]], list[list[float]]]] = {i: ([], []) for i in paths}
+        for row in annotation_rows(content, source.annotations, category):
+            box = corners(row, source.annotations)
+            if "image_id" not in row:
+                raise DataError(f"{source.annotations}: annotation {row!r:.80} has no image_id")
+            if not known(row["image_id"], paths):
                 continue
-            try:
-                x, y, w, h = map(float, row["bbox"])
-                kind = found.setdefault(row["image_id"], ([], []))[bool(row.get("iscrowd"))]
-            except (KeyError, TypeError, ValueError) as error:
-                raise DataError(
-                    f"{source.annotations}: annotation {row!r:.80} has no usable bbox or image_id ({error})"
-                ) from None
-            if w > 1 and h > 1:
-                kind.append([x, y, x + w, y + h])
-        for row in content["images"]:
-            persons, crowd = found.get(row["id"], ([], []))
-            files.append(source.images / row["file_name"])
+            if box[2] - box[0] > 1 and box[3] - box[1] > 1:
+                found[row["image_id"]][bool(row.get("iscrowd"))].append(box)
+        for identity, (persons, crowd) in found.items():
+            files.append(paths[identity])
             boxes.append(np.array(persons, np.float32).reshape(-1, 4))
             crowds.append(np.array(crowd, np.float32).reshape(-1, 4))
     if not any(len(b) for b in boxes):

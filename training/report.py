@@ -1,30 +1,23 @@
-"""How did a run go? Curves, the AP table, and the persons that the artifact gets most wrong."""
+"""How did a run go? Curves, the AP table, and what the artifact gets most wrong."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
-from numpy.typing import NDArray
 
-from rtmpose_sdk.coco import read_annotations
-from rtmpose_sdk.drawing import draw_poses
-from rtmpose_sdk.geometry import crop_boxes
-from rtmpose_sdk.images import read_image, write_bytes, write_image
-from rtmpose_sdk.predictor import Predictor
-from rtmpose_sdk.results import PoseResult
-from rtmpose_sdk.sheets import contact_sheet
+from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.logs import FIGURES, STEPS, read_log
+from rtmpose_sdk.training.persons import Source
+from rtmpose_sdk.training.worst_persons import WORST_PERSONS, write_worst_persons
+from rtmpose_sdk.training.worst_pictures import write_worst_pictures
 
 REPORT, CURVES, WORST = "report.md", "curves.png", "worst.jpg"
-_WORST = 24
-_TILE = 192
 
 
 def write_report(folder: Path, config: RunConfig, artifact: Path) -> Path:
-    """Write report.md, curves.png and, for a pose model with validation data, worst.jpg.
+    """Write report.md, curves.png and, with validation data, worst.jpg.
 
     Returns:
         The report.
@@ -50,15 +43,24 @@ def write_report(folder: Path, config: RunConfig, artifact: Path) -> Path:
     else:
         lines.append("No validation data was given, so no AP is known: the last average was exported.")
     lines += ["", f"![Curves]({CURVES})", ""]
-    if config.task == "pose" and config.val_annotations:
-        _write_worst(config, artifact, folder / WORST)
-        lines += [
-            f"The {_WORST} worst persons by mean distance, in box sizes:",
-            "",
-            f"![Worst]({WORST})",
-        ]
+    if config.val_annotations:
+        lines += _worst(config, folder, artifact)
     write_bytes(folder / REPORT, ("\n".join(lines) + "\n").encode())
     return folder / REPORT
+
+
+def _worst(config: RunConfig, folder: Path, artifact: Path) -> list[str]:
+    source, shown = (
+        Source(Path(config.val_annotations), Path(config.val_images)),
+        ["", f"![Worst]({WORST})"],
+    )
+    if config.task == "pose":
+        write_worst_persons(source, artifact, folder / WORST)
+        return [f"The {WORST_PERSONS} worst persons by mean distance, in box sizes:", *shown]
+    count = write_worst_pictures(source, artifact, folder / WORST)
+    if not count:
+        return ["No person is missed, and no box is false, at the score threshold of the card."]
+    return [f"The {count} pictures with most mistakes: missed persons white, false boxes red:", *shown]
 
 
 def write_curves(folder: Path, file: Path) -> None:
@@ -85,45 +87,3 @@ def write_curves(folder: Path, file: Path) -> None:
     part = file.with_name(f".{file.name}.part")
     figure.savefig(part, format="png", dpi=110)
     part.replace(file)
-
-
-def _write_worst(config: RunConfig, artifact: Path, file: Path) -> None:
-    """Persons with the largest mean distance between prediction (drawn) and annotation (white crosses)."""
-    content = read_annotations(Path(config.val_annotations))
-    files = {row["id"]: row["file_name"] for row in content["images"]}
-    rows = [a for a in content["annotations"] if a.get("num_keypoints", 0) and not a.get("iscrowd")]
-    found: list[tuple[float, NDArray[np.uint8]]] = []
-    with Predictor(artifact, threads=1) as predictor:
-        for row in sorted(rows, key=lambda r: r["image_id"]):
-            picture = read_image(Path(config.val_images) / files[row["image_id"]])
-            x, y, w, h = row["bbox"]
-            box = np.array([[x, y, x + w, y + h]], np.float32)
-            pose = predictor(picture, box)
-            truth = np.array(row["keypoints"], np.float32).reshape(-1, 3)
-            known = truth[:, 2] > 0
-            error = np.linalg.norm(pose.keypoints[0, known] - truth[known, :2], axis=1).mean()
-            relative = float(error / np.sqrt(w * h))
-            if len(found) < _WORST or relative > found[-1][0]:
-                found.append((relative, _tile(picture, box, pose, truth[known, :2])))
-                found = sorted(found, key=lambda f: -f[0])[:_WORST]
-    write_image(file, contact_sheet([tile for _, tile in found], [f"{v:.2f}" for v, _ in found]))
-
-
-def _tile(
-    picture: NDArray[np.uint8], box: NDArray[np.float32], pose: PoseResult, truth: NDArray[np.float32]
-) -> NDArray[np.uint8]:
-    crops = crop_boxes(picture, box, (_TILE, _TILE), 1.25)
-    size = (_TILE, _TILE)
-    moved = PoseResult(
-        (pose.boxes.reshape(1, 2, 2) - crops.origins[:, None]).reshape(1, 4) / crops.scales[0],
-        pose.box_scores,
-        (pose.keypoints - crops.origins[:, None]) / crops.scales[0],
-        pose.keypoint_scores,
-        pose.confidences,
-        pose.keypoint_set,
-        size,
-    )
-    drawn = draw_poses(crops.images[0], moved, min_confidence=0.0)
-    for x, y in (truth - crops.origins[0]) / crops.scales[0]:
-        cv2.drawMarker(drawn, (int(x), int(y)), (255, 255, 255), cv2.MARKER_CROSS, 7, 1, cv2.LINE_AA)
-    return drawn

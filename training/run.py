@@ -13,20 +13,24 @@ import cv2
 import torch
 from lightning_fabric import Fabric
 
-from rtmpose_sdk.errors import DeviceError, TrainingError
+from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.models import PoseModel
-from rtmpose_sdk.models.build import default_input_size
+from rtmpose_sdk.models.build import HeadOptions, default_input_size
 from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact
 from rtmpose_sdk.training.auxiliary import AUXILIARY
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.depthwise import speed_up
+from rtmpose_sdk.training.devices import check_device
+from rtmpose_sdk.training.fitness import check_data
 from rtmpose_sdk.training.initialize import ARTIFACT, channels_last, initialize, load_what_fits
-from rtmpose_sdk.training.loop import LAST, run_training, save_weights
+from rtmpose_sdk.training.loop import LAST, run_training
+from rtmpose_sdk.training.optimizer import default_rate
 from rtmpose_sdk.training.persons import Source, read_keypoint_set
 from rtmpose_sdk.training.progress import Progress
 from rtmpose_sdk.training.report import write_report
 from rtmpose_sdk.training.settle import settle
+from rtmpose_sdk.training.state import save_weights
 from rtmpose_sdk.training.tasks import (
     CANVASES,
     LABELS,
@@ -47,14 +51,17 @@ def start(config: RunConfig, folder: Path, progress: Progress) -> Path:
     Raises:
         TrainingError: there is something in the folder already.
     """
+    if config.rate is None:  # frozen, so that a resumed run does not follow another version's default
+        config = replace(config, rate=default_rate(config.task, config.batch))
     if not _is_worker() and folder.exists() and any(folder.iterdir()):
         raise TrainingError(
             f"{folder}: there is something in it already; resume it (rtmpose train --resume {folder}), or "
             "choose another --out"
         )
+    _check(config, folder, progress)
     folder.mkdir(parents=True, exist_ok=True)
     config.save(folder)
-    return resume(folder, progress)
+    return _run(config, folder, progress)
 
 
 def resume(folder: Path, progress: Progress) -> Path:
@@ -65,12 +72,30 @@ def resume(folder: Path, progress: Progress) -> Path:
 
     Raises:
         TrainingError: not a run, or the loss is not finite any more.
-        DataError, InputError, ImageError: data that cannot be learned from.
+        DataError, InputError, ImageError: data that cannot be learned from, or a network that cannot be.
         CheckpointError: `init` does not fit.
         DeviceError: the device cannot be had.
         KeyboardInterrupt: stopped by a signal; everything is saved.
     """
     config = RunConfig.load(folder)
+    _check(config, folder, progress)
+    return _run(config, folder, progress)
+
+
+def _check(config: RunConfig, folder: Path, progress: Progress) -> None:
+    """Whatever would stop the run later, found before anything is written or any process is started."""
+    if _is_worker():
+        return
+    check_device(config.device, config.precision)
+    keypoint_set = read_keypoint_set(config.sources) if config.task == "pose" else None
+    with torch.device("meta"):  # without memory and random numbers
+        build_network(config, keypoint_set)
+        if config.pretrain_epochs:
+            build_network(pretraining(config), keypoint_set)
+    check_data(config, keypoint_set, (folder / CANVASES).is_file(), progress)
+
+
+def _run(config: RunConfig, folder: Path, progress: Progress) -> Path:
     fabric = _fabric(config)
     if not fabric.is_global_zero:
         progress = _Silent()
@@ -80,12 +105,14 @@ def resume(folder: Path, progress: Progress) -> Path:
     return _train(config, folder, fabric, progress)
 
 
-def _pretrained(config: RunConfig, folder: Path, fabric: Fabric, progress: Progress) -> RunConfig:
-    """Heatmap pre-training in a folder of its own; gives the configuration of what follows."""
-    inner = folder / _PRETRAINING
-    first = replace(
+def pretraining(config: RunConfig) -> RunConfig:
+    """The configuration of the heatmap pre-training; RTMW's backbone is RTMPose's of the same size."""
+    return replace(
         config,
+        model=config.model.replace("rtmw-", "rtmpose-"),
         head="heatmap",
+        kernel_size=HeadOptions.kernel_size,
+        gau=True,
         light=True,
         heatmap_weight=0.0,
         epochs=config.pretrain_epochs,
@@ -94,6 +121,11 @@ def _pretrained(config: RunConfig, folder: Path, fabric: Fabric, progress: Progr
         input_size=config.pretrain_size,
         pretrain_epochs=0,
     )
+
+
+def _pretrained(config: RunConfig, folder: Path, fabric: Fabric, progress: Progress) -> RunConfig:
+    """Heatmap pre-training in a folder of its own; gives the configuration of what follows."""
+    inner, first = folder / _PRETRAINING, pretraining(config)
     if not (inner / WEIGHTS).is_file():
         progress.say(f"pre-training of the backbone with heatmaps, {config.pretrain_epochs:g} epochs")
         inner.mkdir(exist_ok=True)
@@ -123,7 +155,8 @@ def _train(
     else:
         task, count = detector_task(config, network)
     if config.init.endswith(ARTIFACT) and not (folder / LAST).is_file():
-        settle(task, torch.device("cpu"))
+        network.to(fabric.device)
+        settle(task, fabric.device)
     schedule = build_schedule(config, count)
     progress.say(
         f"{config.model}, {count} {'persons' if config.task == 'pose' else 'pictures'}, {schedule.steps} "
@@ -146,11 +179,6 @@ def _train(
 
 
 def _fabric(config: RunConfig) -> Fabric:
-    if config.device == "cuda" and not torch.cuda.is_available():
-        raise DeviceError(
-            "device 'cuda' was asked for, but torch sees no GPU; install the torch build for CUDA, or take "
-            "--device cpu"
-        )
     if config.device == "cpu":
         torch.set_num_threads(max(allowed_cores() // config.devices, 1))
         cv2.setNumThreads(torch.get_num_threads())

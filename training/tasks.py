@@ -32,18 +32,23 @@ _DEVICE_MEMORY_PART = 0.5
 
 
 def build_network(config: RunConfig, keypoint_set: KeypointSet | None) -> PoseModel | DetectModel:
-    """The network; a keypoint set is None for a detector."""
+    """The network; a keypoint set is None for a detector.
+
+    Raises:
+        InputError, ModelNotFoundError: see `build_model`.
+    """
     if keypoint_set is None:
         return build_model(config.model, input_size=config.input_size)
-    if config.heatmap_weight:
-        return WithHeatmaps(config.model, len(keypoint_set), config.input_size, config.head_options)
     plain = config.head_options == type(config.head_options)()
-    return build_model(
+    network = build_model(
         config.model,
         keypoint_set=len(keypoint_set),
         input_size=config.input_size,
         head=None if plain else config.head_options,
     )
+    if config.heatmap_weight:
+        return WithHeatmaps(config.model, len(keypoint_set), config.input_size, config.head_options)
+    return network
 
 
 def build_schedule(config: RunConfig, count: int) -> Schedule:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -20,6 +19,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.models import build_model
+from rtmpose_sdk.runtimes import allowed_cores
+from rtmpose_sdk.training.batches import Batches, batch_threads
 from rtmpose_sdk.training.canvases import cut_canvases
 from rtmpose_sdk.training.depthwise import speed_up
 from rtmpose_sdk.training.detector import DetectorTask
@@ -56,11 +57,11 @@ def throughput(
     for _ in range(2):
         step(ready)
     alone, together = [], []
-    with ThreadPoolExecutor(1) as pool:
-        batches = _ahead(task, pool)
+    threads_ahead = batch_threads(device, allowed_cores(), 1)
+    with Batches(lambda number: task.batch(number, 0, 1), 1, rounds * steps + 1, threads_ahead) as batches:
         for _ in range(rounds):
             alone.append(_timed(lambda: step(ready), steps, device))
-            together.append(_timed(lambda: step(next(batches)), steps, device))
+            together.append(_timed(lambda: step(next(batches)[1]), steps, device))
     table = Table("samples per second", "median")
     table.add_row("network alone", f"{batch / statistics.median(alone):.1f}")
     table.add_row("with augmentation", f"{batch / statistics.median(together):.1f}")
@@ -103,16 +104,6 @@ def _step(task: Task, fabric: Fabric) -> Callable[[Any], None]:
         ema.update(task.network)
 
     return step
-
-
-def _ahead(task: Task, pool: ThreadPoolExecutor) -> Iterator[Any]:
-    """Batches, made by another thread while the network works, as in training."""
-    step = 1
-    waiting = pool.submit(task.batch, step, 0, 1)
-    while True:
-        batch, step = waiting.result(), step + 1
-        waiting = pool.submit(task.batch, step, 0, 1)
-        yield batch
 
 
 def _timed(work: Callable[[], None], count: int, device: str) -> float:

@@ -34,8 +34,8 @@ def check(
 ) -> None:
     """Look for what spoils training; exit 1 where something is found."""
     from rtmpose_sdk.training.check import check as look
-    from rtmpose_sdk.training.check import sheet
     from rtmpose_sdk.training.persons import Source, read_keypoint_set
+    from rtmpose_sdk.training.sheet import sheet
 
     source = Source.of(annotations, images)
     with Progress(console=Console(stderr=True), transient=True) as progress:

@@ -102,7 +102,7 @@ def _nobody(content: dict[str, Any]) -> None:
         (_two_categories, "categories are kite, bird"),
         (_no_names, "category 'kite' has no keypoints"),
         (_short, "annotation 6 has 3 keypoint numbers; expected 15"),
-        (_no_box, "lacks 'bbox'"),
+        (_no_box, "has no usable bbox"),
         (_no_image, "names no picture"),
         (_nobody, "nobody to learn from"),
         (lambda content: content.pop("images"), "not COCO annotations"),
@@ -114,6 +114,112 @@ def test_annotations_that_do_not_fit(
     source = _changed(kites, tmp_path, change)
     with pytest.raises(InputError, match=message):
         read_persons([source], len(read_keypoint_set([source])))
+
+
+def _row(part: str, **values: object) -> Callable[[dict[str, Any]], object]:
+    """Row 3 with other values; None takes one away."""
+
+    def change(content: dict[str, Any]) -> None:
+        row = content[part][3]
+        row.update(values)
+        for name in [name for name, value in values.items() if value is None]:
+            row.pop(name)
+
+    return change
+
+
+def _no_object(part: str) -> Callable[[dict[str, Any]], object]:
+    return lambda content: content[part].insert(3, "a row")
+
+
+_OTHER_SHAPES = [
+    (_row("images", file_name=None), "images 3"),
+    (_row("images", id=None), "images 3"),
+    (_row("images", id=[3]), "images 3"),
+    (_no_object("images"), "images 3"),
+    (_no_object("annotations"), "annotations 3"),
+    (_row("annotations", bbox="10 10 50 50"), "annotation .*10 10 50 50"),
+    (_row("annotations", bbox=["10", "10", "50", "50"]), "annotation .*'50'"),
+    (_row("annotations", bbox=[10, 10, float("nan"), 50]), "annotation .*nan"),
+]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        *_OTHER_SHAPES,
+        (_row("annotations", image_id=[3]), "annotation 4 names no picture"),
+        (_row("annotations", id="x"), "annotation .*no id that is a number"),
+        (
+            _row("annotations", keypoints="1 2 2"),
+            "annotation 4 has keypoints that are not a list of numbers",
+        ),
+        (_row("annotations", keypoints=[float("nan")] * 15), "annotation 4 .* not finite"),
+        (
+            lambda content: content["categories"][0].update(skeleton=[["top", "tail"]]),
+            r"bone 0 of category 'kite' is \['top', 'tail'\]",
+        ),
+        (
+            lambda content: content["categories"][0].update(skeleton=[1, 2]),
+            "bone 0 of category 'kite' is 1",
+        ),
+        (
+            lambda content: content["categories"][0].update(keypoints=["a"] * 5),
+            "several keypoints called a",
+        ),
+    ],
+)
+def test_rows_of_another_shape_are_named(
+    change: Callable[[dict[str, Any]], object], message: str, kites: Path, tmp_path: Path
+) -> None:
+    source = _changed(kites, tmp_path, change)
+    with pytest.raises(DataError, match=rf"changed\.json: .*{message}"):
+        read_persons([source], len(read_keypoint_set([source])))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [*_OTHER_SHAPES, (_row("annotations", image_id=None), "annotation .* has no image_id")],
+)
+def test_rows_of_another_shape_are_named_for_a_detector(
+    change: Callable[[dict[str, Any]], object], message: str, kites: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DataError, match=rf"changed\.json: .*{message}"):
+        read_pictures([_changed(kites, tmp_path, change)])
+
+
+@pytest.mark.parametrize(
+    ("change", "kind", "where"),
+    [
+        (_row("images", file_name=None), "picture row", "images 3"),
+        (_no_object("images"), "picture row", "images 3"),
+        (_no_object("annotations"), "annotation row", "annotations 3"),
+        (_row("annotations", bbox="10 10 50 50"), "no box", "annotation 4"),
+        (_row("annotations", bbox=["10", "10", "50", "50"]), "no box", "annotation 4"),
+        (_row("annotations", keypoints=7), "keypoint count", "annotation 4"),
+        (_row("annotations", id=[1]), "no id", "annotation [1]"),
+        (_row("annotations", image_id=[1]), "no picture", "annotation 4"),
+    ],
+)
+def test_data_check_lists_rows_of_another_shape(
+    change: Callable[[dict[str, Any]], object], kind: str, where: str, kites: Path, tmp_path: Path
+) -> None:
+    """And the contact sheet is drawn of those that are left."""
+    source = _changed(kites, tmp_path, change)
+    assert (kind, where) in {(f.kind, f.where) for f in check(source).findings}
+    sheet = tmp_path / "sheet.png"
+    arguments = ["data", "check", str(source.annotations), "--images", str(source.images)]
+    done = CliRunner().invoke(app, [*arguments, "--sheet", str(sheet)])
+    assert isinstance(done.exception, SystemExit), done.exception
+    assert done.exit_code == 1
+    assert kind in done.output
+    assert sheet.is_file()
+
+
+def test_data_check_refuses_names_of_another_shape(kites: Path, tmp_path: Path) -> None:
+    source = _changed(kites, tmp_path, lambda content: content["categories"][0].update(keypoints=5))
+    with pytest.raises(DataError, match=r"changed\.json: category 'kite' has the keypoints 5"):
+        check(source)
 
 
 def test_files_with_other_keypoints_are_not_mixed(kites: Path, tmp_path: Path) -> None:
@@ -174,6 +280,7 @@ def _spoil(content: dict[str, Any]) -> None:
     rows[7]["keypoints"] = rows[7]["keypoints"][:12]
     content["images"][8]["file_name"] = "gone.png"
     content["images"][9]["width"] = 999
+    rows[10]["bbox"] = [1, 1, 20, 20]
     for row in rows:
         row["keypoints"][12:] = [0, 0, 0]
 
@@ -185,6 +292,7 @@ def test_data_check_finds_what_was_spoilt(kites: Path, tmp_path: Path) -> None:
         ("box outside", "annotation 1"),
         ("empty box", "annotation 2"),
         ("keypoint outside picture", "annotation 3"),
+        ("keypoint outside box", "annotation 11"),
         ("no picture", "annotation 5"),
         ("id used twice", "annotation 7"),
         ("missing picture", "gone.png"),

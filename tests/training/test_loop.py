@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.errors import DataError, TrainingError
+from rtmpose_sdk.training.batches import Batches, batch_threads
 from rtmpose_sdk.training.logs import read_log
 from rtmpose_sdk.training.loop import Schedule, run_training
 from rtmpose_sdk.training.optimizer import rate_at
@@ -114,6 +120,129 @@ def test_nan_stops_names_the_batch_and_keeps_the_last_good_weights(tmp_path: Pat
     assert all(torch.isfinite(v).all() for v in state["network"].values())
     whole = run_training(_Line(), SCHEDULE, tmp_path, _fabric())  # the data was mended
     assert all(torch.isfinite(v).all() for v in whole.state_dict().values())
+
+
+def test_an_evaluation_that_breaks_loses_no_step_and_is_made_up_for(tmp_path: Path) -> None:
+    class Breaks(_Line):
+        def evaluate(self, network: nn.Module) -> dict[str, float]:
+            raise DataError("a picture is missing")
+
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    run_training(_Line(), SCHEDULE, whole, _fabric())
+    late = replace(SCHEDULE, evaluate_every=SCHEDULE.steps, save_every=1000)
+    with pytest.raises(DataError):
+        run_training(Breaks(), late, cut, _fabric())
+    assert torch.load(cut / "last.pt", weights_only=True)["step"] == SCHEDULE.steps
+    # Killed between the figures and the state that knows of them: they are not written twice.
+    (cut / "figures.csv").write_text(f"step,AP\n{SCHEDULE.steps},0\n")
+    shipped = run_training(_Line(), late, cut, _fabric())
+    figures = read_log(cut / "figures.csv")
+    assert figures["step"] == [SCHEDULE.steps]
+    assert figures["AP"][-1] == read_log(whole / "figures.csv")["AP"][-1]
+    assert torch.load(cut / "last.pt", weights_only=True)["best"] > -np.inf
+    best = torch.load(cut / "best.pth", weights_only=True)
+    for name, value in shipped.state_dict().items():
+        assert torch.equal(value, best[name])
+
+
+class _Scaler(torch.amp.GradScaler):
+    """Halves at an overflow, as on a GPU."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__("cpu", init_scale=scale, growth_interval=7)
+
+
+class _Fp32Scaled(MixedPrecision):
+    """fp16's machinery without its arithmetic, which not every processor has."""
+
+    def __init__(self, scale: float) -> None:
+        super().__init__("16-mixed", "cpu", _Scaler(scale))
+
+    def forward_context(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        return nullcontext()
+
+    def convert_input(self, data: Any) -> Any:
+        return data
+
+
+def _scaled(scale: float) -> Fabric:
+    return Fabric(accelerator="cpu", devices=1, plugins=[_Fp32Scaled(scale)])
+
+
+class _Overflows(_Line):
+    """Gradients of some steps are infinite; their losses are not."""
+
+    def __init__(self, steps: tuple[int, ...], kill_at: int = -1) -> None:
+        super().__init__(kill_at=kill_at)
+        self._steps = steps
+
+    def losses(
+        self, network: nn.Module, batch: tuple[int, Tensor], device: torch.device
+    ) -> dict[str, Tensor]:
+        losses = super().losses(network, batch, device)
+        if batch[0] in self._steps:
+            weight = self.network[0].weight  # type: ignore[index]
+            losses["root"] = (weight - weight.detach()).abs().sqrt().sum()  # 0, with an infinite slope
+        return losses
+
+
+def test_fp16_skips_a_step_that_overflows(tmp_path: Path) -> None:
+    seen = []
+    task = _Overflows((0, 1, 40))
+    run_training(task, SCHEDULE, tmp_path, _scaled(2.0**10), lambda done, figures: seen.append(figures))
+    assert all(torch.isfinite(v).all() for v in task.network.state_dict().values())
+    assert all(np.isfinite(value) for figures in seen for value in figures.values())
+    state = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert state["ema_steps"] == SCHEDULE.steps - 3
+    assert state["optimizer"]["state"][0]["step"] == SCHEDULE.steps - 3
+    assert state["skipped"] == 0
+
+
+def test_fp16_resumes_with_its_scale(tmp_path: Path) -> None:
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.mkdir()
+    cut.mkdir()
+    run_training(_Overflows((3, 30, 31)), SCHEDULE, whole, _scaled(2.0**10))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(_Overflows((3, 30, 31), kill_at=30), SCHEDULE, cut, _scaled(2.0**10))
+    assert torch.load(cut / "last.pt", weights_only=True)["skipped"] == 1
+    run_training(_Overflows((3, 30, 31)), SCHEDULE, cut, _scaled(1.0))  # the first scale is not asked again
+    first, second = (torch.load(f / "last.pt", weights_only=True) for f in (whole, cut))
+    assert first["precision"]["scale"] == second["precision"]["scale"] != 2.0**10
+    assert first["precision"]["_growth_tracker"] == second["precision"]["_growth_tracker"]
+    for name, value in first["network"].items():
+        assert torch.equal(value, second["network"][name]), name
+
+
+def test_fp16_that_overflows_for_long_stops(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match=r"step 32: the gradients of 20 steps in a row .* fp16"):
+        run_training(_Overflows(tuple(range(13, 60))), SCHEDULE, tmp_path, _scaled(2.0**10))
+    assert torch.load(tmp_path / "last.pt", weights_only=True)["step"] == 30
+
+
+def test_fp16_does_not_forgive_a_loss_that_is_not_finite(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="step 5: the loss"):
+        run_training(_Line(broken_at=5), SCHEDULE, tmp_path, _scaled(2.0**10))
+
+
+def test_batches_come_in_order_from_several_threads() -> None:
+    others = threading.Barrier(3)
+    made = []
+
+    def make(step: int) -> int:
+        if step < 3:
+            others.wait(timeout=60)  # passed by three threads at a time, or never
+        made.append(step)
+        return step * step
+
+    with Batches(make, 0, 12, threads=3) as batches:
+        assert list(batches) == [(step, step * step) for step in range(12)]
+    assert sorted(made) == list(range(12))
+    assert batch_threads("cpu", 16, 1) == batch_threads("cuda", 2, 2) == 1
+    assert batch_threads("cuda", 16, 4) == 3
+    assert batch_threads("cuda", 64, 1) == 8
 
 
 def test_a_damaged_state_is_refused(tmp_path: Path) -> None:

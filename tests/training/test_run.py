@@ -20,7 +20,12 @@ from rtmpose_sdk.artifacts import open_model
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import RTMPoseError
 from rtmpose_sdk.models import build_model
+from rtmpose_sdk.training.config import RunConfig
+from rtmpose_sdk.training.initialize import load_what_fits
 from rtmpose_sdk.training.logs import read_log
+from rtmpose_sdk.training.persons import read_keypoint_set
+from rtmpose_sdk.training.run import pretraining
+from rtmpose_sdk.training.tasks import build_network
 
 KITE = ("top", "left_wing", "right_wing", "middle", "tail")
 COMMAND = [str(Path(sys.executable).parent / "rtmpose")]
@@ -174,6 +179,8 @@ def test_a_detector_is_trained_and_exported(kites: Path, tmp_path: Path) -> None
     assert model.card.input_size == (64, 64)
     assert "kites AP50 (person boxes)" in model.card.accuracy
     model.runtime.close()
+    assert "pictures with most mistakes" in (tmp_path / "run" / "report.md").read_text()
+    assert cv2.imread(str(tmp_path / "run" / "worst.jpg")).std() > 5
 
 
 def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None:
@@ -206,6 +213,15 @@ def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None
         (["pose", "--data", "KITES", "--images", "a", "--images", "b"], "2 times --images"),
         (["pose", "--data", "KITES", "--out", "."], "there is something in it already"),
         (["pose", "--data", "absent.json"], "no such folder"),
+        (["pose", "--data", "KITES", "--precision", "fp16"], "on a CPU, which trains in fp32 or bf16"),
+        (["pose", "--data", "KITES", "--kernel-size", 6], "the kernel size is odd"),
+        (["pose", "--data", "KITES", "--kernel-size", 6, "--heatmap-weight", 2], "the kernel size is odd"),
+        (["pose", "--data", "KITES", "--input-size", "100x100"], "multiples of 32 px"),
+        (["pose", "--data", "KITES", "--input-size", "100x100", "--heatmap-weight", 2], "multiples of 32"),
+        (["pose", "--data", "KITES", "--pretrain-size", "100x100"], "multiples of 32 px"),
+        (["pose", "--data", "KITES", "--model", "rtmw-m", "--no-gau"], "head options are for RTMPose"),
+        (["detector", "--data", "KITES", "--input-size", "100x100"], "multiples of 32 px"),
+        (["pose", "--data", "KITES", "--val-data", "EMPTY"], "no annotation has keypoints"),
     ],
 )
 def test_what_cannot_be_trained_says_why(
@@ -217,11 +233,44 @@ def test_what_cannot_be_trained_says_why(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "something").touch()
-    given = [kites if a == "KITES" else a for a in arguments]
+    (tmp_path / "val" / "images").mkdir(parents=True)
+    empty = tmp_path / "val" / "empty.json"
+    empty.write_text(json.dumps({**json.loads(kites.read_text()), "annotations": []}))
+    given = [{"KITES": kites, "EMPTY": empty}.get(str(a), a) for a in arguments]
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     done = _rtmpose("train", *given, ok=False)
     assert expected in " ".join(done.stderr.split())
+    assert not (tmp_path / "runs").exists()  # the same command can be given again, mended
+
+
+def test_the_default_rate_is_frozen_when_a_run_begins(
+    kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtmpose_sdk.training.run._run", lambda config, folder, progress: folder)
+    _rtmpose("train", "pose", "--data", kites, "--out", tmp_path / "run", *SMALL)
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["rate"] == 4e-3 * 8 / 1024
+    _rtmpose("train", "pose", "--data", kites, "--out", tmp_path / "other", "--rate", 2e-3, *SMALL)
+    assert json.loads((tmp_path / "other" / "config.json").read_text())["rate"] == 2e-3
+
+
+def test_rtmw_is_pretrained_in_rtmpose_clothes(
+    kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole backbone of the one fits the other."""
+    begun: list[RunConfig] = []
+    monkeypatch.setattr(
+        "rtmpose_sdk.training.run._run", lambda config, *_: begun.append(config) or tmp_path
+    )
+    _rtmpose("train", "pose", "--data", kites, "--out", tmp_path / "run", "--model", "rtmw-m", *SMALL)
+    config, keypoint_set = begun[0], read_keypoint_set(begun[0].sources)
+    assert config.pretrain_epochs > 0
+    first = build_network(pretraining(config), keypoint_set)
+    torch.save(first.state_dict(), tmp_path / "weights.pth")
+    loaded = load_what_fits(build_network(config, keypoint_set), tmp_path / "weights.pth", True)
+    assert len(loaded.loaded) > 100
+    assert not loaded.other_shape
+    assert not [name for name in loaded.missing if name.startswith("backbone.")]
 
 
 def test_a_checkpoint_of_another_model_is_refused(kites: Path, tmp_path: Path) -> None:

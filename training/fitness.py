@@ -1,0 +1,135 @@
+"""Can a run work with its data? Looked at before the first step, not after hours."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from rtmpose_sdk.benchmarks.coco_score import scorer
+from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
+from rtmpose_sdk.coco import check_ids, person_boxes, person_category, read_annotations
+from rtmpose_sdk.errors import DataError
+from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.training.check import look_at
+from rtmpose_sdk.training.config import RunConfig
+from rtmpose_sdk.training.persons import Source
+from rtmpose_sdk.training.progress import Progress
+from rtmpose_sdk.training.rows import annotation_rows, corners, keypoint_names, picture_files, triplets
+
+_SHOWN = 5
+
+
+def check_data(config: RunConfig, keypoint_set: KeypointSet | None, cut: bool, progress: Progress) -> None:
+    """Look at all annotations, and whether the pictures are there; what may be wrong is said.
+
+    Pictures are not decoded: that is what `rtmpose data check` is for.
+
+    Args:
+        config: the run.
+        keypoint_set: of a pose network; None for a detector.
+        cut: the persons were cut out already, by a run that goes on: their pictures are not needed.
+        progress: hears the warnings.
+
+    Raises:
+        DataError: pictures that the run needs are missing, or annotations that cannot be read.
+        InputError: not COCO annotations, or validation data that cannot be measured on.
+        MissingExtraError: there is validation data, and what measures AP is not installed.
+    """
+    for source in config.sources:
+        content = read_annotations(source.annotations)
+        files = picture_files(content, source.annotations, source.images)
+        if keypoint_set is not None and not cut:
+            posed = _posed(content, source, bool(config.teacher))
+            _stop(source, [file for i, file in files.items() if i in posed], "--images")
+        elif keypoint_set is None:
+            _stop(source, files.values(), "--images")
+        _warn(content, source, keypoint_set, progress)
+    if config.val_annotations:
+        source = Source.of(Path(config.val_annotations), Path(config.val_images))
+        _check_validation(source, keypoint_set, progress)
+
+
+def _check_validation(source: Source, keypoint_set: KeypointSet | None, progress: Progress) -> None:
+    """Everything that an evaluation would stumble over, hours later."""
+    scorer()
+    file = source.annotations
+    content = read_annotations(file)
+    files = picture_files(content, file, source.images)
+    for row in annotation_rows(content, file):
+        corners(row, file)
+    check_ids(content, file)
+    if keypoint_set is None:
+        category = person_category(content, file)["id"]
+        if all(row.get("iscrowd") for row in annotation_rows(content, file, category)):
+            raise DataError(f"{file}: no person's box; there is nothing to measure on")
+        _stop(source, files.values(), "--val-images")
+        _warn(content, source, None, progress)
+        return
+    categories = [c for c in content["categories"] if isinstance(c, dict)]
+    for category in categories:
+        names = keypoint_names(category, file)
+        if len(names) == len(keypoint_set) and tuple(names) != keypoint_set.names:
+            raise DataError(
+                f"{file}: its keypoints are {', '.join(names)}; those of the training data are "
+                f"{', '.join(keypoint_set.names)}"
+            )
+    for row in annotation_rows(content, file):
+        if triplets(row) is None:
+            raise DataError(f"{file}: annotation {row['id']} has keypoints that are not a list of numbers")
+    Scoring(read_truth(file, keypoint_set), file, keypoint_set, boxes_given=True)
+    boxes = person_boxes(content, file)
+    if not boxes:
+        raise DataError(
+            f"{file}: nobody to measure on; expected persons with a num_keypoints above 0 that are no crowd"
+        )
+    _stop(source, [files[i] for i in boxes], "--val-images")
+    if len(categories) == 1:  # several are species, which look_at does not know
+        _warn(content, source, keypoint_set, progress)
+
+
+def _posed(content: dict[str, Any], source: Source, unlabelled: bool) -> set[Any]:
+    """Ids of the pictures that persons are cut out of."""
+    category = person_category(content, source.annotations)["id"]
+    return {
+        row.get("image_id")
+        for row in annotation_rows(content, source.annotations, category)
+        if not row.get("iscrowd") and (unlabelled or any((triplets(row) or [])[2::3]))
+    }
+
+
+def _stop(source: Source, needed: Iterable[Path], option: str) -> None:
+    """Where a picture is missing that is needed.
+
+    Raises:
+        DataError: so.
+    """
+    names = sorted({file.relative_to(source.images).as_posix() for file in needed})
+    missing = [name for name in names if not (source.images / name).is_file()]
+    if missing:
+        more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        raise DataError(
+            f"{source.annotations}: {len(missing)} of {len(names)} pictures are missing in "
+            f"{source.images}: {', '.join(missing[:_SHOWN])}{more}. Say where they are with {option}, or "
+            "take their rows out of the file"
+        )
+
+
+def _warn(
+    content: dict[str, Any], source: Source, keypoint_set: KeypointSet | None, progress: Progress
+) -> None:
+    """The cheap part of `rtmpose data check`: each kind of finding with one example."""
+    report = look_at(
+        content,
+        source,
+        decode=False,
+        keypoints=keypoint_set is not None,
+        track=lambda rows: progress.track("annotations", rows),
+    )
+    kinds = Counter(finding.kind for finding in report.findings)
+    for kind, count in kinds.most_common():
+        first = next(f for f in report.findings if f.kind == kind)
+        progress.say(f"warning: {source.annotations}: {count} x {kind}: {first.where}, {first.what}")
+    if kinds:
+        progress.say(f"look closer: rtmpose data check {source.annotations} --images {source.images}")

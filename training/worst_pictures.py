@@ -1,0 +1,97 @@
+"""In which pictures does a detector miss most persons, or find most that are not there?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.decode import iou
+from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.geometry import letterbox
+from rtmpose_sdk.images import read_image, write_image
+from rtmpose_sdk.sheets import contact_sheet
+from rtmpose_sdk.training.persons import Floats, Source
+from rtmpose_sdk.training.pictures import read_pictures
+
+WORST_PICTURES = 24
+OVERLAP = 0.5
+"""IoU from which on a box is a person's: AP50's."""
+_TILE = 192
+_MISSED, _FALSE, _RIGHT = (255, 255, 255), (40, 40, 230), (60, 200, 60)
+
+
+class Mistakes(NamedTuple):
+    """Which persons (n,) no box answers for, and which boxes (m,) answer for nobody."""
+
+    missed: NDArray[np.bool_]
+    false: NDArray[np.bool_]
+
+
+def mistakes(persons: Floats, crowds: Floats, boxes: Floats) -> Mistakes:
+    """Match boxes to persons, each at most once.
+
+    Args:
+        persons: (n,4) xyxy px.
+        crowds: (k,4) xyxy px of persons that are not boxed one by one: a box in there is not false.
+        boxes: (m,4) xyxy px, best first.
+    """
+    missed = np.ones(len(persons), bool)
+    false = np.ones(len(boxes), bool)
+    overlaps = iou(boxes, persons)
+    for i in range(len(boxes)):
+        free = np.where(missed, overlaps[i], 0.0)
+        if len(free) and free.max() >= OVERLAP:
+            missed[free.argmax()] = false[i] = False
+        elif len(crowds):
+            false[i] = _inside(boxes[i], crowds).max() < OVERLAP
+    return Mistakes(missed, false)
+
+
+def write_worst_pictures(source: Source, artifact: Path, file: Path) -> int:
+    """Draw the pictures with most mistakes, at the score threshold of the artifact's card.
+
+    Missed persons are white, false boxes red, right ones green.
+
+    Args:
+        source: validation data.
+        artifact: a detector.
+        file: the picture that is written; nothing where there is no mistake.
+
+    Returns:
+        How many pictures are drawn.
+    """
+    pictures = read_pictures([source])
+    found: list[tuple[int, str, NDArray[np.uint8]]] = []
+    with Detector(artifact, threads=1) as detector:
+        for path, persons, crowds in zip(pictures.files, pictures.boxes, pictures.crowds, strict=True):
+            picture = read_image(path)
+            boxes = detector(picture).boxes
+            wrong = mistakes(persons, crowds, boxes)
+            missed, false = int(wrong.missed.sum()), int(wrong.false.sum())
+            count = missed + false
+            if count and (len(found) < WORST_PICTURES or count > found[-1][0]):
+                tile = _tile(picture, persons[wrong.missed], boxes[wrong.false], boxes[~wrong.false])
+                found.append((count, f"{missed} missed, {false} false", tile))
+                found = sorted(found, key=lambda f: -f[0])[:WORST_PICTURES]
+    if found:
+        write_image(file, contact_sheet([tile for *_, tile in found], [text for _, text, _ in found]))
+    return len(found)
+
+
+def _inside(box: Floats, crowds: Floats) -> Floats:
+    """(k,) parts of a box that lie in each region."""
+    low, high = np.maximum(box[:2], crowds[:, :2]), np.minimum(box[2:], crowds[:, 2:])
+    parts: Floats = np.clip(high - low, 0, None).prod(axis=1) / max(float((box[2:] - box[:2]).prod()), 1e-6)
+    return parts
+
+
+def _tile(picture: NDArray[np.uint8], missed: Floats, false: Floats, right: Floats) -> NDArray[np.uint8]:
+    tile, factors = letterbox(picture, (_TILE, _TILE), 30)
+    for boxes, color in ((right, _RIGHT), (false, _FALSE), (missed, _MISSED)):
+        for x1, y1, x2, y2 in (boxes / factors).round().astype(int).tolist():
+            cv2.rectangle(tile, (x1, y1), (x2, y2), color, 1)
+    return tile
