@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rtmpose_sdk.cli.options import parse_size
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError, OutputError, VerificationError
-from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
+from rtmpose_sdk.exporters.backends import BACKENDS, check_precision, verification_device
 from rtmpose_sdk.exporters.extra import check_extra
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_weights
@@ -327,7 +327,9 @@ def _measure(annotations: Path, images: Path) -> Any:
     """AP of an artifact: of keypoints in ground-truth boxes, or of boxes."""
     from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
 
-    return lambda artifact: artifact_accuracy(artifact, annotations, images)["AP"]
+    return lambda artifact: artifact_accuracy(
+        artifact, annotations, images, device=verification_device(artifact)
+    )["AP"]
 
 
 def _figures(pairs: list[str]) -> dict[str, float]:

@@ -151,18 +151,20 @@ def torch_reference(network: nn.Module, card: ModelCard) -> Reference:
 
 
 def runtime_reference(runtime: Runtime, card: ModelCard) -> Reference:
-    """Outputs of an opened artifact."""
+    """Outputs of an opened artifact, in batches that it takes; too small a last one is filled up."""
     normalize = Normalizer(card)
     names = [spec.name for spec in runtime.outputs]
-    step = 1 if card.decoder in KEPT_BOXES else runtime.inputs[0].shape[0] or _BATCH
+    least = runtime.inputs[0].shape[0] or runtime.smallest_batch
+    most = runtime.inputs[0].shape[0] or runtime.largest_batch or _BATCH
+    step = 1 if card.decoder in KEPT_BOXES else max(min(most, _BATCH), least)
 
     def outputs(images: Images) -> list[Outputs]:
         results = []
         for start in range(0, len(images), step):
             batch = images[start : start + step]
             count = len(batch)
-            if runtime.inputs[0].shape[0] and count < step:
-                batch = np.concatenate([batch, np.zeros((step - count, *batch.shape[1:]), np.uint8)])
+            if count < least:
+                batch = np.concatenate([batch, np.zeros((least - count, *batch.shape[1:]), np.uint8)])
             values = runtime.run(normalize(batch))
             cut = values if card.decoder in KEPT_BOXES else tuple(v[:count] for v in values)
             results.append(dict(zip(names, cut, strict=True)))
