@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rtmpose_sdk.benchmarks.differences import OutputDifferences
 from rtmpose_sdk.benchmarks.shifts import Outputs, box_shifts, kept_box_shifts, keypoint_shifts
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
@@ -99,9 +100,10 @@ def verify(
             shifts, largest["scores"] = kept_box_shifts(expected, found, card, tolerance.slack)
     else:
         want, have = _join(expected), _join(found)
-        for name, values in want.items():
-            difference, scale = np.abs(have[name] - values), np.abs(values).max()
-            largest[name], mean[name] = float(difference.max() / scale), float(difference.mean() / scale)
+        differences = OutputDifferences()
+        differences.add(want, have)
+        for name, difference in differences.by_output().items():
+            largest[name], mean[name] = difference
         if not not_finite and card.task == "pose":
             shifts, ties = keypoint_shifts(want, have, card, tolerance.tie)
         elif not not_finite:
