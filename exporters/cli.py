@@ -94,6 +94,10 @@ def export(
         Path | None,
         typer.Option(help="int8: COCO json, folder with one, or folder of pictures, to calibrate with."),
     ] = None,
+    calibration_images: Annotated[
+        Path | None,
+        typer.Option(help="int8: pictures of the COCO json; default: images/ beside it, or beside it."),
+    ] = None,
     calibration_crops: Annotated[
         int, typer.Option(min=32, help="int8: most crops to calibrate with.")
     ] = 256,
@@ -172,6 +176,8 @@ def export(
             "--precision int8 and --calibrate go together: int8 is calibrated on real pictures; for "
             "example --calibrate coco/, a folder with annotations or pictures"
         )
+    if calibration_images is not None and not calibration_images.is_dir():
+        raise InputError(f"--calibration-images {calibration_images}: not a folder; expected pictures")
     half = storage is Storage.FP16
     if end2end is not None:
         if backend is not Backend.ONNX or precision not in (None, Precision.FP32) or model or keypoints:
@@ -192,7 +198,7 @@ def export(
     if not out.parent.is_dir():
         raise OutputError(f"{out}: its folder does not exist")
 
-    from rtmpose_sdk.exporters.calibrate import calibration_images
+    from rtmpose_sdk.exporters.calibrate import calibration_images as read_calibration
     from rtmpose_sdk.exporters.crops import verification_images
     from rtmpose_sdk.exporters.export import export
     from rtmpose_sdk.exporters.report import print_verification
@@ -211,12 +217,13 @@ def export(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         calibration = None
         if calibrate is not None:
-            calibration = calibration_images(
+            calibration = read_calibration(
                 card,
                 calibrate,
                 calibration_detector,
                 calibration_crops,
                 lambda rows: progress.track(rows, description="calibration"),
+                calibration_images,
             )
         wish = Wish(
             backend.value,

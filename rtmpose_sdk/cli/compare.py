@@ -87,9 +87,8 @@ def compare(
         else:
             kind, drawn = "pictures", _draw_boxes(found.pictures[:_SHEET], draw)
         told = f"the {kind} that differ most, a in green, b in magenta"
-        console.print(
-            f"{draw}: {told if drawn else 'not drawn, no picture has finite outputs'}", soft_wrap=True
-        )
+        told = told if drawn else "not drawn, outputs are finite on no picture"
+        console.print(f"{draw}: {told}", soft_wrap=True)
 
 
 def _describe(table: Table, a: Any, b: Any) -> None:
