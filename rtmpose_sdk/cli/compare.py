@@ -96,7 +96,7 @@ def _describe(table: Table, a: Any, b: Any) -> None:
     for what in ("device", "threads"):
         table.add_row(what, *(str(getattr(m.runtime, what)) for m in (a, b)))
     table.add_row("artifact", *(m.card.precision for m in (a, b)))
-    table.add_row("arithmetic asked for", *(m.runtime.precision or "-" for m in (a, b)))
+    table.add_row("arithmetic", *(m.runtime.arithmetic for m in (a, b)))
 
 
 def _accuracy(
