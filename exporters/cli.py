@@ -46,6 +46,13 @@ class Precision(str, enum.Enum):
     INT8 = "int8"
 
 
+class TensorRtFlavour(str, enum.Enum):
+    """Which of the two engines of NVIDIA: the values of `Flavour`."""
+
+    TENSORRT = "tensorrt"
+    RTX = "tensorrt-rtx"
+
+
 class InputKind(str, enum.Enum):
     """What the artifact takes."""
 
@@ -112,6 +119,10 @@ def export(
         typer.Option(help="TensorRT for RTX: GPU to build for, sm75 ... sm120; repeatable."),
     ] = None,
     timing_cache: Annotated[Path | None, typer.Option(help="TensorRT: file of measured kernels.")] = None,
+    flavour: Annotated[
+        TensorRtFlavour | None,
+        typer.Option(help="TensorRT or TensorRT for RTX; default: the one that is installed or can."),
+    ] = None,
     keypoints: Annotated[
         str | None,
         typer.Option(
@@ -191,8 +202,8 @@ def export(
         return
     if half and backend is not Backend.ONNX:
         raise InputError(f"--storage is for ONNX; with --backend {backend.value} say --precision fp16")
-    if backend is not Backend.TENSORRT and (batch or target or timing_cache):
-        raise InputError("--batch, --target and --timing-cache are for --backend tensorrt")
+    if backend is not Backend.TENSORRT and (batch or target or timing_cache or flavour):
+        raise InputError("--batch, --target, --timing-cache and --flavour are for --backend tensorrt")
     figures = _figures(accuracy or [])
     check_extra("rtmpose-export")
     if not out.parent.is_dir():
@@ -233,6 +244,7 @@ def export(
             parse_batch(batch) if batch else None,
             tuple(target or ()),
             timing_cache,
+            flavour.value if flavour else None,
         )
         found = export(
             subject,
