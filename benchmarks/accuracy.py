@@ -160,17 +160,18 @@ def evaluate_detector(
 
 
 def artifact_accuracy(
-    artifact: Path, annotations: Path, images: Path, threads: int | None = None
+    artifact: Path, annotations: Path, images: Path, threads: int | None = None, device: str = "cpu"
 ) -> dict[str, float]:
     """COCO's figures of one file: of keypoints in ground-truth boxes, or of a detector's boxes.
 
     Raises:
+        DeviceError: the artifact does not run on that device.
         InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
     """
     if artifact_card(artifact).task == "pose":
-        with Predictor(artifact, threads=threads) as predictor:
+        with Predictor(artifact, device, threads) as predictor:
             return model_accuracy(predictor, annotations, images)
-    with Detector(artifact, threads=threads) as detector:
+    with Detector(artifact, device, threads) as detector:
         return model_accuracy(detector, annotations, images)
 
 

@@ -9,18 +9,16 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.benchmarks.differences import OutputDifferences, alike
 from rtmpose_sdk.benchmarks.shifts import DECODERS, keypoint_shifts
 from rtmpose_sdk.coco import person_boxes, read_annotations
-from rtmpose_sdk.decode import iou
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import check_boxes
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
 from rtmpose_sdk.predictor import Predictor
-from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.results import Detections, PoseResult
 
-SAME_BOX = 0.5
-"""Overlap from which two boxes are taken for the same person."""
 SURE = 0.3
 """Confidence from which a keypoint is taken for seen."""
 TIE = 1e-2
@@ -47,6 +45,22 @@ class PosePair(NamedTuple):
     shifts: NDArray[np.float64]
 
 
+class BoxPair(NamedTuple):
+    """A picture as both detectors see it.
+
+    Attributes:
+        only_a, only_b: number of boxes that one alone has.
+        difference: 1 for each of these, and 1 - the overlap of each box with its counterpart.
+    """
+
+    path: Path
+    a: Detections
+    b: Detections
+    only_a: int
+    only_b: int
+    difference: float
+
+
 class Comparison(NamedTuple):
     """What was found.
 
@@ -61,6 +75,9 @@ class Comparison(NamedTuple):
         score: largest difference of a keypoint's confidence, or of a box's score.
         only_a, only_b: boxes that one detector alone has.
         pairs: all persons (pose), those that differ most first.
+        pictures: all pictures (detect), those whose boxes differ most first.
+        outputs: the networks' own outputs laid beside each other; nothing in it where they cannot be. A
+            picture where one of them is not finite counts with infinite shifts, and is in neither list.
     """
 
     persons: int
@@ -74,6 +91,8 @@ class Comparison(NamedTuple):
     only_a: int
     only_b: int
     pairs: list[PosePair]
+    pictures: list[BoxPair]
+    outputs: OutputDifferences
 
 
 def find_rows(images: Path, annotations: Path | None, limit: int | None = None) -> Rows:
@@ -125,7 +144,8 @@ def compare_poses(
     pairs: list[PosePair] = []
     score = 0.0
     aside: list[NDArray[Any]] = []
-    ties = 0
+    ties = broken = 0
+    differences = OutputDifferences()
     for row in track(rows):
         picture = read_image(row.path)
         size = (picture.shape[1], picture.shape[0])
@@ -135,6 +155,16 @@ def compare_poses(
             boxes = detector(picture).boxes
         else:
             boxes = np.array([[0, 0, *size]], np.float32)
+        if len(boxes) and _same_bins(a, b):
+            want, have = a.outputs(picture, boxes), b.outputs(picture, boxes)
+            if alike(want, have):
+                if not differences.add(want, have):
+                    broken += len(boxes)
+                    continue
+                if a.card.decoder in DECODERS:
+                    moved, tied = keypoint_shifts(want, have, a.card, TIE)
+                    aside.append(moved)
+                    ties += tied
         one, other = a(picture, boxes), b(picture, boxes)
         scales = _crop_scales(boxes, a)
         shifts = np.linalg.norm(one.keypoints - other.keypoints, axis=-1) / scales[:, None]
@@ -143,67 +173,44 @@ def compare_poses(
         ]
         if len(boxes):
             score = max(score, float(np.abs(one.confidences - other.confidences).max()))
-        if len(boxes) and _same_bins(a, b):
-            want, have = a.outputs(picture, boxes), b.outputs(picture, boxes)
-            moved, tied = keypoint_shifts(want, have, a.card, TIE)
-            aside.append(moved)
-            ties += tied
-    if not pairs:
+    if not pairs and not broken:
         raise InputError(f"nobody was found in {len(rows)} pictures; there is nothing to compare")
-    values = np.concatenate([pair.shifts for pair in pairs])
-    sure = values[np.concatenate([pair.a.confidences[0] for pair in pairs]) >= SURE]
-    sure_p99 = float(np.percentile(sure, 99)) if len(sure) else float("nan")
-    median, p99 = np.percentile(values, [50, 99])
-    aside_p99 = float(np.percentile(np.concatenate(aside), 99)) if aside else float("nan")
+    lost = np.full(broken * len(a.keypoint_set), np.inf)
+    values = np.concatenate([*(pair.shifts for pair in pairs), lost])
+    confidences = np.concatenate([*(pair.a.confidences[0] for pair in pairs), np.zeros(len(lost))])
     pairs.sort(key=lambda pair: -float(np.median(pair.shifts)))
-    worst = float(values.max())
     return Comparison(
-        len(pairs), float(median), float(p99), worst, sure_p99, aside_p99, ties, score, 0, 0, pairs
+        persons=len(pairs) + broken,
+        median=percentile(values, 50),
+        p99=percentile(values, 99),
+        worst=float(values.max()),
+        sure_p99=percentile(values[confidences >= SURE], 99),
+        aside_p99=percentile(np.concatenate([*aside, lost]), 99),
+        ties=ties,
+        score=score,
+        only_a=0,
+        only_b=0,
+        pairs=pairs,
+        pictures=[],
+        outputs=differences,
     )
 
 
-def compare_boxes(
-    a: Detector, b: Detector, rows: Rows, track: Callable[[Rows], Iterable[Row]] = iter
-) -> Comparison:
-    """Look for persons in the same pictures with both.
-
-    Raises:
-        InputError: neither finds anybody.
-    """
-    moved: list[NDArray[Any]] = []
-    score = 0.0
-    only_a, seen_b = 0, 0
-    for row in track(rows):
-        picture = read_image(row.path)
-        one, other = a(picture), b(picture)
-        overlap = iou(one.boxes, other.boxes)
-        # Both are sorted by score: each box of the first takes the best of the second that is left.
-        for i in range(len(one)):
-            j = int(overlap[i].argmax()) if len(other) else 0
-            if len(other) and overlap[i, j] >= SAME_BOX:
-                overlap[:, j] = -1
-                moved.append(np.abs(one.boxes[i] - other.boxes[j]))
-                score = max(score, float(abs(one.scores[i] - other.scores[j])))
-            else:
-                only_a += 1
-        seen_b += len(other)
-    if not moved:
-        raise InputError(f"no person that both find in {len(rows)} pictures; there is nothing to compare")
-    values = np.concatenate(moved)
-    median, p99 = np.percentile(values, [50, 99])
-    worst = float(values.max())
-    only_b = seen_b - len(moved)
-    nan = float("nan")
-    return Comparison(len(moved), float(median), float(p99), worst, nan, nan, 0, score, only_a, only_b, [])
-
-
 def _same_bins(a: Predictor, b: Predictor) -> bool:
-    """True where outputs can be laid beside each other."""
-    one, other = a.card, b.card
-    return (one.decoder, one.input_size) == (other.decoder, other.input_size) and one.decoder in DECODERS
+    """True where outputs can be laid beside each other: of the same crops, in the same bins."""
+    alike_in = ("decoder", "input_size", "simcc_split_ratio", "bbox_padding", "crop")
+    return all(getattr(a.card, name) == getattr(b.card, name) for name in alike_in)
 
 
 def _crop_scales(boxes: NDArray[np.float32], predictor: Predictor) -> NDArray[np.float64]:
     """Px of the picture per px of the network input, (N,)."""
     sides = (boxes[:, 2:] - boxes[:, :2]) / np.array(predictor.card.input_size)
     return np.asarray(predictor.card.bbox_padding * sides.max(axis=1))
+
+
+def percentile(values: NDArray[Any], percent: float) -> float:
+    """A percentile: NaN where there is none; between a number and infinity lies infinity."""
+    if not len(values):
+        return float("nan")
+    method: Any = "linear" if np.isfinite(values).all() else "higher"
+    return float(np.percentile(values, percent, method=method))

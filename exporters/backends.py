@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 from rtmpose_sdk.errors import InputError
@@ -21,6 +22,11 @@ BACKENDS = {
     "torch": Backend(".pt2", ("fp32",)),
     "ncnn": Backend(".param", ("fp16", "fp32", "int8")),
 }
+
+
+def verification_device(artifact: Path) -> str:
+    """Where an artifact is run to be verified: a TensorRT engine on the GPU, all else on the processor."""
+    return "cuda" if artifact.suffix == BACKENDS["tensorrt"].suffix else "cpu"
 
 
 def check_precision(backend: str, precision: str | None) -> str:

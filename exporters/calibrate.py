@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.coco import person_boxes, read_annotations
+from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.crops import Images, cut
@@ -28,22 +28,24 @@ def calibration_images(
     detector: str,
     limit: int = DEFAULT_CROPS,
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
+    folder: Path | None = None,
 ) -> Images:
     """(N,h,w,3) uint8 BGR of the card's input size, of pictures drawn at random (but always the same).
 
     Args:
         card: task, input size, padding.
-        source: a COCO json with images/ beside it, a folder that holds such a json, or a folder of
-            pictures.
+        source: a COCO json, a folder that holds one, or a folder of pictures. Persons are those with
+            keypoints; where nobody has any, all with a box.
         detector: finds the persons in pictures without annotations (pose).
         limit: most crops.
         track: shows progress over the pictures.
+        folder: the json's pictures; None looks for them in images/ beside it, then beside it.
 
     Raises:
-        InputError: nothing there, several jsons, or no person in any picture.
+        InputError: nothing there, several jsons, pictures elsewhere, or no person in any picture.
         ImageError: a picture that cannot be read.
     """
-    pictures = _pictures(card, source, detector)
+    pictures = _pictures(card, source, detector, folder)
     order = np.random.default_rng(_SEED).permutation(len(pictures))
     crops: list[NDArray[np.uint8]] = []
     for path, boxes in track([pictures[i] for i in order]):
@@ -62,11 +64,17 @@ def calibration_images(
 Boxes = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-def _pictures(card: ModelCard, source: Path, detector: str) -> list[tuple[Path, Boxes]]:
+def _pictures(
+    card: ModelCard, source: Path, detector: str, folder: Path | None
+) -> list[tuple[Path, Boxes]]:
     """Pictures, each with a function that finds its persons: boxes (N,4) xyxy px."""
     annotations = _annotations(source)
     if annotations is not None:
-        return list(_annotated(annotations))
+        return list(_annotated(annotations, folder))
+    if folder is not None:
+        raise InputError(
+            f"{folder}: is for the pictures of a COCO json, and {source} holds no json; name it"
+        )
     files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
     if not files:
         raise InputError(f"{source}: no picture in it; expected pictures to calibrate with")
@@ -88,12 +96,43 @@ def _annotations(source: Path) -> Path | None:
     return found[0] if found else None
 
 
-def _annotated(file: Path) -> Iterator[tuple[Path, Boxes]]:
+def _annotated(file: Path, folder: Path | None) -> Iterator[tuple[Path, Boxes]]:
     content = read_annotations(file)
-    boxes = person_boxes(content, file)
-    for row in content["images"]:
-        if row["id"] in boxes:
-            yield file.parent / "images" / row["file_name"], functools.partial(_given, boxes[row["id"]])
+    boxes = person_boxes(content, file) or _boxes_alone(content, file)
+    rows = [row for row in content["images"] if row["id"] in boxes]
+    folder = folder or _folder(file, [row["file_name"] for row in rows])
+    for row in rows:
+        yield folder / row["file_name"], functools.partial(_given, boxes[row["id"]])
+
+
+def _boxes_alone(content: dict[str, Any], file: Path) -> dict[int, NDArray[np.float32]]:
+    """Boxes (N,4) xyxy px of all persons but crowds, by picture id: of annotations without keypoints."""
+    category = person_category(content, file)["id"]
+    persons = [
+        {**row, "num_keypoints": 1}
+        for row in content["annotations"]
+        if row.get("category_id") == category and not _is_flat(row.get("bbox"))
+    ]
+    return person_boxes({**content, "annotations": persons}, file)
+
+
+def _is_flat(box: object) -> bool:
+    """True for a box without area, as some annotations have; what is no box is an error elsewhere."""
+    return isinstance(box, list) and len(box) == 4 and not (box[2] > 0 and box[3] > 0)
+
+
+def _folder(file: Path, names: list[str]) -> Path:
+    """Where a json's pictures are."""
+    places = (file.parent / "images", file.parent)
+    for place in places:
+        if any((place / name).is_file() for name in names):
+            return place
+    if names:
+        raise InputError(
+            f"{file}: none of its {len(names)} pictures ({names[0]}, ...) is in {places[0]} or "
+            f"{places[1]}; say where they are: --calibration-images FOLDER"
+        )
+    return places[0]
 
 
 def _given(boxes: NDArray[np.float32], picture: NDArray[np.uint8]) -> NDArray[np.float32]:

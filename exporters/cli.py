@@ -13,7 +13,7 @@ from rich.progress import Progress
 from rtmpose_sdk.cli.options import parse_size
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError, OutputError, VerificationError
-from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
+from rtmpose_sdk.exporters.backends import BACKENDS, check_precision, verification_device
 from rtmpose_sdk.exporters.extra import check_extra
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
@@ -44,6 +44,13 @@ class Precision(str, enum.Enum):
     FP32 = "fp32"
     FP16 = "fp16"
     INT8 = "int8"
+
+
+class TensorRtFlavour(str, enum.Enum):
+    """Which of the two engines of NVIDIA: the values of `Flavour`."""
+
+    TENSORRT = "tensorrt"
+    RTX = "tensorrt-rtx"
 
 
 class InputKind(str, enum.Enum):
@@ -94,6 +101,10 @@ def export(
         Path | None,
         typer.Option(help="int8: COCO json, folder with one, or folder of pictures, to calibrate with."),
     ] = None,
+    calibration_images: Annotated[
+        Path | None,
+        typer.Option(help="int8: pictures of the COCO json; default: images/ beside it, or beside it."),
+    ] = None,
     calibration_crops: Annotated[
         int, typer.Option(min=32, help="int8: most crops to calibrate with.")
     ] = 256,
@@ -108,6 +119,10 @@ def export(
         typer.Option(help="TensorRT for RTX: GPU to build for, sm75 ... sm120; repeatable."),
     ] = None,
     timing_cache: Annotated[Path | None, typer.Option(help="TensorRT: file of measured kernels.")] = None,
+    flavour: Annotated[
+        TensorRtFlavour | None,
+        typer.Option(help="TensorRT or TensorRT for RTX; default: the one that is installed or can."),
+    ] = None,
     keypoints: Annotated[
         str | None,
         typer.Option(
@@ -172,6 +187,8 @@ def export(
             "--precision int8 and --calibrate go together: int8 is calibrated on real pictures; for "
             "example --calibrate coco/, a folder with annotations or pictures"
         )
+    if calibration_images is not None and not calibration_images.is_dir():
+        raise InputError(f"--calibration-images {calibration_images}: not a folder; expected pictures")
     half = storage is Storage.FP16
     if end2end is not None:
         if backend is not Backend.ONNX or precision not in (None, Precision.FP32) or model or keypoints:
@@ -185,14 +202,14 @@ def export(
         return
     if half and backend is not Backend.ONNX:
         raise InputError(f"--storage is for ONNX; with --backend {backend.value} say --precision fp16")
-    if backend is not Backend.TENSORRT and (batch or target or timing_cache):
-        raise InputError("--batch, --target and --timing-cache are for --backend tensorrt")
+    if backend is not Backend.TENSORRT and (batch or target or timing_cache or flavour):
+        raise InputError("--batch, --target, --timing-cache and --flavour are for --backend tensorrt")
     figures = _figures(accuracy or [])
     check_extra("rtmpose-export")
     if not out.parent.is_dir():
         raise OutputError(f"{out}: its folder does not exist")
 
-    from rtmpose_sdk.exporters.calibrate import calibration_images
+    from rtmpose_sdk.exporters.calibrate import calibration_images as read_calibration
     from rtmpose_sdk.exporters.crops import verification_images
     from rtmpose_sdk.exporters.export import export
     from rtmpose_sdk.exporters.report import print_verification
@@ -211,12 +228,13 @@ def export(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         calibration = None
         if calibrate is not None:
-            calibration = calibration_images(
+            calibration = read_calibration(
                 card,
                 calibrate,
                 calibration_detector,
                 calibration_crops,
                 lambda rows: progress.track(rows, description="calibration"),
+                calibration_images,
             )
         wish = Wish(
             backend.value,
@@ -226,6 +244,7 @@ def export(
             parse_batch(batch) if batch else None,
             tuple(target or ()),
             timing_cache,
+            flavour.value if flavour else None,
         )
         found = export(
             subject,
@@ -327,7 +346,9 @@ def _measure(annotations: Path, images: Path) -> Any:
     """AP of an artifact: of keypoints in ground-truth boxes, or of boxes."""
     from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
 
-    return lambda artifact: artifact_accuracy(artifact, annotations, images)["AP"]
+    return lambda artifact: artifact_accuracy(
+        artifact, annotations, images, device=verification_device(artifact)
+    )["AP"]
 
 
 def _figures(pairs: list[str]) -> dict[str, float]:

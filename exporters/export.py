@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import DeviceError, InputError
-from rtmpose_sdk.exporters.backends import check_precision
+from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
+from rtmpose_sdk.exporters.backends import check_precision, verification_device
 from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.layers import Layer
 from rtmpose_sdk.exporters.onnx import save_onnx
@@ -56,7 +56,7 @@ def export(
 
     Raises:
         InputError: a precision that the backend does not have, no crops, no calibration for int8.
-        MissingExtraError: a package that the backend needs.
+        MissingExtraError: a package that the backend needs to write.
     """
     precision = check_precision(wish.backend, wish.precision)
     card = replace(subject.card, precision=precision, verification={})
@@ -72,7 +72,7 @@ def export(
             written = artifact_card(trial)  # a backend may take another input than was asked for
             runs = _what_runs(trial, graph, written, Path(folder))
             found, engine = _verified(subject, written, runs, crops, precision, wish)
-            if measure is not None:
+            if measure is not None and not found.not_finite:  # which no decoder takes
                 plain = Path(folder) / "reference.onnx"
                 save_onnx(subject.graph, subject.card, plain)
                 found = found.with_accuracy(measure(plain), measure(runs))
@@ -83,16 +83,18 @@ def export(
 
 
 def _what_runs(trial: Path, graph: onnx.ModelProto | None, card: ModelCard, folder: Path) -> Path:
-    """The artifact; or, where its engine has no device here, the graph that it was made of.
+    """The artifact; or, where its engine cannot run here, the graph that it was made of.
 
+    Engines are built where there is no GPU, or no binding of CUDA: the wheels bring the builder alone.
     ONNX Runtime on a CPU computes fp16 graphs in fp32, so those are emulated.
     """
     if graph is None:
         return trial
-    if trial.suffix == ".engine":
+    device = verification_device(trial)
+    if device != "cpu":
         try:
-            open_runtime(trial, device="cuda").close()
-        except DeviceError:
+            open_runtime(trial, device=device).close()
+        except (DeviceError, MissingExtraError):
             pass
         else:
             return trial
@@ -104,8 +106,7 @@ def _what_runs(trial: Path, graph: onnx.ModelProto | None, card: ModelCard, fold
 def _verified(
     subject: Subject, card: ModelCard, runs: Path, crops: Images, precision: str, wish: Wish
 ) -> tuple[Verification, str]:
-    device = "cuda" if runs.suffix == ".engine" else "cpu"
-    with subject.reference() as reference, open_runtime(runs, device) as runtime:
+    with subject.reference() as reference, open_runtime(runs, verification_device(runs)) as runtime:
         found = verify(reference, runtime, card, crops, _tolerances(wish, precision))
         return replace(found, what="graph" if runs.name == "graph.onnx" else "artifact"), runtime.engine
 

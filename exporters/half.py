@@ -124,7 +124,10 @@ class _Halving:
     """One pass over the nodes; a cast is made where a tensor is first needed in the other type."""
 
     def __init__(self, model: onnx.ModelProto, float_nodes: Collection[str], opset: int) -> None:
-        inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
+        try:
+            inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
+        except shape_inference.InferenceError as error:
+            raise InputError(f"this graph cannot be written in half precision: {error}") from None
         types = {
             v.name: v.type.tensor_type for v in (*inferred.input, *inferred.output, *inferred.value_info)
         }

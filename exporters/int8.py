@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnx import shape_inference
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.errors import EngineError
 from rtmpose_sdk.exporters.layers import layers
 from rtmpose_sdk.normalize import Normalizer
 
@@ -37,6 +38,9 @@ class Int8Quantizer:
     Attributes:
         layers: what can be quantised, see `rtmpose_sdk.exporters.layers.layers`. Products of two
             activations (the attention), sigmoids and norms stay in float always.
+
+    Raises:
+        EngineError: ONNX Runtime, which calibrates, does not know an operator of the graph.
     """
 
     def __init__(
@@ -54,14 +58,20 @@ class Int8Quantizer:
         with tempfile.TemporaryDirectory() as folder, _quiet():
             source = Path(folder) / "graph.onnx"
             onnx.save(self._graph, str(source))
-            calibrator = create_calibrator(
-                source,
-                op_types_to_calibrate=sorted({layer.kind for layer in self.layers}),
-                augmented_model_path=str(Path(folder) / "augmented.onnx"),
-                calibrate_method=CalibrationMethod.MinMax,
-            )
-            calibrator.collect_data(_Crops(graph.graph.input[0].name, card, calibration))
-            self._ranges: Any = calibrator.compute_data()
+            try:
+                calibrator = create_calibrator(
+                    source,
+                    op_types_to_calibrate=sorted({layer.kind for layer in self.layers}),
+                    augmented_model_path=str(Path(folder) / "augmented.onnx"),
+                    calibrate_method=CalibrationMethod.MinMax,
+                )
+                calibrator.collect_data(_Crops(graph.graph.input[0].name, card, calibration))
+                self._ranges: Any = calibrator.compute_data()
+            except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
+                why = " ".join(str(error).split()).rpartition("Fatal error: ")[2][:300]
+                raise EngineError(
+                    f"int8 is calibrated on ONNX Runtime, which cannot run the graph of {card.name}: {why}"
+                ) from None
             del calibrator
 
     def quantize(self, names: Collection[str]) -> onnx.ModelProto:

@@ -15,7 +15,7 @@ import onnx
 from numpy.typing import NDArray
 
 from rtmpose_sdk.card import CARD_KEY, ModelCard
-from rtmpose_sdk.errors import MissingExtraError
+from rtmpose_sdk.errors import EngineError, MissingExtraError
 from rtmpose_sdk.exporters.layers import silu_nodes
 from rtmpose_sdk.normalize import Normalizer
 
@@ -41,6 +41,7 @@ def write_openvino(
 
     Raises:
         MissingExtraError: openvino or nncf is not installed.
+        EngineError: an operator that OpenVINO does not know, or a network that NNCF cannot quantise.
     """
     try:
         import openvino
@@ -49,12 +50,26 @@ def write_openvino(
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "graph.onnx"
         onnx.save(graph, str(source))
-        model: Any = openvino.Core().read_model(str(source))
+        model: Any = _converted(openvino, source)
         if precision == "int8":
             assert calibration is not None
             model = _quantize(model, graph, card, calibration, float_layers)
         model.set_rt_info(card.to_json(), CARD_KEY)
         openvino.save_model(model, str(path), compress_to_fp16=precision == "fp16")
+
+
+def _converted(openvino: Any, source: Path) -> Any:
+    """OpenVINO's model of an ONNX file."""
+    try:
+        return openvino.Core().read_model(str(source))
+    except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
+        told = [line.removeprefix("-- ") for line in str(error).splitlines() if line.startswith("-- ")]
+        why = "; ".join(told) or " ".join(str(error).split())[-300:]
+        version = openvino.__version__.split("-")[0]
+        raise EngineError(
+            f"OpenVINO {version} does not take the graph: {why}. Export the network with plain operators, "
+            "or for another --backend"
+        ) from None
 
 
 def replace_card(path: Path, card: ModelCard) -> None:
@@ -89,14 +104,21 @@ def _quantize(
     names = {*silu_nodes(graph), *float_layers}
     have = {op.get_friendly_name() for op in model.get_ops()}
     ignored = [name for name in (*names, *(f"{n}/WithoutBiases" for n in names)) if name in have]
+    dataset = nncf.Dataset([normalize(crop[None]) for crop in calibration])
     with _quiet():
-        return nncf.quantize(
-            model,
-            nncf.Dataset([normalize(crop[None]) for crop in calibration]),
-            preset=nncf.QuantizationPreset.MIXED,
-            subset_size=len(calibration),
-            ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
-        )
+        try:
+            return nncf.quantize(
+                model,
+                dataset,
+                preset=nncf.QuantizationPreset.MIXED,
+                subset_size=len(calibration),
+                ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
+            )
+        except Exception as error:  # noqa: BLE001 - NNCF and the engine raise kinds of their own
+            why = " ".join(str(error).split())[:300]
+            raise EngineError(
+                f"NNCF {nncf.__version__} cannot quantise {card.name} for OpenVINO: {why}"
+            ) from None
 
 
 @contextlib.contextmanager

@@ -23,8 +23,9 @@ def print_verification(found: Verification | None, card: ModelCard, out: Path) -
         size += weights.stat().st_size
     if found is not None and found.what == "graph":
         console.print(
-            "The file itself was not run: no device for it here. What was compared is the graph that it "
-            "was built from, with fp16 rounded and overflowing as a GPU does.",
+            "The file itself was not run: no device for it here, or no CUDA binding (cuda-python). What "
+            "was compared is the graph that it was built from, with fp16 rounded and overflowing as a GPU "
+            "does.",
             soft_wrap=True,
         )
     compared = f"{found.crops} crops compared" if found else "not verified"

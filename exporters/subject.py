@@ -14,7 +14,7 @@ from torch import nn
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import EngineError, InputError
 from rtmpose_sdk.exporters.onnx import OPSET, build_onnx, full_storage
 from rtmpose_sdk.exporters.verify import Reference, runtime_reference, torch_reference
 from rtmpose_sdk.mmdeploy import network_file
@@ -38,6 +38,15 @@ def _sized(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
     return model
 
 
+def _newer(model: onnx.ModelProto, what: str) -> onnx.ModelProto:
+    """The model in the operator set of our own exports."""
+    try:
+        return version_converter.convert_version(model, OPSET)
+    except Exception as error:  # noqa: BLE001 - onnx raises RuntimeError and kinds of its own
+        why = " ".join(str(error).split())[:300]
+        raise EngineError(f"{what} cannot be converted to {OPSET}: {why}") from None
+
+
 @dataclass(frozen=True)
 class Subject:
     """A model on its way to an engine.
@@ -54,14 +63,18 @@ class Subject:
 
     @functools.cached_property
     def graph(self) -> onnx.ModelProto:
-        """The fp32 graph, without a card."""
+        """The fp32 graph, without a card.
+
+        Raises:
+            EngineError: a file of an old operator set that cannot be converted.
+        """
         if self.network is not None:
             return build_onnx(self.network, self.card)
         model = onnx.load(str(self.file))
         del model.metadata_props[:]
         opset = next(entry.version for entry in model.opset_import if not entry.domain)
         if opset < _LEAST_OPSET:
-            model = version_converter.convert_version(model, OPSET)
+            model = _newer(model, f"{self.file}: its operator set {opset}")
         return full_storage(_sized(model, self.card))
 
     @contextlib.contextmanager

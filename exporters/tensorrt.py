@@ -168,7 +168,7 @@ def _flavour(targets: tuple[str, ...], timing_cache: Path | None) -> Flavour:
     if len(installed) > 1:
         raise InputError(
             "TensorRT and TensorRT for RTX are both installed, and their engines are not exchangeable; say "
-            "which is meant: flavour 'tensorrt' or 'tensorrt-rtx', or targets (only the latter has them)"
+            "which is meant: --flavour tensorrt or tensorrt-rtx, or --target (only the latter has them)"
         )
     return installed[0]
 

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rtmpose_sdk.benchmarks.differences import OutputDifferences
 from rtmpose_sdk.benchmarks.shifts import Outputs, box_shifts, kept_box_shifts, keypoint_shifts
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
@@ -99,9 +100,10 @@ def verify(
             shifts, largest["scores"] = kept_box_shifts(expected, found, card, tolerance.slack)
     else:
         want, have = _join(expected), _join(found)
-        for name, values in want.items():
-            difference, scale = np.abs(have[name] - values), np.abs(values).max()
-            largest[name], mean[name] = float(difference.max() / scale), float(difference.mean() / scale)
+        differences = OutputDifferences()
+        differences.add(want, have)
+        for name, difference in differences.by_output().items():
+            largest[name], mean[name] = difference
         if not not_finite and card.task == "pose":
             shifts, ties = keypoint_shifts(want, have, card, tolerance.tie)
         elif not not_finite:
@@ -151,18 +153,20 @@ def torch_reference(network: nn.Module, card: ModelCard) -> Reference:
 
 
 def runtime_reference(runtime: Runtime, card: ModelCard) -> Reference:
-    """Outputs of an opened artifact."""
+    """Outputs of an opened artifact, in batches that it takes; too small a last one is filled up."""
     normalize = Normalizer(card)
     names = [spec.name for spec in runtime.outputs]
-    step = 1 if card.decoder in KEPT_BOXES else runtime.inputs[0].shape[0] or _BATCH
+    least = runtime.inputs[0].shape[0] or runtime.smallest_batch
+    most = runtime.inputs[0].shape[0] or runtime.largest_batch or _BATCH
+    step = 1 if card.decoder in KEPT_BOXES else max(min(most, _BATCH), least)
 
     def outputs(images: Images) -> list[Outputs]:
         results = []
         for start in range(0, len(images), step):
             batch = images[start : start + step]
             count = len(batch)
-            if runtime.inputs[0].shape[0] and count < step:
-                batch = np.concatenate([batch, np.zeros((step - count, *batch.shape[1:]), np.uint8)])
+            if count < least:
+                batch = np.concatenate([batch, np.zeros((least - count, *batch.shape[1:]), np.uint8)])
             values = runtime.run(normalize(batch))
             cut = values if card.decoder in KEPT_BOXES else tuple(v[:count] for v in values)
             results.append(dict(zip(names, cut, strict=True)))

@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.runtimes.tensorrt_module import Flavour
+
 Images = NDArray[np.uint8]
 
 
@@ -20,7 +22,7 @@ class Wish:
         precision: None is the backend's usual one.
         half_storage: ONNX: weights stored as fp16, arithmetic in fp32.
         calibration: int8: (N,h,w,3) uint8 BGR of the card's input size.
-        batch, targets, timing_cache: TensorRT, see `write_tensorrt`.
+        batch, targets, timing_cache, flavour: TensorRT, see `write_tensorrt`.
     """
 
     backend: str = "onnx"
@@ -30,3 +32,4 @@ class Wish:
     batch: tuple[int, int, int] | None = None
     targets: tuple[str, ...] = ()
     timing_cache: Path | None = None
+    flavour: Flavour | None = None

@@ -109,6 +109,7 @@ def _write_tensorrt(
         targets=wish.targets,
         timing_cache=wish.timing_cache,
         graph=graph,
+        flavour=wish.flavour,
     )
     return builder_graph(None, card, graph=graph)
 

@@ -20,6 +20,8 @@ from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError
 
 Array = NDArray[Any]
+AS_IN_GRAPH = "as in the graph"
+"""Arithmetic of an engine that takes every tensor's type from the file."""
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,8 @@ class Runtime(Closing, ABC):
         device: where it really runs.
         threads: number of threads that the engine really uses for one run.
         precision: precision that was asked for; None where the artifact decides.
+        arithmetic: what it really computes in, "fp32" or "bf16 by autocast"; `AS_IN_GRAPH` where every
+            tensor's type is in the file and the engine follows it.
         engine: engine and version, "onnxruntime 1.23.0".
         inputs, outputs: specs in order.
         smallest_batch, largest_batch: what `run` takes at once; None is any.
@@ -100,6 +104,7 @@ class Runtime(Closing, ABC):
         self.device = parse_device(device, self.device_kinds)
         self.threads = threads or allowed_cores()
         self.precision = precision
+        self.arithmetic = AS_IN_GRAPH
         self.engine = ""
         self.inputs: tuple[TensorSpec, ...] = ()
         self.outputs: tuple[TensorSpec, ...] = ()
@@ -164,6 +169,7 @@ class Runtime(Closing, ABC):
 
     def __repr__(self) -> str:
         return (
-            f"<{self.path.name} on {self.engine}, {self.device}, {self.threads} threads: "
+            f"<{self.path.name} on {self.engine}, {self.device}, {self.threads} threads, "
+            f"{self.arithmetic}: "
             f"{', '.join(map(str, self.inputs))} -> {', '.join(map(str, self.outputs))}>"
         )

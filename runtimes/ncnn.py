@@ -70,6 +70,7 @@ class NcnnRuntime(Runtime):
         self._engine = engine
         self._check_device()
         self.precision = self._choose_precision(layers)
+        self.arithmetic = "int8, the rest fp32" if self.precision == "int8" else self.precision
         width, height, channels = self._input_size(layers)
         self._nets = {self.threads: self._load(self.precision, self.threads)}
         net = self._nets[self.threads]

@@ -47,6 +47,8 @@ class OpenVinoRuntime(Runtime):
             self._model: Any = self._core.read_model(str(self.path))
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             raise self._unreadable(error) from None
+        self._quantized = any(op.get_type_name() == "FakeQuantize" for op in self._model.get_ops())
+        self.arithmetic = self._described(_PRECISIONS[self.precision or "fp32"])
         self.inputs = tuple(_spec(port) for port in self._model.inputs)
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         for place in ([_CARD_KEY], list(_METADATA)):
@@ -100,10 +102,16 @@ class OpenVinoRuntime(Runtime):
                     f"precision '{self.precision}' was asked for, but OpenVINO runs {self.path.name} in "
                     f"{used} on {self.device}"
                 )
+            self.arithmetic = self._described(used)
             if self._name == "CPU":
                 self.threads = compiled.get_property("INFERENCE_NUM_THREADS")
             self._requests[shape] = compiled.create_infer_request()
         return self._requests[shape]
+
+    def _described(self, hint: str) -> str:
+        """The arithmetic of a network that was compiled with that hint."""
+        name = next(name for name, engines_own in _PRECISIONS.items() if engines_own == hint)
+        return f"int8, the rest {name}" if self._quantized else name
 
     def _infer(self, array: Array) -> tuple[Array, ...]:
         if not self._divisible:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
@@ -12,6 +12,8 @@ from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
 OUTPUTS_KEY = "rtmpose_outputs"
 CARD_KEY = "rtmpose_card"
 """Files inside the program's archive: names of the outputs, joined by commas, and the model card."""
+MAX_GRAPHS = 8
+"""Shapes that get a recorded graph; each keeps its inputs, outputs and what lies between them in memory."""
 _WARM_UP_RUNS = 3
 """Of a shape, before its CUDA graph is recorded: kernels are chosen in the first ones."""
 
@@ -19,7 +21,8 @@ _WARM_UP_RUNS = 3
 class TorchRuntime(Runtime):
     """An exported program of torch; in fp16 and bf16 by autocast, as in training.
 
-    On a GPU the first runs of a shape are recorded as a CUDA graph, and replayed from then on.
+    On a GPU the first runs of a shape are recorded as a CUDA graph, and replayed from then on, for the
+    first `MAX_GRAPHS` shapes. fp32 is fp32: TF32, which has fp16's eleven bits, is off while it runs.
     """
 
     device_kinds = ("cpu", "cuda")
@@ -31,6 +34,8 @@ class TorchRuntime(Runtime):
         except ImportError:
             raise MissingExtraError("torch", "export", "Running a PyTorch program") from None
         self._torch: Any = torch
+        by_autocast = self.precision in ("fp16", "bf16")
+        self.arithmetic = f"{self.precision} by autocast" if by_autocast else "fp32"
         self.engine = f"torch {torch.__version__}"
         if self.device.kind == "cuda" and self.device.number >= torch.cuda.device_count():
             raise DeviceError(
@@ -68,14 +73,15 @@ class TorchRuntime(Runtime):
         self._module: Any = program.module()
         self._graphs: dict[tuple[int, ...], tuple[Any, Any, Any]] = {}
 
-    def _autocast(self) -> Any:
+    def _arithmetic(self) -> Any:
+        """Within it torch computes in what was asked for."""
         if self.precision in (None, "fp32"):
-            return contextlib.nullcontext()
+            return contextlib.nullcontext() if self.device.kind == "cpu" else _without_tf32(self._torch)
         kind = self._torch.float16 if self.precision == "fp16" else self._torch.bfloat16
         return self._torch.autocast(self._place.type, kind)
 
     def _forward(self, tensor: Any) -> tuple[Any, ...]:
-        with self._torch.inference_mode(), self._autocast():
+        with self._torch.inference_mode(), self._arithmetic():
             outputs = self._module(tensor)
         return outputs if isinstance(outputs, tuple) else (outputs,)
 
@@ -84,30 +90,39 @@ class TorchRuntime(Runtime):
             tensor = self._torch.from_numpy(array)
             if self.device.kind == "cpu":
                 return tuple(v.float().numpy() for v in self._forward(tensor))
-            return self._replay(tensor)
+            with self._torch.cuda.device(self._place):
+                return self._on_gpu(tensor)
         except RuntimeError as error:
             raise EngineError(f"{self.path.name}: torch failed: {_one_line(error)}") from None
 
-    def _replay(self, tensor: Any) -> tuple[Array, ...]:
-        """One run of a recorded CUDA graph; it is recorded when the shape is first seen."""
-        cuda = self._torch.cuda
+    def _on_gpu(self, tensor: Any) -> tuple[Array, ...]:
+        """One run on the current device: of a recorded graph where the shape has one, or gets one."""
         shape = tuple(tensor.shape)
+        if shape not in self._graphs and len(self._graphs) < MAX_GRAPHS:
+            self._graphs[shape] = self._recorded(tensor.to(self._place))
         if shape not in self._graphs:
-            source = tensor.to(self._place)
-            stream = cuda.Stream(self._place)
-            stream.wait_stream(cuda.current_stream(self._place))
-            with cuda.stream(stream):
-                for _ in range(_WARM_UP_RUNS):
-                    self._forward(source)
-            cuda.current_stream(self._place).wait_stream(stream)
-            graph = cuda.CUDAGraph()
-            with cuda.graph(graph):
-                outputs = tuple(v.float() for v in self._forward(source))
-            self._graphs[shape] = (graph, source, outputs)
+            return tuple(v.float().cpu().numpy() for v in self._forward(tensor.to(self._place)))
         graph, source, outputs = self._graphs[shape]
         source.copy_(tensor)
         graph.replay()
         return tuple(v.cpu().numpy() for v in outputs)
+
+    def _recorded(self, source: Any) -> tuple[Any, Any, Any]:
+        """A graph, its input and its outputs.
+
+        On a stream of this device: torch's own for recording is of the device that recorded first.
+        """
+        cuda = self._torch.cuda
+        stream = cuda.Stream(self._place)
+        stream.wait_stream(cuda.current_stream(self._place))
+        with cuda.stream(stream):
+            for _ in range(_WARM_UP_RUNS):
+                self._forward(source)
+        cuda.current_stream(self._place).wait_stream(stream)
+        graph = cuda.CUDAGraph()
+        with cuda.graph(graph, stream=stream):
+            outputs = tuple(v.float() for v in self._forward(source))
+        return graph, source, outputs
 
     def by_events(self, array: Array) -> Callable[[], float] | None:
         """CUDA events around copies and network; None on a CPU."""
@@ -129,6 +144,34 @@ class TorchRuntime(Runtime):
     def _deactivate(self) -> None:
         self._graphs = {}
         self._module = None
+
+
+@contextlib.contextmanager
+def _without_tf32(torch: Any) -> Iterator[None]:
+    """fp32 products and convolutions on a GPU are fp32; what other code has set comes back."""
+    backends = torch.backends
+    switches = [
+        _tf32_switch(backends.cudnn, getattr(backends.cudnn, "conv", None)),
+        _tf32_switch(backends.cuda.matmul, backends.cuda.matmul),
+    ]
+    try:
+        for place, name, off, _ in switches:
+            setattr(place, name, off)
+        yield
+    finally:
+        for place, name, _, before in switches:
+            setattr(place, name, before)
+
+
+def _tf32_switch(place: Any, newer: Any) -> tuple[Any, str, Any, Any]:
+    """Object and name of a switch, what turns TF32 off, and what it is now.
+
+    Torch has two kinds, and does not let the older one be asked where the newer one was set otherwise.
+    """
+    try:
+        return place, "allow_tf32", False, place.allow_tf32
+    except RuntimeError:
+        return newer, "fp32_precision", "ieee", newer.fp32_precision
 
 
 def _specs(program: Any, names: list[str]) -> tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]:

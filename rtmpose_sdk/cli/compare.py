@@ -14,10 +14,12 @@ from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv
 from rtmpose_sdk.errors import InputError
 
 if TYPE_CHECKING:
-    from rtmpose_sdk.benchmarks.compare import Comparison, PosePair
+    from rtmpose_sdk.benchmarks.compare import BoxPair, Comparison, PosePair
 
 _TILE = 320
 _SHEET = 12
+_COLORS = ((80, 220, 80), (220, 60, 220))
+"""Of a and of b, BGR."""
 
 
 def compare(
@@ -40,12 +42,13 @@ def compare(
         bool, typer.Option("--speed", help="Also time both networks, interleaved: 50 + 200 runs.")
     ] = False,
     draw: Annotated[
-        Path | None, typer.Option(help="Picture of the persons that differ most (pose).")
+        Path | None, typer.Option(help="Picture of the persons (pose) or pictures that differ most.")
     ] = None,
 ) -> None:
-    """Compare two artifacts, or one on two engines: keypoints, boxes, AP, time."""
+    """Compare two artifacts, or one on two engines: outputs, keypoints, boxes, AP, time."""
     from rtmpose_sdk.artifacts import artifact_card
-    from rtmpose_sdk.benchmarks.compare import compare_boxes, compare_poses, find_rows
+    from rtmpose_sdk.benchmarks.compare import compare_poses, find_rows
+    from rtmpose_sdk.benchmarks.compare_boxes import compare_boxes
     from rtmpose_sdk.detector import Detector
     from rtmpose_sdk.predictor import Predictor
 
@@ -65,7 +68,7 @@ def compare(
             with Detector(a, **settings[0]) as one, Detector(b, **settings[1]) as other:
                 found = compare_boxes(one, other, rows, lambda r: progress.track(r))
                 _describe(table, one, other)
-                _accuracy(table, one, other, annotations, images, progress)
+                _accuracy(table, one, other, found, annotations, images, progress)
                 if speed:
                     _speed(table, one, other)
         else:
@@ -73,14 +76,19 @@ def compare(
             with Predictor(a, **settings[0]) as first, Predictor(b, **settings[1]) as second:
                 found = compare_poses(first, second, rows, finder, lambda r: progress.track(r))
                 _describe(table, first, second)
-                _accuracy(table, first, second, annotations, images, progress)
+                _accuracy(table, first, second, found, annotations, images, progress)
                 if speed:
                     _speed(table, first, second)
     console.print(table)
     console.print(_differences(found, tasks[0]))
     if draw is not None:
-        _draw(found.pairs[:_SHEET], draw)
-        console.print(f"{draw}: the persons that differ most, a in green, b in magenta", soft_wrap=True)
+        if tasks[0] == "pose":
+            kind, drawn = "persons", _draw(found.pairs[:_SHEET], draw)
+        else:
+            kind, drawn = "pictures", _draw_boxes(found.pictures[:_SHEET], draw)
+        told = f"the {kind} that differ most, a in green, b in magenta"
+        told = told if drawn else "not drawn, outputs are finite on no picture"
+        console.print(f"{draw}: {told}", soft_wrap=True)
 
 
 def _describe(table: Table, a: Any, b: Any) -> None:
@@ -88,13 +96,22 @@ def _describe(table: Table, a: Any, b: Any) -> None:
     for what in ("device", "threads"):
         table.add_row(what, *(str(getattr(m.runtime, what)) for m in (a, b)))
     table.add_row("artifact", *(m.card.precision for m in (a, b)))
-    table.add_row("arithmetic asked for", *(m.runtime.precision or "-" for m in (a, b)))
+    table.add_row("arithmetic", *(m.runtime.arithmetic for m in (a, b)))
 
 
 def _accuracy(
-    table: Table, a: Any, b: Any, annotations: Path | None, images: Path, progress: Progress
+    table: Table,
+    a: Any,
+    b: Any,
+    compared: Comparison,
+    annotations: Path | None,
+    images: Path,
+    progress: Progress,
 ) -> None:
     if annotations is None:
+        return
+    if any(compared.outputs.not_finite):  # which no decoder takes
+        table.add_row("AP", "-", "-")
         return
     from rtmpose_sdk.benchmarks.accuracy import model_accuracy
 
@@ -125,6 +142,14 @@ def _speed(table: Table, a: Any, b: Any) -> None:
 def _differences(found: Comparison, task: str) -> Table:
     table = Table("difference between a and b", "value")
     table.add_row("persons compared", str(found.persons))
+    outputs = found.outputs.by_output()
+    for name, difference in outputs.items():
+        table.add_row(f"{name}: largest difference / largest value of a", f"{difference.largest:.2e}")
+    for name, difference in outputs.items():
+        table.add_row(f"{name}: mean difference / largest value of a", f"{difference.mean:.2e}")
+    if outputs:
+        for name, count in zip("ab", found.outputs.not_finite, strict=True):
+            table.add_row(f"NaN or infinite values of {name}", str(count))
     unit = "keypoints, px of a's input" if task == "pose" else "sides of boxes, px of the picture"
     for name in ("median", "p99", "worst"):
         table.add_row(f"{unit}: {name}", f"{getattr(found, name):.3f}")
@@ -138,7 +163,8 @@ def _differences(found: Comparison, task: str) -> Table:
     return table
 
 
-def _draw(pairs: list[PosePair], path: Path) -> None:
+def _draw(pairs: list[PosePair], path: Path) -> bool:
+    """Persons, each in a tile; False where there is none."""
     import cv2
     import numpy as np
 
@@ -151,11 +177,35 @@ def _draw(pairs: list[PosePair], path: Path) -> None:
         picture = read_image(pair.path)
         crops = crop_boxes(picture, pair.a.boxes, (_TILE, _TILE), 1.25)
         tile = crops.images[0]
-        for pose, color in ((pair.a, (80, 220, 80)), (pair.b, (220, 60, 220))):
+        for pose, color in ((pair.a, _COLORS[0]), (pair.b, _COLORS[1])):
             points = (pose.keypoints[0] - crops.origins[0]) / crops.scales[0]
             for start, end in pose.keypoint_set.skeleton:
                 ends = [tuple(int(v) for v in np.rint(points[i])) for i in (start, end)]
                 cv2.line(tile, ends[0], ends[1], color, 1, cv2.LINE_AA)
         tiles.append(tile)
         captions.append(f"{pair.path.name}: median {np.median(pair.shifts):.1f} px")
-    write_image(path, contact_sheet(tiles, captions, 4))
+    if tiles:
+        write_image(path, contact_sheet(tiles, captions, 4))
+    return bool(tiles)
+
+
+def _draw_boxes(pairs: list[BoxPair], path: Path) -> bool:
+    """Pictures with the boxes of both, each in a tile; False where there is none."""
+    import cv2
+    import numpy as np
+
+    from rtmpose_sdk.geometry import letterbox
+    from rtmpose_sdk.images import read_image, write_image
+    from rtmpose_sdk.sheets import contact_sheet
+
+    tiles, captions = [], []
+    for pair in pairs:
+        tile, factors = letterbox(read_image(pair.path), (_TILE, _TILE), 0)
+        for found, color in ((pair.a, _COLORS[0]), (pair.b, _COLORS[1])):
+            for box in np.rint(found.boxes / factors).astype(int).tolist():
+                cv2.rectangle(tile, tuple(box[:2]), tuple(box[2:]), color, 1, cv2.LINE_AA)
+        tiles.append(tile)
+        captions.append(f"{pair.path.name}: only a {pair.only_a}, only b {pair.only_b}")
+    if tiles:
+        write_image(path, contact_sheet(tiles, captions, 4))
+    return bool(tiles)

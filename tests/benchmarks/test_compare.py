@@ -5,14 +5,20 @@ from __future__ import annotations
 import dataclasses
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
+import typer
+from typer.testing import CliRunner
 
 from rtmpose_sdk import Detector, Predictor
-from rtmpose_sdk.benchmarks.compare import _same_bins, compare_boxes, compare_poses, find_rows
+from rtmpose_sdk.benchmarks.compare import _same_bins, compare_poses, find_rows
+from rtmpose_sdk.benchmarks.compare_boxes import compare_boxes
+from rtmpose_sdk.cli.compare import compare
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.results import Detections
 
@@ -99,6 +105,8 @@ def test_other_input_sizes_have_no_ties(folder: Path) -> None:
 
 def test_boxes_of_one_alone_are_counted(folder: Path) -> None:
     class Stub:
+        card = SimpleNamespace(decoder="mmdeploy_dets")
+
         def __init__(self, *boxes: list[float]) -> None:
             self.boxes = np.array(boxes, np.float32)
 
@@ -112,8 +120,85 @@ def test_boxes_of_one_alone_are_counted(folder: Path) -> None:
     found = compare_boxes(a, b, find_rows(folder, None, 1))  # type: ignore[arg-type]
     assert (found.persons, found.only_a, found.only_b) == (2, 1, 0)
     assert found.worst == 4
+    assert found.outputs.by_output() == {}  # what NMS has kept cannot be laid beside each other
+    pair = found.pictures[0]
+    assert (pair.only_a, pair.only_b) == (1, 0)
+    assert pair.difference == pytest.approx(1 + (1 - 97 * 100 / (97 * 104 + 3 * 100)))
     with pytest.raises(InputError, match="nothing to compare"):
         compare_boxes(Stub([0, 0, 9, 9]), Stub([50, 50, 60, 60]), find_rows(folder, None))  # type: ignore[arg-type]
+
+
+def _spoilt(model: Predictor | Detector, change: Callable[[np.ndarray], np.ndarray], name: str) -> None:
+    """One of a model's outputs is another one."""
+    run, place = model.runtime._infer, model._outputs[name]
+
+    def changed(array: np.ndarray) -> tuple[np.ndarray, ...]:
+        return tuple(change(v.copy()) if i == place else v for i, v in enumerate(run(array)))
+
+    model.runtime._infer = changed  # type: ignore[method-assign]
+
+
+def _halved(values: np.ndarray) -> np.ndarray:
+    return values * np.float32(0.5)
+
+
+def _broken(values: np.ndarray) -> np.ndarray:
+    values.ravel()[:3] = np.nan, np.inf, np.nan
+    return values
+
+
+def test_outputs_are_laid_beside_each_other(folder: Path) -> None:
+    """Half of an output is half of its largest value away, whatever the network."""
+    with Predictor("rtmpose-t-own", threads=1) as a, Predictor("rtmpose-t-own", threads=1) as b:
+        _spoilt(b, _halved, "simcc_y")
+        found = compare_poses(a, b, find_rows(folder, None)).outputs
+        assert found.by_output()["simcc_x"] == (0, 0)
+        assert found.by_output()["simcc_y"].largest == pytest.approx(0.5)
+        assert 0 < found.by_output()["simcc_y"].mean < 0.25
+        assert found.not_finite == (0, 0)
+    with Detector("rtmdet-nano-own", threads=1) as c, Detector("rtmdet-nano-own", threads=1) as d:
+        _spoilt(d, _halved, "boxes")
+        boxes = compare_boxes(c, c, find_rows(folder, None, 1)).outputs
+        assert boxes.by_output() == {"boxes": (0, 0), "scores": (0, 0)}
+        c.score_threshold = d.score_threshold = 0.0
+        shifted = compare_boxes(c, d, find_rows(folder, None, 1)).outputs
+        assert shifted.by_output()["boxes"].largest == pytest.approx(0.5)
+        assert shifted.by_output()["scores"] == (0, 0)
+
+
+def test_what_is_not_finite_is_counted(folder: Path) -> None:
+    rows = find_rows(folder, None)
+    with Predictor("rtmpose-t-own", threads=1) as a, Predictor("rtmpose-t-own", threads=1) as b:
+        _spoilt(b, _broken, "simcc_x")
+        found = compare_poses(a, b, rows)
+        assert found.outputs.not_finite == (0, 6)  # three in either picture
+        assert found.outputs.by_output()["simcc_x"].largest == np.inf
+        assert found.outputs.by_output()["simcc_y"].largest == 0
+        assert (found.persons, found.median, found.worst, found.pairs) == (2, np.inf, np.inf, [])
+        assert compare_poses(b, a, rows).outputs.not_finite == (6, 0)
+    with Detector("rtmdet-nano-own", threads=1) as c, Detector("rtmdet-nano-own", threads=1) as d:
+        _spoilt(d, _broken, "scores")
+        boxes = compare_boxes(c, d, rows)
+        assert boxes.outputs.not_finite == (0, 6)
+        assert (boxes.worst, boxes.pictures) == (np.inf, [])
+
+
+def test_a_detectors_command_draws_the_pictures(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    sheet = tmp_path / "s.png"
+    names = ["rtmdet-nano-own", "rtmdet-nano-own", "--images", str(folder), "--draw", str(sheet)]
+    app = typer.Typer()
+    app.command()(compare)
+    done = CliRunner().invoke(app, names)
+    assert done.exit_code == 0, done.output
+    assert "scores: largest difference / largest value of a" in done.output
+    assert "NaN or infinite values of b" in done.output
+    assert "the pictures that differ most" in done.output
+    drawn = cv2.imread(str(sheet))
+    assert drawn.shape == (320 + 16, 4 * 320, 3)
+    assert (drawn == (220, 60, 220)).all(axis=-1).sum() > 300  # boxes of the second, over the first's
 
 
 def test_nothing_to_compare(folder: Path, tmp_path: Path) -> None:

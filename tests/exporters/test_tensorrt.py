@@ -13,6 +13,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 from torch import nn
+from typer.testing import CliRunner
 
 from rtmpose_sdk.card import CARD_KEY, ModelCard
 from rtmpose_sdk.errors import (
@@ -24,6 +25,7 @@ from rtmpose_sdk.errors import (
 )
 from rtmpose_sdk.exporters import engine_builds
 from rtmpose_sdk.exporters import tensorrt as exporter
+from rtmpose_sdk.exporters.cli import app
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.tensorrt import builder_graph, parse_batch, write_tensorrt
 from rtmpose_sdk.runtimes.engine_file import read_engine_header
@@ -70,6 +72,17 @@ def test_engines_are_built_ahead_of_time(tmp_path: Path, name: str, targets: tup
     )
     again = ModelCard.from_json(json.dumps(content), "beside")
     assert again.name == card.name
+
+
+@rtx
+@pytest.mark.every_model
+@pytest.mark.parametrize("name", ["rtmpose-s", "rtmpose-m", "rtmpose-l"])
+def test_the_larger_networks_are_built(tmp_path: Path, name: str) -> None:
+    """For Turing, which has the fewest kernels: no fp32 matrix products."""
+    ((_, megabytes),) = engine_builds.measure(name, ["sm75"], "1:1:8", tmp_path)
+    weights = sum(p.numel() for p in engine_builds._random(name)[0].parameters())
+    assert megabytes * 1e6 > 0.8 * 2 * weights
+    assert read_engine_header(tmp_path / f"{name}.engine").flavour == "tensorrt-rtx"
 
 
 @rtx
@@ -216,8 +229,27 @@ def test_two_flavours_and_nothing_said(
     pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(exporter, "installed_flavours", lambda: ("tensorrt", "tensorrt-rtx"))
-    with pytest.raises(InputError, match="both installed, and their engines are not exchangeable"):
+    with pytest.raises(InputError, match=r"both installed, and their.*--flavour tensorrt or tensorrt-rtx"):
         write_tensorrt(NETWORK, pose[1], tmp_path / "t.engine", graph=pose[0])
+
+
+def test_the_option_says_which_flavour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From the command line to the builder, where both are installed."""
+    asked: list[str] = []
+
+    def load(flavour: str, why: str) -> None:
+        asked.append(flavour)
+        raise MissingExtraError(flavour, flavour, why)
+
+    monkeypatch.setattr(exporter, "installed_flavours", lambda: ("tensorrt", "tensorrt-rtx"))
+    monkeypatch.setattr(exporter, "load_tensorrt", load)
+    command = ["--weights", str(find_model("rtmpose-t-own")), "--out", str(tmp_path / "t.engine")]
+    command += ["--backend", "tensorrt", "--no-verify"]
+    for more in (["--flavour", "tensorrt"], ["--flavour", "tensorrt-rtx"], ["--target", "sm86"]):
+        done = CliRunner().invoke(app, [*command, *more])
+        assert isinstance(done.exception, MissingExtraError), done.exception
+    assert asked == ["tensorrt", "tensorrt-rtx", "tensorrt-rtx"]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_package_whose_libraries_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -24,6 +24,9 @@ def test_what_is_said_is_what_runs(model: Path) -> None:
         assert runtime.engine == f"onnxruntime {onnxruntime.__version__}"
         assert str(runtime.device) == "cpu"
         assert runtime.threads == 1
+        assert runtime.precision is None
+        assert runtime.arithmetic == "as in the graph"
+        assert ", cpu, 1 threads, as in the graph: image: uint8" in repr(runtime)
         assert runtime._session.get_session_options().intra_op_num_threads == 1
         assert runtime._session.get_providers() == ["CPUExecutionProvider"]
         assert [str(s) for s in runtime.inputs] == ["image: uint8 (N,256,192,3)"]

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
+from onnx import helper, numpy_helper
 
 from rtmpose_sdk.errors import DeviceError, InputError, ModelFileError
 from rtmpose_sdk.runtimes import open_runtime
@@ -84,6 +86,8 @@ def test_onnx_is_read_directly_with_its_card(own: Path, photo: np.ndarray) -> No
     with Predictor(own, threads=1) as one, Predictor(own, threads=1, engine="openvino") as other:
         assert other.runtime.engine.startswith("openvino")
         assert other.card == one.card
+        assert (other.runtime.precision, other.runtime.arithmetic) == (None, "fp32")
+        assert ", cpu, 1 threads, fp32: image" in repr(other.runtime)
         a, b = one(photo, box), other(photo, box)
     np.testing.assert_allclose(a.keypoint_scores, b.keypoint_scores, atol=1e-3)
     assert np.median(np.abs(a.keypoints - b.keypoints)) < 0.5
@@ -102,3 +106,24 @@ def test_any_batch_is_put_together_of_those_that_are_compiled(own: Path, count: 
             alone = runtime.run(images[i : i + 1])
             for a, b in zip(together, alone, strict=True):
                 np.testing.assert_allclose(a[i], b[0], atol=1e-4)
+
+
+def test_a_quantised_network_says_so(tmp_path: Path) -> None:
+    scale, zero = (
+        numpy_helper.from_array(np.array(v), n) for v, n in ((np.float32(0.1), "s"), (np.uint8(9), "z"))
+    )
+    weight = numpy_helper.from_array(np.ones((4, 3, 1, 1), np.float32), "w")
+    nodes = [
+        helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"]),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["d"]),
+        helper.make_node("Conv", ["d", "w"], ["y"]),
+    ]
+    values = [
+        helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, channels, 8, 8])
+        for name, channels in (("x", 3), ("y", 4))
+    ]
+    graph = helper.make_graph(nodes, "g", values[:1], values[1:], [scale, zero, weight])
+    opsets = [helper.make_opsetid("", 18)]
+    onnx.save(helper.make_model(graph, opset_imports=opsets, ir_version=8), str(tmp_path / "q.onnx"))
+    with open_runtime(tmp_path / "q.onnx", threads=1, engine="openvino") as runtime:
+        assert runtime.arithmetic == "int8, the rest fp32"

@@ -312,6 +312,7 @@ def test_it_says_what_it_is(runtime: TensorRtRuntime) -> None:
     assert runtime.engine == "tensorrt 10.13.3.9"
     assert str(runtime.device) == "cuda:0"
     assert runtime.threads == 1
+    assert "cuda:0, 1 threads, as in the graph: image" in repr(runtime)
     assert runtime.batches == (1, 2, 12)
     assert runtime.records
     assert [str(spec) for spec in runtime.inputs] == ["image: uint8 (N,4,3,3)"]

@@ -1,0 +1,157 @@
+"""The gate where there is a GPU, by a stand-in: ONNX Runtime with an engine's name and limits."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.benchmarks import accuracy
+from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
+from rtmpose_sdk.exporters import export as exporting
+from rtmpose_sdk.exporters.cli import _measure
+from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.export import export
+from rtmpose_sdk.exporters.onnx import save_onnx
+from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
+from rtmpose_sdk.exporters.verify import runtime_reference
+from rtmpose_sdk.exporters.wish import Wish
+from rtmpose_sdk.runtimes import Runtime, open_runtime
+from rtmpose_sdk.zoo import find_model
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    return subject_from_artifact(find_model("rtmpose-t-own"))
+
+
+@pytest.fixture(scope="module")
+def crops(subject: Subject) -> np.ndarray:
+    return np.tile(verification_images(subject.card, None, None, 16), (2, 1, 1, 1))[:19]
+
+
+def limited(runtime: Runtime, smallest: int, largest: int, sizes: list[int]) -> Runtime:
+    """The runtime with a profile; what it is given is written down."""
+    runtime.smallest_batch, runtime.largest_batch = smallest, largest
+    infer = runtime._infer
+
+    def run(array: np.ndarray) -> tuple[np.ndarray, ...]:
+        if not smallest <= len(array) <= largest:
+            raise InputError(f"was built for batches of {smallest} to {largest}; given {len(array)}")
+        sizes.append(len(array))
+        return infer(array)
+
+    runtime._infer = run  # type: ignore[method-assign]
+    return runtime
+
+
+@pytest.mark.parametrize(
+    ("smallest", "largest", "sizes"),
+    [(1, 8, [8, 8, 3]), (4, 8, [8, 8, 4]), (17, 32, [17, 17]), (1, 64, [16, 3]), (2, 2, [2] * 10)],
+)
+def test_batches_are_those_of_the_profile(
+    subject: Subject, crops: np.ndarray, smallest: int, largest: int, sizes: list[int]
+) -> None:
+    file = find_model("rtmpose-t-own")
+    given: list[int] = []
+    with open_runtime(file, threads=1) as plain, open_runtime(file, threads=1) as opened:
+        want = runtime_reference(plain, subject.card)(crops)
+        have = runtime_reference(limited(opened, smallest, largest, given), subject.card)(crops)
+    assert given == sizes
+    for name in ("simcc_x", "simcc_y"):
+        joined = [np.concatenate([batch[name] for batch in batches]) for batches in (want, have)]
+        assert len(joined[1]) == len(crops)
+        np.testing.assert_allclose(joined[0], joined[1], atol=1e-4)
+
+
+@pytest.fixture
+def written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
+    """Engines are ONNX files under another name; the devices that they are opened on."""
+    devices: list[str] = []
+
+    def write(subject: Subject, card: ModelCard, path: Path, *_: Any) -> onnx.ModelProto:
+        save_onnx(subject.graph, card, path)
+        path.with_name(f"{path.name}.card.json").write_text(card.to_json())
+        return subject.graph
+
+    def opened(path: Path, device: str = "cpu", **more: Any) -> Runtime:
+        if path.suffix != ".engine":
+            return open_runtime(path, device, **more)
+        devices.append(device)
+        if device != "cuda":
+            raise DeviceError(f"unknown device '{device}'; expected one of cuda")
+        return limited(open_runtime(shutil.copy(path, tmp_path / "engine.onnx"), threads=1), 1, 8, [])
+
+    monkeypatch.setattr(exporting, "write", write)
+    monkeypatch.setattr(exporting, "open_runtime", opened)
+    return devices
+
+
+def test_an_engine_is_verified_on_its_gpu(
+    subject: Subject, crops: np.ndarray, written: list[str], tmp_path: Path
+) -> None:
+    found = export(subject, tmp_path / "t.engine", crops, Wish("tensorrt", "fp32"))
+    assert found is not None
+    assert found.verified, found
+    assert (found.what, found.crops) == ("artifact", 19)
+    assert set(written) == {"cuda"}
+    assert artifact_card(tmp_path / "t.engine").verification["what"] == "artifact"
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        MissingExtraError("cuda-python", "tensorrt-rtx", "Running a TensorRT engine"),
+        DeviceError("device 'cuda:0' cannot be had: there is no GPU"),
+    ],
+)
+def test_without_gpu_or_binding_its_graph_is_verified(
+    subject: Subject,
+    crops: np.ndarray,
+    written: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    missing: Exception,
+) -> None:
+    def opened(path: Path, *arguments: Any, **more: Any) -> Runtime:
+        if path.suffix == ".engine":
+            raise missing
+        return open_runtime(path, *arguments, **more)
+
+    monkeypatch.setattr(exporting, "open_runtime", opened)
+    found = export(subject, tmp_path / "t.engine", crops[:4], Wish("tensorrt", "fp32"))
+    assert found is not None
+    assert found.verified
+    assert found.what == "graph"
+    assert {file.name for file in tmp_path.iterdir()} == {"t.engine", "t.engine.card.json"}
+
+
+def test_ap_is_measured_where_the_artifact_runs(
+    subject: Subject, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    devices: list[str] = []
+
+    class Model:
+        def __init__(self, path: Path, device: str, threads: int | None) -> None:
+            devices.append(f"{path.suffix} {device}")
+
+        def __enter__(self) -> Model:
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+    cards = {"t": subject.card, "d": artifact_card(find_model("rtmdet-nano-own"))}
+    monkeypatch.setattr(accuracy, "artifact_card", lambda path: cards[path.stem])
+    monkeypatch.setattr(accuracy, "model_accuracy", lambda *_: {"AP": 0.5})
+    for kind in ("Predictor", "Detector"):
+        monkeypatch.setattr(accuracy, kind, Model)
+    measure = _measure(tmp_path / "a.json", tmp_path)
+    for name in ("t.engine", "d.engine", "t.onnx"):
+        assert measure(tmp_path / name) == 0.5
+    assert devices == [".engine cuda", ".engine cuda", ".onnx cpu"]

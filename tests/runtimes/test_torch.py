@@ -1,0 +1,171 @@
+"""The torch runtime: what it computes in, and CUDA graphs against a stand-in for CUDA."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from rtmpose_sdk.runtimes import Device, open_runtime
+from rtmpose_sdk.runtimes.torch import MAX_GRAPHS, OUTPUTS_KEY, TorchRuntime, _without_tf32
+
+
+class Network(torch.nn.Module):
+    """Twice the input, and its sum."""
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return x * 2, x.sum(dim=1)
+
+
+@pytest.fixture(scope="module")
+def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("torch") / "m.pt2"
+    batch = torch.export.Dim("batch", min=1)
+    program = torch.export.export(Network(), (torch.zeros(2, 3),), dynamic_shapes=({0: batch},))
+    torch.export.save(program, str(path), extra_files={OUTPUTS_KEY: "double,sum", "rtmpose_card": ""})
+    return path
+
+
+@pytest.mark.parametrize(
+    ("precision", "arithmetic"), [(None, "fp32"), ("fp32", "fp32"), ("bf16", "bf16 by autocast")]
+)
+def test_it_says_what_it_computes_in(file: Path, precision: str | None, arithmetic: str) -> None:
+    with open_runtime(file, threads=1, precision=precision) as runtime:
+        assert runtime.precision == precision
+        assert runtime.arithmetic == arithmetic
+        assert f"1 threads, {arithmetic}: x: float32 (N,3)" in repr(runtime)
+
+
+def _tf32() -> tuple[str, str]:
+    return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
+
+
+@pytest.mark.parametrize("kind", ["older", "newer", "untouched"])
+def test_fp32_on_a_gpu_is_not_tf32(kind: str) -> None:
+    """Whichever way other code has switched it on, and it is on again afterwards."""
+    matmul, conv = torch.backends.cuda.matmul, torch.backends.cudnn.conv
+    if kind == "older":
+        torch.set_float32_matmul_precision("high")
+    elif kind == "newer":
+        matmul.fp32_precision = conv.fp32_precision = "tf32"
+    try:
+        before = _tf32()
+        assert before[1] == "tf32"  # torch's own default for convolutions
+        with contextlib.suppress(ZeroDivisionError), _without_tf32(torch):
+            assert "tf32" not in _tf32()
+            _ = 1 / 0
+        assert [value == "tf32" for value in _tf32()] == [value == "tf32" for value in before]
+    finally:
+        matmul.fp32_precision = "none"
+        torch.set_float32_matmul_precision("highest")
+
+
+class FakeGraph:
+    replays = 0
+
+    def replay(self) -> None:
+        """As a real one: the same memory, read and written again."""
+        FakeGraph.replays += 1
+        with torch.inference_mode():
+            for own, value in zip(self.outputs, Network()(self.source), strict=True):
+                own.copy_(value)
+
+
+class FakeCuda:
+    """`torch.cuda` on a CPU; keeps the device that is current, and what is recorded."""
+
+    CUDAGraph = FakeGraph
+
+    def __init__(self) -> None:
+        self.current = 0
+        self.recording: FakeGraph | None = None
+        self.streams: list[FakeStream] = []
+
+    def Stream(self, place: int) -> FakeStream:  # noqa: N802 - torch's name
+        self.streams.append(FakeStream(place))
+        return self.streams[-1]
+
+    def current_stream(self, place: int) -> FakeStream:
+        return FakeStream(place)
+
+    @contextlib.contextmanager
+    def device(self, place: Any) -> Iterator[None]:
+        before, self.current = self.current, place.number
+        yield
+        self.current = before
+
+    @contextlib.contextmanager
+    def stream(self, stream: FakeStream) -> Iterator[None]:
+        yield
+
+    @contextlib.contextmanager
+    def graph(self, graph: FakeGraph, stream: FakeStream | None = None) -> Iterator[None]:
+        assert stream is not None, "torch's own stream is of the device that recorded first"
+        assert stream.place.number == self.current == 1
+        self.recording = graph
+        yield
+        self.recording = None
+
+
+class FakeStream:
+    def __init__(self, place: Any) -> None:
+        self.place = place
+
+    def wait_stream(self, other: FakeStream) -> None: ...
+
+
+class FakeTorch:
+    def __init__(self) -> None:
+        self.cuda = FakeCuda()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(torch, name)
+
+
+class FakePlace(Device):
+    """cuda:1; tensors are put to where it is not looked."""
+
+
+@pytest.fixture
+def runtime(file: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[TorchRuntime]:
+    with open_runtime(file, threads=1) as opened:
+        assert isinstance(opened, TorchRuntime)
+        fake, place = FakeTorch(), FakePlace("cuda", 1)
+        opened._torch, opened._place, opened.device = fake, place, Device("cuda", 1)
+        monkeypatch.setattr(torch.Tensor, "to", lambda self, where: self.clone())
+        forward, module = opened._forward, opened._module
+
+        def in_fp32(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            assert "tf32" not in _tf32()
+            return module(tensor)
+
+        opened._module = in_fp32
+
+        def noted(tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            assert fake.cuda.current == 1
+            outputs = forward(tensor)
+            if fake.cuda.recording is not None:
+                fake.cuda.recording.source, fake.cuda.recording.outputs = tensor, outputs
+            return outputs
+
+        opened._forward = noted  # type: ignore[method-assign]
+        yield opened
+
+
+def test_graphs_are_few_and_of_the_right_device(runtime: TorchRuntime) -> None:
+    rng = np.random.default_rng(0)
+    before = FakeGraph.replays
+    for _ in range(2):
+        for batch in range(1, MAX_GRAPHS + 4):
+            given = rng.normal(size=(batch, 3)).astype(np.float32)
+            double, total = runtime.run(given)
+            np.testing.assert_allclose(double, 2 * given, rtol=1e-6)
+            np.testing.assert_allclose(total, given.sum(axis=1), rtol=1e-5, atol=1e-6)
+    assert len(runtime._graphs) == MAX_GRAPHS
+    assert FakeGraph.replays - before == 2 * MAX_GRAPHS  # the others run kernel by kernel
+    assert runtime._torch.cuda.current == 0  # the caller's device is current again
