@@ -1,4 +1,4 @@
-"""How does a network that finds persons and keypoints in one go serve a stream, which asks for boxes first?"""
+"""How does a network that finds persons and keypoints in one go serve a stream, which asks for boxes?"""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class OneStageStream:
         return Detections(found.boxes, found.box_scores, found.image_size)
 
     def pose(self, picture: Image, boxes: Detections) -> PoseResult:
-        """A pose for each box, in order; of a box that was not found here, one with no confidence at all."""
+        """A pose for each box, in order; one of no confidence where the network did not find the box."""
         found = self._of(picture)
         count, names = len(boxes), len(self.keypoint_set)
         keypoints = np.zeros((count, names, 2), np.float32)

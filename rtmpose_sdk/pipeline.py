@@ -198,8 +198,8 @@ class Pipeline(Closing):
         if isinstance(self.predictor, OneStage):
             if detect_every not in (None, 1):
                 raise InputError(
-                    f"detect_every is {detect_every}, but {self.predictor.card.name} finds persons by itself "
-                    "in every frame: leave it out (--detect-every)"
+                    f"detect_every is {detect_every}, but {self.predictor.card.name} finds persons by "
+                    "itself in every frame: leave it out (--detect-every)"
                 )
             find = functools.partial(self.predictor, score_threshold=settings.keep_score)
             both = OneStageStream(find, self.predictor.keypoint_set)

@@ -44,7 +44,15 @@ class Candidates:
 
     def take(self, rows: list[int]) -> Candidates:
         """Those of `rows`, in that order."""
-        return Candidates(*(None if values is None else values[rows] for values in vars(self).values()))
+        return Candidates(
+            self.boxes[rows],
+            self.scores[rows],
+            self.keypoints[rows],
+            self.keypoint_scores[rows],
+            self.confidences[rows],
+            self.looks[rows],
+            None if self.depths is None else self.depths[rows],
+        )
 
 
 @dataclass
