@@ -42,13 +42,14 @@ class OneStage(Network):
         self.keypoint_set = self.card.keypoints()
         self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold
 
-    def __call__(self, image: object) -> PoseResult:
+    def __call__(self, image: object, score_threshold: float | None = None) -> PoseResult:
         """Poses of everybody in a picture, best first; nobody is an empty result.
 
         A keypoint's score is the network's visibility, 0...1, and its confidence, too.
 
         Args:
             image: (H,W,3) uint8 BGR; grey and BGRA are converted.
+            score_threshold: least score of a person; None takes the network's.
 
         Raises:
             ImageError: not such a picture.
@@ -65,7 +66,7 @@ class OneStage(Network):
                 "the network's output holds NaN or infinity: the artifact or its precision is broken on "
                 "this device; export it in fp32"
             )
-        sure = dets[:, 4] >= self.score_threshold
+        sure = dets[:, 4] >= (self.score_threshold if score_threshold is None else score_threshold)
         dets, found = dets[sure], found[sure]
         kept = suppress(dets[:, :4], dets[:, 4], self.card.nms_iou_threshold)[: self.card.max_detections]
         boxes = np.clip(dets[kept, :4] * factors, 0, np.array([width, height, width, height], np.float32))

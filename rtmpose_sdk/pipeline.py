@@ -19,6 +19,7 @@ from rtmpose_sdk.follow import Step, follow
 from rtmpose_sdk.hub.table import PRESETS
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.one_stage import OneStage
+from rtmpose_sdk.one_stage_stream import OneStageStream
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
 from rtmpose_sdk.profile import AUTO, NetworkSettings, usable_profile
 from rtmpose_sdk.results import Detections, PoseResult
@@ -186,17 +187,26 @@ class Pipeline(Closing):
 
         Args:
             detect_every: frames from one detection to the next; None is the profile's, or
-                `DETECT_EVERY`.
+                `DETECT_EVERY`. A model in one stage (RTMO) finds everybody in every frame: 1.
             tracking: settings of the identities.
             smoothing: settings of the One-Euro filter; None switches it off.
 
         Raises:
             InputError: there is no detector, or a setting that cannot be.
         """
+        settings = tracking or Tracking()
+        if isinstance(self.predictor, OneStage):
+            if detect_every not in (None, 1):
+                raise InputError(
+                    f"detect_every is {detect_every}, but {self.predictor.card.name} finds persons by "
+                    "itself in every frame: leave it out (--detect-every)"
+                )
+            find = functools.partial(self.predictor, score_threshold=settings.keep_score)
+            both = OneStageStream(find, self.predictor.keypoint_set)
+            return PoseStream(both.detect, both.pose, both.keypoint_set, 1, settings, smoothing)
         if self.detector is None:
             raise InputError("a stream needs a detector: give Pipeline(detector=...)")
-        predictor = self.top_down()
-        settings = tracking or Tracking()
+        predictor = self.predictor
         detect = functools.partial(self.detector, score_threshold=settings.keep_score)
         every = self.detect_every if detect_every is None else detect_every
         return PoseStream(detect, predictor, predictor.keypoint_set, every, settings, smoothing)

@@ -226,6 +226,11 @@ class PoseResult:
                 [[[p["keypoints"][n][k] for k in keys] for n in points.names] for p in persons], np.float32
             ).reshape(len(persons), len(points), 4)
             ids = [p["track_id"] for p in persons if "track_id" in p]
+            depths = [
+                [p["keypoints"][n]["z"] for n in points.names]
+                for p in persons
+                if "z" in p["keypoints"][points.names[0]]
+            ]
             return cls(
                 boxes=np.array([p["box"] for p in persons], np.float32).reshape(-1, 4),
                 box_scores=np.array([p["box_score"] for p in persons], np.float32),
@@ -235,6 +240,7 @@ class PoseResult:
                 keypoint_set=points,
                 image_size=(int(content["image_size"][0]), int(content["image_size"][1])),
                 track_ids=np.array(ids, np.int64) if len(ids) == len(persons) else None,
+                depths=np.array(depths, np.float32) if depths else None,
             )
         except (KeyError, TypeError, IndexError, ValueError) as error:
             raise InputError(f"not a result as PoseResult.to_dict writes it ({error!r})") from None

@@ -36,7 +36,7 @@ class Showing:
     def __call__(
         self, seen: list[Seen], alive: set[int], picture: NDArray[np.uint8], time: float
     ) -> PoseResult:
-        """The confirmed persons of a frame.
+        """The confirmed persons of a frame. Depths are as they were measured, only places are smoothed.
 
         Args:
             seen: who was matched in it.
@@ -51,6 +51,7 @@ class Showing:
         self._filters = {n: f for n, f in self._filters.items() if n in alive}
         if not rows:
             return replace(PoseResult.empty(self._keypoint_set, size), track_ids=np.empty(0, np.int64))
+        depths = [c.depths[i] for _, c, i in rows if c.depths is not None]
         return PoseResult(
             boxes=np.stack([clip_box(t.motion.box, picture) for t, _, _ in rows]),
             box_scores=np.array([t.score for t, _, _ in rows], np.float32),
@@ -60,6 +61,7 @@ class Showing:
             keypoint_set=self._keypoint_set,
             image_size=size,
             track_ids=np.array([t.number for t, _, _ in rows], np.int64),
+            depths=np.stack(depths) if len(depths) == len(rows) else None,
         )
 
     def _smooth(self, track: Track, candidates: Candidates, index: int, time: float) -> NDArray[np.float32]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import glob
 import math
 import os
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -62,6 +62,9 @@ class Source(Closing, ABC):
     def __iter__(self) -> Iterator[Frame]:
         return self.frames()
 
+    def interrupt(self) -> None:
+        """Ask `frames` in another thread to end: it wakes up from pauses. Nothing, where it never waits."""
+
 
 class PictureSource(Source):
     """Picture files as the frames of one video."""
@@ -96,41 +99,6 @@ class ArraySource(Source):
             yield Frame(as_bgr(image, f"frame {index}"), index, time)
 
 
-class CameraSource(Source):
-    """A camera of this machine, by its number; through OpenCV, which knows them on every system."""
-
-    live = True
-
-    def __init__(self, number: int) -> None:
-        super().__init__(f"camera {number}")
-        self._camera = cv2.VideoCapture(number)
-        if not self._camera.isOpened():
-            self._camera.release()
-            raise SourceError(
-                f"camera {number} cannot be opened; expected the number of a camera of this machine "
-                "(0 is the first) that no other program uses"
-            )
-        self._camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
-
-    def frames(self) -> Iterator[Frame]:
-        """Frames as they come, timed by this machine's clock."""
-        from time import monotonic
-
-        start, index = monotonic(), 0
-        while True:
-            got, image = self._camera.read()
-            if not got:
-                raise SourceError(
-                    f"{self.name} gives no pictures any more after {index}; was it unplugged?"
-                )
-            yield Frame(as_bgr(image), index, monotonic() - start)
-            index += 1
-
-    def close(self) -> None:
-        """Give the camera back."""
-        self._camera.release()
-
-
 class Part(Source):
     """A part of another source: from `start` to `end` seconds, every `stride`-th frame."""
 
@@ -154,6 +122,10 @@ class Part(Source):
                     yield frame
                 chosen += 1
 
+    def interrupt(self) -> None:
+        """Interrupt the source."""
+        self._source.interrupt()
+
     def close(self) -> None:
         """Close the source."""
         self._source.close()
@@ -172,15 +144,16 @@ def open_source(
     """Open whatever gives frames.
 
     Args:
-        source: a video file; a folder or a glob of pictures; a camera's number; an address (rtsp://,
-            http://, ...); "-" for standard input; any iterable of arrays (H,W,3) uint8 BGR or of pairs
-            (seconds, array).
+        source: a video file; a folder or a glob of pictures, or a list of picture files, as the frames of
+            one video in natural order (2 before 10); a camera's number; an address (rtsp://, http://,
+            ...); "-" for standard input; any iterable of arrays (H,W,3) uint8 BGR or of pairs (seconds,
+            array).
         fps: counts time instead of reading it: frame n is at n / fps seconds. Pictures and arrays have
             no other time.
         start, end: seconds; frames before and from there on are left out.
         stride: every so many frames.
-        time_limit: seconds to wait for an address to answer.
-        reopen: try a broken live stream again, with growing pauses.
+        time_limit: seconds to wait for an address to answer, or for a camera's next picture.
+        reopen: try a broken live stream or a lost camera again, with growing pauses.
         decoder_threads: threads of the video decoder; None lets it choose.
 
     Raises:
@@ -206,7 +179,15 @@ def _open(
     if isinstance(source, Source):
         return source
     if isinstance(source, int) or (isinstance(source, str) and source.isdigit()):
-        return CameraSource(int(source))
+        from rtmpose_sdk.camera import CameraSource
+
+        return CameraSource(int(source), time_limit, reopen)
+    if (
+        isinstance(source, list | tuple)
+        and source
+        and all(isinstance(p, str | os.PathLike) for p in source)
+    ):
+        return _pictures([Path(p) for p in source], f"{len(source)} files", fps)
     if not isinstance(source, str | os.PathLike):
         if not isinstance(source, Iterable):
             raise InputError(f"a source is a {type(source).__name__}; expected a path, a number or arrays")
@@ -218,13 +199,8 @@ def _open(
         return VideoSource(text, fps, time_limit, reopen, decoder_threads)
     path = Path(text)
     if path.is_dir() or (glob.has_magic(text) and not path.exists()):
-        files = [Path(p) for p in glob.glob(text)] if not path.is_dir() else list(path.iterdir())
-        pictures = sorted(p for p in files if p.suffix.lower() in IMAGE_SUFFIXES)
-        if not pictures:
-            raise SourceError(
-                f"{text}: no pictures there; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
-            )
-        return PictureSource(text, pictures, fps or PICTURES_FPS)
+        found = glob.glob(text, recursive=True) if not path.is_dir() else path.iterdir()
+        return _pictures([Path(p) for p in found], text, fps)
     if not path.exists():
         raise SourceError(f"{text}: no such file or folder")
     if path.suffix.lower() in IMAGE_SUFFIXES:
@@ -232,3 +208,19 @@ def _open(
     from rtmpose_sdk.videos import VideoSource
 
     return VideoSource(text, fps, time_limit, reopen, decoder_threads)
+
+
+def _pictures(files: list[Path], name: str, fps: float | None) -> PictureSource:
+    """Those of the files that are pictures, in natural order."""
+    pictures = sorted((p for p in files if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+    if not pictures:
+        raise SourceError(
+            f"{name}: no pictures there; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+        )
+    return PictureSource(name, pictures, fps or PICTURES_FPS)
+
+
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """A key for sorting: numbers in names by their value, 2 before 10; the rest as it stands."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), part) if i % 2 else (0, part) for i, part in enumerate(parts)]

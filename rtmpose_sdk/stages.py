@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import queue
 import threading
 from collections.abc import Callable, Generator, Iterable
+from time import monotonic
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -24,6 +26,8 @@ class Background(Generic[T]):
         depth: most items that wait.
         drop: throw the oldest waiting item away rather than wait: for live sources.
         on_drop: called with each item that was thrown away.
+        stop: asked before each item and while waiting for one; True ends it at once.
+        time_limit: seconds to wait for an item; TimeoutError after that.
     """
 
     def __init__(
@@ -32,8 +36,11 @@ class Background(Generic[T]):
         depth: int = DEPTH,
         drop: bool = False,
         on_drop: Callable[[T], None] | None = None,
+        stop: Callable[[], bool] | None = None,
+        time_limit: float = math.inf,
     ) -> None:
         self._items = items
+        self._stop, self._time_limit = stop, time_limit
         self._queue: queue.Queue[T] = queue.Queue(depth)
         self._drop, self._on_drop = drop, on_drop
         self._stopped = threading.Event()
@@ -72,9 +79,12 @@ class Background(Generic[T]):
         return self
 
     def __next__(self) -> T:
+        start = monotonic()
         while True:
+            if self._stop is not None and self._stop():
+                raise StopIteration
             try:
-                return self._queue.get(timeout=_TICK)
+                return self._queue.get(timeout=min(_TICK, self._time_limit))
             except queue.Empty:
                 if self._stopped.is_set():
                     raise StopIteration from None
@@ -83,6 +93,8 @@ class Background(Generic[T]):
                         error, self._error = self._error, None
                         raise error from None
                     raise StopIteration from None
+                if monotonic() - start >= self._time_limit:
+                    raise TimeoutError(f"nothing came within {self._time_limit:g} s") from None
 
     def close(self, patience: float = 10.0) -> None:
         """Stop reading, and wait until the thread has ended, `patience` seconds at most."""

@@ -32,6 +32,8 @@ DETECT_EVERY = 5
 """Frames from one detection to the next."""
 DOUBTFUL_SCORE = 0.67
 """Share of `new_score` below which a detection carries a track on only together with its pose."""
+INTERVAL_SHARE = 0.1
+"""Of the last frame's interval in the usual one."""
 LEAST_VISIBLE = 0.2
 """Share of a box inside the picture below which its person has left."""
 
@@ -73,6 +75,8 @@ class PoseStream:
         self._every = detect_every
         self._index = -1
         self._time = -math.inf
+        self._interval = 0.0
+        self._detected = -math.inf
         self._size: tuple[int, int] | None = None
         self._cuts = CutFinder()
         self._spent: dict[str, float] = {}
@@ -97,6 +101,9 @@ class PoseStream:
             )
         start = perf_counter()
         self._spent = {"detect": 0.0, "pose": 0.0}
+        if math.isfinite(self._time):
+            interval = time - self._time
+            self._interval += (INTERVAL_SHARE if self._interval else 1.0) * (interval - self._interval)
         self._time = time
         self._index += 1
         cut = self._cuts(picture)
@@ -163,11 +170,13 @@ class PoseStream:
             found = PoseResult.empty(self.keypoint_set, size)
         self._spent["pose"] += perf_counter() - start
         looks = self._wardrobe(picture, found.keypoints, found.confidences)
-        return Candidates(boxes, scores, found.keypoints, found.keypoint_scores, found.confidences, looks)
+        keypoints, scored, sure = found.keypoints, found.keypoint_scores, found.confidences
+        return Candidates(boxes, scores, keypoints, scored, sure, looks, found.depths)
 
     def _track_detected(self, picture: Image, detections: Detections | None) -> list[Seen]:
         """A frame with detections: match, begin, lose."""
         settings, tracker = self._settings, self._tracker
+        self._detected = self._time
         found = self._ask_detector(picture) if detections is None else detections
         boxes, scores = strong_enough(found, settings.keep_score)
         active = [t for t in tracker.active if self._is_inside(t)]
@@ -236,16 +245,20 @@ class PoseStream:
         return shown, False
 
     def _is_believable(self, track: Track, candidates: Candidates, index: int) -> bool:
-        """Is a pose that no detection stands behind somebody? It fell neither low nor by half."""
+        """Is a pose that no detection stands behind somebody? It fell neither low nor by half.
+
+        Who was detected last time although the pose was low then is not lost by a low pose: asking again
+        would not tell more. Nor is anybody lost before the next detection by the time that passed.
+        """
         now = better_half(candidates.confidences[index])
         usual = now if track.usual_confidence is None else track.usual_confidence
         track.usual_confidence = 0.8 * usual + 0.2 * now
+        low = self._settings.least_confidence
+        if track.detected == self._detected < self._time and track.detected_confidence < low:
+            low = 0.0
         undetected = self._time - track.detected
-        return (
-            now >= self._settings.least_confidence
-            and now > 0.5 * usual
-            and undetected <= self._settings.undetected
-        )
+        longest = max(self._settings.undetected, (self._every + 0.5) * self._interval)
+        return now >= low and now > 0.5 * usual and undetected <= longest
 
     def _is_inside(self, track: Track) -> bool:
         assert self._size is not None

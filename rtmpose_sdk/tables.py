@@ -8,7 +8,12 @@ from typing import Any
 import numpy as np
 
 from rtmpose_sdk.errors import InputError, MissingExtraError
+from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.sources import Frame
+
+Row = PoseResult | FrameResult | tuple[Frame, FrameResult]
+"""A picture's result, a stream's, or what `follow` yields."""
 
 BOX_COLUMNS = ("box_x1", "box_y1", "box_x2", "box_y2")
 PARTS = ("x", "y", "score", "confidence")
@@ -19,15 +24,17 @@ def keypoint_columns(names: Sequence[str]) -> list[str]:
     return [f"{name}_{part}" for name in names for part in PARTS]
 
 
-def to_dataframe(results: Sequence[PoseResult], times: Sequence[float] | None = None) -> Any:
+def to_dataframe(results: Sequence[Row], times: Sequence[float] | None = None) -> Any:
     """A pandas DataFrame, one row for each person and result.
 
-    Columns: frame (place in `results`), time (s, where given), track_id, box_x1 ... box_y2 (px),
-    box_score, and NAME_x, NAME_y (px), NAME_score, NAME_confidence for each keypoint.
+    Columns: frame, time (s, where known), track_id, box_x1 ... box_y2 (px), box_score, and NAME_x,
+    NAME_y (px), NAME_score, NAME_confidence for each keypoint. `frame` is the frame's own number: the
+    source's for what `follow` yields, the stream's for a FrameResult, the place in `results` for a
+    PoseResult, which has none.
 
     Args:
-        results: of one keypoint set.
-        times: seconds of each result.
+        results: of one keypoint set, of one kind.
+        times: seconds of each result; None takes the results' own.
 
     Raises:
         MissingExtraError: pandas is not installed.
@@ -37,25 +44,30 @@ def to_dataframe(results: Sequence[PoseResult], times: Sequence[float] | None = 
         import pandas
     except ImportError:
         raise MissingExtraError("pandas", "tables", "A DataFrame") from None
-    sets = {result.keypoint_set for result in results}
+    numbers, own_times, poses = [], [], []
+    for place, row in enumerate(results):
+        frame, found = row if isinstance(row, tuple) else (row, row)
+        numbers.append(place if isinstance(frame, PoseResult) else frame.index)
+        own_times.append(None if isinstance(frame, PoseResult) else frame.time)
+        poses.append(found if isinstance(found, PoseResult) else found.poses)
+    sets = {result.keypoint_set for result in poses}
     if len(sets) != 1:
         raise InputError(f"{len(results)} results of {len(sets)} keypoint sets; expected one set")
-    counts = [len(result) for result in results]
-    frame = np.repeat(np.arange(len(results)), counts)
-    table: dict[str, Any] = {"frame": frame}
-    if times is not None:
-        table["time"] = np.asarray(times, np.float64)[frame]
-    ids = [[-1] * len(r) if r.track_ids is None else r.track_ids.tolist() for r in results]
+    rows = np.repeat(np.arange(len(poses)), [len(result) for result in poses])
+    table: dict[str, Any] = {"frame": np.array(numbers, np.int64)[rows]}
+    if times is not None or None not in own_times:
+        table["time"] = np.array(own_times if times is None else times, np.float64)[rows]
+    ids = [[-1] * len(r) if r.track_ids is None else r.track_ids.tolist() for r in poses]
     table["track_id"] = pandas.array([v if v >= 0 else None for row in ids for v in row], "Int64")
-    boxes = np.concatenate([r.boxes for r in results])
+    boxes = np.concatenate([r.boxes for r in poses])
     table |= {name: boxes[:, i] for i, name in enumerate(BOX_COLUMNS)}
-    table["box_score"] = np.concatenate([r.box_scores for r in results])
+    table["box_score"] = np.concatenate([r.box_scores for r in poses])
     points = np.concatenate(
         [
             np.concatenate([r.keypoints, r.keypoint_scores[..., None], r.confidences[..., None]], axis=2)
-            for r in results
+            for r in poses
         ]
-    ).reshape(len(frame), 4 * len(next(iter(sets))))
+    ).reshape(len(rows), 4 * len(next(iter(sets))))
     names = keypoint_columns(next(iter(sets)).names)
     return pandas.DataFrame(table | {name: points[:, i] for i, name in enumerate(names)})
 

@@ -59,7 +59,8 @@ class Tracking:
         oks_nms, overlap_nms: a pose alike a better one by more than both is a double.
         least_confidence: mean confidence of the better half of the keypoints below which a pose that no
             detection supports is nobody's.
-        undetected: seconds for which a track lives on by its pose where the detector sees nobody.
+        undetected: seconds for which a track lives on by its pose where the detector sees nobody; at least
+            until after the next detection.
     """
 
     sure_score: float = 0.5
@@ -211,6 +212,7 @@ class Tracker:
         track.last_box = track.motion.box
         if measured is None:
             track.detected, track.score = time, score
+            track.detected_confidence = better_half(confidences)
             track.detected_size = _size_of(candidates.boxes[index])
             track.hits += 1
             self._measure_margins(track, candidates.boxes[index])
@@ -228,6 +230,7 @@ class Tracker:
             float(candidates.scores[index]),
             _size_of(candidates.boxes[index]),
             candidates.looks[index].copy(),
+            detected_confidence=better_half(candidates.confidences[index]),
         )
         self._measure_margins(track, candidates.boxes[index])
         self.tracks.append(track)

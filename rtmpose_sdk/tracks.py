@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -27,6 +28,7 @@ class Candidates:
         keypoint_scores: (N,K) as the network gives them.
         confidences: (N,K).
         looks: (N,2,3) colours of the clothes, see `Wardrobe`; NaN is unknown.
+        depths: (N,K) m from the root; None where the model is flat.
     """
 
     boxes: Floats
@@ -35,13 +37,22 @@ class Candidates:
     keypoint_scores: Floats
     confidences: Floats
     looks: Floats
+    depths: Floats | None = None
 
     def __len__(self) -> int:
         return len(self.boxes)
 
     def take(self, rows: list[int]) -> Candidates:
         """Those of `rows`, in that order."""
-        return Candidates(*(values[rows] for values in vars(self).values()))
+        return Candidates(
+            self.boxes[rows],
+            self.scores[rows],
+            self.keypoints[rows],
+            self.keypoint_scores[rows],
+            self.confidences[rows],
+            self.looks[rows],
+            None if self.depths is None else self.depths[rows],
+        )
 
 
 @dataclass
@@ -60,6 +71,7 @@ class Track:
         state: tentative (no id yet), confirmed, lost.
         number: the id; 0 while tentative.
         usual_confidence: `better_half` of its poses, averaged.
+        detected_confidence: `better_half` of its pose at the last detection.
         last_box: (4,) xyxy px, where it was last matched.
         margins: (4,) from the extent of the keypoints to the box, in body sizes.
     """
@@ -77,6 +89,7 @@ class Track:
     number: int = 0
     margins: Floats | None = None
     usual_confidence: float | None = None
+    detected_confidence: float = math.inf
 
     def __post_init__(self) -> None:
         self.last_box = self.motion.box

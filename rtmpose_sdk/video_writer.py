@@ -35,7 +35,7 @@ class VideoWriter(Writer):
     Args:
         path: the file; `.mp4`.
         fps: nominal frames per second; spaces the fragments.
-        draw: frame and result → picture (H,W,3) uint8 BGR.
+        draw: frame and result → picture (H,W,3) uint8 BGR; None writes the frames as they come.
         overwrite: replace it.
         threads: of the encoder; None lets it choose.
 
@@ -48,7 +48,7 @@ class VideoWriter(Writer):
         self,
         path: Path,
         fps: float | None,
-        draw: Draw,
+        draw: Draw | None,
         overwrite: bool = False,
         threads: int | None = None,
     ) -> None:
@@ -62,7 +62,7 @@ class VideoWriter(Writer):
 
     def write(self, frame: Frame, found: FrameResult) -> None:
         """Draw and encode one frame."""
-        picture = self._draw(frame.image, found)
+        picture = frame.image if self._draw is None else self._draw(frame.image, found)
         size = (picture.shape[1], picture.shape[0])
         if self._size is None:
             self._size = size

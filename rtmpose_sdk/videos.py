@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-import warnings
+import threading
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 from types import ModuleType
 from typing import Any
 
@@ -15,12 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import MissingExtraError, SourceError
+from rtmpose_sdk.reopening import Pause, Reopening
 from rtmpose_sdk.sources import Frame, Source
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0
-"""Seconds between attempts to open a broken stream again: doubled each time."""
-ATTEMPTS = 8
-"""Failures in a row after which a stream is given up."""
+NUDGE = 1e-3
+"""Seconds after the frame before, for one that has the same time stamp: times must grow."""
+PATIENCE = 1.0
+"""Seconds that closing waits for a read in another thread; then that thread closes when it is back."""
 SHORTFALL = 2
 """Frames fewer than a file announces that are no reason to speak of it: counts are often off by one."""
 _TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
@@ -49,18 +50,28 @@ class VideoSource(Source):
         time_limit: seconds to wait for an address to answer.
         reopen: try a broken live stream again.
         threads: of the decoder; None lets FFmpeg choose.
+        pause: waits between attempts to open it again; None sleeps, and wakes up when it is interrupted.
 
     Raises:
         SourceError: it cannot be opened, or holds no video.
     """
 
     def __init__(
-        self, address: str, fps: float | None, time_limit: float, reopen: bool, threads: int | None
+        self,
+        address: str,
+        fps: float | None,
+        time_limit: float,
+        reopen: bool,
+        threads: int | None,
+        pause: Pause | None = None,
     ) -> None:
         super().__init__("standard input" if address == "-" else address)
         self._address, self._fps, self._time_limit = address, fps, time_limit
         self._threads = threads
         self._is_address = "://" in address
+        self._stopped = threading.Event()
+        self._reading = threading.Lock()  # a container must not be closed while it is read
+        self._again = Reopening(self.name, self._stopped, pause)
         self._container, self._stream = self._open()
         unbounded = not self._container.duration
         self.live = self._is_address and unbounded
@@ -114,34 +125,29 @@ class VideoSource(Source):
         Raises:
             SourceError: the file is damaged or ends early, its times go back, or a stream stays broken.
         """
-        failures, index, offset, last = 0, 0, 0.0, -1.0
+        index, offset, last = 0, 0.0, -1.0
         began = monotonic()
         while True:
             try:
                 for frame in self._decode(index):
                     time = frame.time + offset
                     yield Frame(frame.image, frame.index, time)
-                    index, last, failures = frame.index + 1, time, 0
-                if not self._reopen:
-                    return
-                why = "the stream ended"
+                    index, last = frame.index + 1, time
+                    self._again.worked()
+                why = f"{self.name}: the stream ended"
             except SourceError as error:
                 if not self._reopen:
                     raise
                 why = str(error)
-            failures += 1
-            if failures > ATTEMPTS:
-                raise SourceError(f"{self.name}: given up after {ATTEMPTS} attempts ({why})")
-            pause = min(FIRST_PAUSE * 2 ** (failures - 1), LONGEST_PAUSE)
-            warnings.warn(f"{why}; opening it again in {pause:g} s", stacklevel=2)
-            sleep(pause)
-            try:
-                self.close()
-                self._container, self._stream = self._open()
-            except SourceError:
-                continue
+            if not self._reopen or self._stopped.is_set():
+                return
+            self._container.close()
+            opened = self._again.again(self._open, why)
+            if opened is None:
+                return
+            self._container, self._stream = opened
             # Time goes on by this machine's clock where the stream's own begins anew.
-            offset = max(monotonic() - began, last + 1e-3)
+            offset = max(monotonic() - began, last + NUDGE)
 
     def _decode(self, index: int) -> Iterator[Frame]:
         av: Any = import_av()
@@ -149,11 +155,11 @@ class VideoSource(Source):
 
         convert = VideoReformatter()  # one for all frames: setting it up costs as much as half a frame
         first: float | None = None
-        last = -1.0
+        last = stamp_before = -1.0
         count = 0
         step = 1 / self.fps if self.fps else 1 / 30
         try:
-            for picture in self._container.decode(self._stream):
+            for picture in self._pictures():
                 if self._fps is not None:
                     time = count / self._fps
                 else:
@@ -161,11 +167,13 @@ class VideoSource(Source):
                     if first is None:
                         first = stamp if stamp is not None else 0.0
                     time = stamp - first if stamp is not None else last + step
-                    if time <= last:
+                    if time < stamp_before:
                         raise SourceError(
-                            f"{self.name}: time stamps go back at frame {index + count} (from {last:.3f} "
-                            f"to {time:.3f} s); count frames instead (fps=..., --fps)"
+                            f"{self.name}: time stamps go back at frame {index + count} (from "
+                            f"{stamp_before:.3f} to {time:.3f} s); count frames instead (fps=..., --fps)"
                         )
+                    stamp_before = time
+                    time = time if time > last else last + NUDGE
                 last = time
                 yield Frame(_upright(picture, convert), index + count, time)
                 count += 1
@@ -174,6 +182,8 @@ class VideoSource(Source):
                 f"{self.name}: broken after {index + count} frames ({reason(error)}); the frames "
                 "before it are good"
             ) from None
+        if self._stopped.is_set():
+            return
         if count == 0:
             raise SourceError(f"{self.name}: there is not one frame in it")
         if self._announced is not None and not self.live and count < self._announced - SHORTFALL:
@@ -182,9 +192,29 @@ class VideoSource(Source):
                 "the frames before are good"
             )
 
-    def close(self) -> None:
-        """Close the file or connection."""
+    def _pictures(self) -> Iterator[Any]:
+        """Decoded pictures until the end, or until it is stopped."""
+        pictures = self._container.decode(self._stream)
+        while not self._stopped.is_set():
+            with self._reading:
+                picture = next(pictures, None)
+            if picture is None:
+                return
+            yield picture
         self._container.close()
+
+    def interrupt(self) -> None:
+        """End `frames` after the read or in the pause that it is in."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Close the file or connection; a read in another thread that hangs closes it when it is back."""
+        self.interrupt()
+        if self._reading.acquire(timeout=PATIENCE):
+            try:
+                self._container.close()
+            finally:
+                self._reading.release()
 
 
 def _upright(picture: Any, convert: Any) -> NDArray[np.uint8]:

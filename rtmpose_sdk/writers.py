@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import io
 import json
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -42,7 +44,7 @@ class Writer(Closing, ABC):
             raise OutputError(
                 f"{path}: exists already; choose another place, or overwrite it (--overwrite)"
             )
-        with _told(path):
+        with told(path):
             (path if self._is_folder() else path.parent).mkdir(parents=True, exist_ok=True)
 
     def _is_folder(self) -> bool:
@@ -57,7 +59,7 @@ class Writer(Closing, ABC):
         """
 
 
-class _told(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a statement
+class told(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a statement
     """An OSError becomes an OutputError that names the file."""
 
     def __init__(self, path: Path) -> None:
@@ -86,7 +88,7 @@ class LinesWriter(Writer):
 
     def __init__(self, path: Path, overwrite: bool = False, append: bool = False) -> None:
         super().__init__(path, overwrite or append)
-        with _told(path):
+        with told(path):
             self._file: IO[bytes] = path.open("ab" if append else "wb", buffering=0)
 
     def write(self, frame: Frame, found: FrameResult) -> None:
@@ -98,14 +100,8 @@ class LinesWriter(Writer):
             **found.poses.to_dict(),
         }
         line = json.dumps(row, separators=(",", ":")).encode() + b"\n"
-        start, rest = self._file.tell(), memoryview(line)
-        with _told(self.path):
-            try:
-                while rest:
-                    rest = rest[self._file.write(rest) :]
-            except OSError:
-                self._file.truncate(start)
-                raise
+        with told(self.path):
+            _write_whole(self._file, line)
 
     def close(self) -> None:
         """Close the file."""
@@ -117,22 +113,36 @@ class TableWriter(Writer):
 
     def __init__(self, path: Path, keypoint_set: KeypointSet, overwrite: bool = False) -> None:
         super().__init__(path, overwrite)
-        with _told(path):
-            self._file = path.open("w", newline="", encoding="utf-8")
-            self._rows = csv.writer(self._file)
-            self._rows.writerow(columns(keypoint_set))
-            self._file.flush()
+        with told(path):
+            self._file: IO[bytes] = path.open("wb", buffering=0)
+            _write_whole(self._file, _as_csv([columns(keypoint_set)]))
 
     def write(self, frame: Frame, found: FrameResult) -> None:
-        """A row for each person."""
-        with _told(self.path):
-            self._rows.writerows(rows(frame, found.poses))
-            self._file.flush()
+        """A row for each person, in one call of the system: whole rows, whatever happens."""
+        with told(self.path):
+            _write_whole(self._file, _as_csv(rows(frame, found.poses)))
 
     def close(self) -> None:
         """Close the file."""
+        self._file.close()
+
+
+def _as_csv(table: Iterable[list[Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    csv.writer(text).writerows(table)
+    return text.getvalue().encode()
+
+
+def _write_whole(file: IO[bytes], data: bytes) -> None:
+    """Append `data` to an unbuffered file; all of it, or after an OSError nothing of it."""
+    start, rest = file.tell(), memoryview(data)
+    try:
+        while rest:
+            rest = rest[file.write(rest) :]
+    except OSError:
         with contextlib.suppress(OSError):
-            self._file.close()
+            file.truncate(start)
+        raise
 
 
 class CocoWriter(Writer):
@@ -146,13 +156,13 @@ class CocoWriter(Writer):
         self._part = path.with_name(f".{path.name}.part")
         self._open = True
         self._end = 1
-        with _told(path):
+        with told(path):
             self._file = self._part.open("w+b")
             self._file.write(b"[")
 
     def write(self, frame: Frame, found: FrameResult) -> None:
         """An entry for each person."""
-        with _told(self.path):
+        with told(self.path):
             for i, row in enumerate(found.poses.to_coco(frame.index)):
                 if found.poses.track_ids is not None:
                     row["track_id"] = int(found.poses.track_ids[i])
@@ -166,7 +176,7 @@ class CocoWriter(Writer):
         if not self._open:
             return
         self._open = False
-        with _told(self.path):
+        with told(self.path):
             with contextlib.suppress(OSError):  # what was not written is not waited for
                 self._file.close()
             with self._part.open("r+b") as file:
@@ -180,11 +190,23 @@ class OpenPoseWriter(Writer):
     """OpenPose's JSON, one file for each frame in a folder: NAME_000000000000_keypoints.json.
 
     `pose_keypoints_2d` is x, y, confidence of this model's keypoints in their own order.
+
+    Args:
+        path: the folder.
+        stem: NAME.
+        overwrite: replace an earlier run's files of that name; others in the folder stay.
+        append: go on beside them (`--resume`).
     """
 
-    def __init__(self, path: Path, stem: str, overwrite: bool = False) -> None:
-        super().__init__(path, overwrite)
+    def __init__(self, path: Path, stem: str, overwrite: bool = False, append: bool = False) -> None:
+        super().__init__(path, overwrite or append)
         self._stem = stem
+        if overwrite and not append:
+            series = re.compile(re.escape(stem) + r"_\d{12}_keypoints\.json")
+            with told(path):
+                for file in path.iterdir():
+                    if series.fullmatch(file.name):
+                        file.unlink()
 
     def _is_folder(self) -> bool:
         return True
@@ -195,58 +217,6 @@ class OpenPoseWriter(Writer):
         write_bytes(self.path / name, json.dumps(found.poses.to_openpose()).encode())
 
 
-class ParquetWriter(Writer):
-    """Parquet through pyarrow: the CSV's columns with types. Gets its name when it is closed."""
-
-    def __init__(self, path: Path, keypoint_set: KeypointSet, overwrite: bool = False) -> None:
-        try:
-            import pyarrow
-            import pyarrow.parquet
-        except ImportError:
-            from rtmpose_sdk.errors import MissingExtraError
-
-            raise MissingExtraError("pyarrow", "tables", "Writing Parquet") from None
-        super().__init__(path, overwrite)
-        self._arrow: Any = pyarrow
-        names = columns(keypoint_set)
-        whole = ("frame", "track_id")
-        self._schema = pyarrow.schema(
-            [(n, pyarrow.int64() if n in whole else pyarrow.float64()) for n in names]
-        )
-        self._part = path.with_name(f".{path.name}.part")
-        self._rows: list[list[object]] = []
-        self._open = True
-        with _told(path):
-            self._writer = pyarrow.parquet.ParquetWriter(self._part, self._schema)
-
-    def write(self, frame: Frame, found: FrameResult) -> None:
-        """Rows wait until there are some thousand."""
-        self._rows.extend(rows(frame, found.poses))
-        if len(self._rows) >= _ROW_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        values = list(zip(*self._rows, strict=True)) or [()] * len(self._schema)
-        arrays = [
-            self._arrow.array([None if v == "" else v for v in column], field.type)
-            for column, field in zip(values, self._schema, strict=True)
-        ]
-        self._rows = []
-        with _told(self.path):
-            self._writer.write_table(self._arrow.Table.from_arrays(arrays, schema=self._schema))
-
-    def close(self) -> None:
-        """Write what waits, and give the file its name."""
-        if not self._open:
-            return
-        self._open = False
-        self._flush()
-        with _told(self.path):
-            self._writer.close()
-            self._part.replace(self.path)
-
-
-_ROW_GROUP = 5000
 FIXED_COLUMNS = ("frame", "time", "track_id", *BOX_COLUMNS, "box_score")
 
 

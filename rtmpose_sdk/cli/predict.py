@@ -23,14 +23,8 @@ from rtmpose_sdk.cli.options import (
     Threads,
     limit_opencv,
 )
-from rtmpose_sdk.cli.predict_video import (
-    DEFAULT_SAVE,
-    VideoOptions,
-    is_video,
-    name_of,
-    parse_save,
-    predict_video,
-)
+from rtmpose_sdk.cli.predict_sources import VideoInput, name_of, split_sources
+from rtmpose_sdk.cli.predict_video import DEFAULT_SAVE, VideoOptions, parse_save, predict_video
 from rtmpose_sdk.cli.run import print_error
 from rtmpose_sdk.drawing import ColorBy, Painter
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
@@ -105,7 +99,7 @@ def _counted(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def _prepare_videos(videos: list[str]) -> None:
+def _prepare_videos(videos: list[VideoInput]) -> None:
     """Two videos of one name would write to the same files."""
     names = [name_of(video) for video in videos]
     double = [name for name in names if names.count(name) > 1]
@@ -129,7 +123,7 @@ def predict(
     source: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures, folders, globs; or videos, a camera's number, rtsp:// or http:// addresses, -."
+            help="Pictures or videos, folders, globs; a camera's number, rtsp:// or http:// addresses, -."
         ),
     ],
     pose: Pose = DEFAULT_POSE,
@@ -211,8 +205,8 @@ def predict(
 ) -> None:
     """Find the keypoints of the people in pictures and videos."""
     painter = Painter(min_confidence, cast(ColorBy, color_by), trail=trail, hide_faces=hide_faces)
-    videos = source if track else [text for text in source if is_video(text)]
-    if videos and len(videos) < len(source):
+    videos, others = split_sources(source, track)
+    if videos and others:
         raise InputError("pictures and videos together; give them to two calls")
     if videos:
         if boxes is Boxes.FULL:

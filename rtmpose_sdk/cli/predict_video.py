@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import math
-import re
 import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,14 +14,16 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
+from rtmpose_sdk.cli.predict_resume import After, Earlier
+from rtmpose_sdk.cli.predict_sources import VideoInput, name_of
+from rtmpose_sdk.cli.predict_stages import Stop, finish
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import InputError, OutputError
-from rtmpose_sdk.follow import Step, follow
-from rtmpose_sdk.frame import FrameResult
-from rtmpose_sdk.images import IMAGE_SUFFIXES
+from rtmpose_sdk.follow import LIVE_DEPTH, follow
+from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.pipeline import DEFAULT_SMOOTHING, Pipeline
-from rtmpose_sdk.results import PoseResult
-from rtmpose_sdk.sources import URL_SCHEMES, Frame, Source, open_source
+from rtmpose_sdk.sources import Source, open_source
+from rtmpose_sdk.stages import DEPTH
 from rtmpose_sdk.stream import PoseStream
 from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.video_writer import VideoWriter
@@ -31,10 +31,8 @@ from rtmpose_sdk.writers import (
     CocoWriter,
     LinesWriter,
     OpenPoseWriter,
-    ParquetWriter,
     TableWriter,
     Writer,
-    read_lines,
 )
 
 
@@ -50,6 +48,8 @@ class Save(str, enum.Enum):
 
 
 DEFAULT_SAVE = "video,jsonl"
+PARTS = ("decode", "detect", "pose", "own", "draw", "write")
+"""What the progress bar tells of a frame's time."""
 
 
 @dataclass(frozen=True)
@@ -87,26 +87,7 @@ def parse_save(text: str) -> tuple[Save, ...]:
     return tuple(dict.fromkeys(Save(kind) for kind in kinds))
 
 
-def is_video(source: str) -> bool:
-    """True where a source is no picture, folder or pattern: a video file, a camera, an address, "-"."""
-    if source == "-" or source.isdigit() or source.startswith(URL_SCHEMES):
-        return True
-    path = Path(source)
-    return path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
-
-
-def name_of(source: str) -> str:
-    """What a source's files are called: a video's own name, "camera0", "stdin", an address's last words."""
-    if source == "-":
-        return "stdin"
-    if source.isdigit():
-        return f"camera{source}"
-    if source.startswith(URL_SCHEMES):
-        return re.sub(r"[^\w.-]+", "_", source.partition("://")[2]).strip("_.") or "stream"
-    return Path(source).stem or "frames"
-
-
-def predict_video(source: str, pipeline: Pipeline, options: VideoOptions, console: Console) -> None:
+def predict_video(source: VideoInput, pipeline: Pipeline, options: VideoOptions, console: Console) -> None:
     """One video, from its source to its files.
 
     Raises:
@@ -115,12 +96,21 @@ def predict_video(source: str, pipeline: Pipeline, options: VideoOptions, consol
     name = name_of(source)
     lines = options.out / f"{name}.jsonl"
     _check_places(name, options)
-    earlier = _Earlier(lines) if options.resume and lines.exists() else None
+    keypoint_set = pipeline.predictor.keypoint_set
+    earlier = Earlier(lines, keypoint_set) if options.resume and lines.exists() else None
     smoothing = DEFAULT_SMOOTHING if options.smooth else None
     stream = pipeline.stream(options.detect_every, options.tracking, smoothing)
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(
-            open_source(source, options.fps, options.start, options.end, options.stride, options.time_limit)
+            open_source(
+                source,
+                options.fps,
+                options.start,
+                options.end,
+                options.stride,
+                options.time_limit,
+                decoder_threads=options.threads,
+            )
         )
         if earlier is not None:
             if opened.live:
@@ -165,14 +155,13 @@ def _run(
     window: object,
     options: VideoOptions,
     console: Console,
-    earlier: _Earlier | None,
+    earlier: Earlier | None,
 ) -> _Done:
     """Frame after frame until the source ends or somebody stops it."""
     from time import perf_counter
 
     done = _Done(highest=earlier.highest if earlier else 0, last=earlier.last if earlier else -1)
-    after = earlier.last if earlier else -1
-    steps = follow(_After(source, after) if earlier else source, stream)
+    rest = After(source, earlier.last) if earlier else source
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -180,18 +169,18 @@ def _run(
         TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    clock, spent = perf_counter(), {"detect": 0.0, "pose": 0.0, "own": 0.0}
+    painter = options.painter if window is not None or Save.VIDEO in options.save else None
+    depth = LIVE_DEPTH if source.live else DEPTH
+    clock, spent = perf_counter(), dict.fromkeys(PARTS, 0.0)
     with (
         _asked_to_stop() as stop,
-        contextlib.closing(steps),
+        contextlib.closing(
+            finish(follow(rest, stream, stop=stop), painter, writers, depth, stop)
+        ) as finished,
         Progress(*columns, console=console, transient=True) as progress,
     ):
-        total = source.length
-        task = progress.add_task(source.name[-40:], total=total, state="")
-        for frame, found in steps:
-            step = Step(frame, found)
-            for writer in writers:
-                writer.write(step.frame, step.found)
+        task = progress.add_task(source.name[-40:], total=rest.length, state="")
+        for frame, found, picture in finished:
             done.frames += 1
             done.last = frame.index
             ids = found.poses.track_ids
@@ -204,88 +193,28 @@ def _run(
             progress.update(
                 task, advance=1, state=f"{rate:.1f} fps, {len(found.poses)} people; ms: {parts}"
             )
-            if window is not None and not window.show(options.painter, frame, found):  # type: ignore[attr-defined]
-                break
-            if stop:
-                done.interrupted = True
-                break
+            if window is not None and not window.show(picture):  # type: ignore[attr-defined]
+                stop.ended = True  # what is under way is written still
+    done.interrupted = stop.asked
     return done
 
 
 @contextlib.contextmanager
-def _asked_to_stop() -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM fill a list, so that the frame in work is written; a second one ends at once."""
-    asked: list[int] = []
+def _asked_to_stop() -> Iterator[Stop]:
+    """Ctrl-C and SIGTERM ask, so that the frames in work are written; a second one ends at once."""
+    stop = Stop()
 
     def note(number: int, _: FrameType | None) -> None:
-        if asked:
+        if stop.asked:
             raise KeyboardInterrupt
-        asked.append(number)
+        stop.asked = True
 
     before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
-        yield asked
+        yield stop
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class _After(Source):
-    """A source without the frames up to number `last`: they were done before."""
-
-    def __init__(self, source: Source, last: int) -> None:
-        super().__init__(source.name)
-        self._source, self._last = source, last
-        self.fps, self.live = source.fps, source.live
-        self.length = None if source.length is None else max(source.length - last - 1, 0)
-
-    def frames(self) -> Iterator[Frame]:
-        """The frames after `last`."""
-        return (frame for frame in self._source if frame.index > self._last)
-
-
-class _Earlier:
-    """What an earlier run left in its JSONL file; a last line that is not whole is cut off."""
-
-    def __init__(self, lines: Path) -> None:
-        self._lines = lines
-        broken: list[int] = []
-        self.count, self.last, self.time, self.highest = 0, -1, -math.inf, 0
-        self._poses: PoseResult | None = None
-        row = None
-        for row in read_lines(lines, broken.append):
-            self.count += 1
-            ids = [person.get("track_id", 0) for person in row["persons"]]
-            self.highest = max([self.highest, *ids])
-        if broken:
-            with lines.open("r+b") as file:
-                file.truncate(broken[0])
-        self._row = row
-        if row is not None:
-            self.last, self.time = int(row["frame"]), float(row["time"])
-
-    def restore(self, stream: PoseStream) -> None:
-        """Put a stream in the state it had."""
-        if self._row is None:
-            return
-        poses = PoseResult.from_dict(self._row, stream.keypoint_set)
-        stream.restore(self.count, self.time, poses, self.highest)
-
-    def replay(self, writers: list[Writer]) -> None:
-        """Tell the tables that are written anew what is known already."""
-        tables = [w for w in writers if isinstance(w, TableWriter | CocoWriter | ParquetWriter)]
-        if not tables:
-            return
-        import numpy as np
-
-        nothing = np.empty((0, 0, 3), np.uint8)
-        for row in read_lines(self._lines):
-            frame = Frame(nothing, int(row["frame"]), float(row["time"]))
-            found = FrameResult(
-                PoseResult.from_dict(row), frame.time, frame.index, bool(row["detected"]), False
-            )
-            for writer in tables:
-                writer.write(frame, found)
 
 
 _SUFFIXES = {
@@ -304,10 +233,16 @@ def _check_places(name: str, options: VideoOptions) -> None:
         raise OutputError(f"{options.out}: cannot be made a folder for the results (a file is there)")
     if options.resume and Save.JSONL not in options.save:
         raise InputError("--resume reads where it stopped from the JSONL file: add jsonl to --save")
-    if options.overwrite or options.resume:
+    lines = options.out / (name + _SUFFIXES[Save.JSONL])
+    if options.overwrite or (options.resume and lines.exists()):
         return
     for kind in options.save:
         path = options.out / (name + _SUFFIXES[kind])
+        if path.exists() and options.resume:
+            raise OutputError(
+                f"{path}: exists already, but {lines}, from which --resume would go on, does not; "
+                "--overwrite begins anew and replaces it, --out takes another folder"
+            )
         if path.exists():
             raise OutputError(
                 f"{path}: exists already; --overwrite replaces it, --resume goes on where a run stopped, "
@@ -316,7 +251,7 @@ def _check_places(name: str, options: VideoOptions) -> None:
 
 
 def _open_writers(
-    name: str, source: Source, pipeline: Pipeline, options: VideoOptions, earlier: _Earlier | None
+    name: str, source: Source, pipeline: Pipeline, options: VideoOptions, earlier: Earlier | None
 ) -> Iterator[Writer]:
     points = pipeline.predictor.keypoint_set
     again = options.overwrite or options.resume
@@ -329,7 +264,7 @@ def _open_writers(
         elif kind is Save.COCO:
             yield CocoWriter(path, again)
         elif kind is Save.OPENPOSE:
-            yield OpenPoseWriter(path, name, again)
+            yield OpenPoseWriter(path, name, again, append=earlier is not None)
         elif kind is Save.PARQUET:
             yield ParquetWriter(path, points, again)
         else:
@@ -339,10 +274,7 @@ def _open_writers(
                     path = options.out / f"{name}.{number}.mp4"
                     number += 1
 
-            def draw(image: object, found: FrameResult) -> object:
-                return options.painter(image, found.poses, found.time)  # type: ignore[arg-type]
-
-            yield VideoWriter(path, source.fps, draw, again, options.threads)  # type: ignore[arg-type]
+            yield VideoWriter(path, source.fps, None, again, options.threads)
 
 
 def _shown_path(writer: Writer) -> str:

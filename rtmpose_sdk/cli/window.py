@@ -5,12 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import cv2
+import numpy as np
+from numpy.typing import NDArray
 
 from rtmpose_sdk.closing import Closing
-from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import DeviceError
-from rtmpose_sdk.frame import FrameResult
-from rtmpose_sdk.sources import Frame
 
 
 class Window(Closing):
@@ -46,9 +45,8 @@ class Window(Closing):
     def _shut(self) -> None:
         self._open = False
 
-    def show(self, painter: Painter, frame: Frame, found: FrameResult) -> bool:
-        """Draw and show a frame; False when the window was closed (q, Escape)."""
-        picture = painter(frame.image, found.poses, found.time)
+    def show(self, picture: NDArray[np.uint8]) -> bool:
+        """Show a drawn frame (H,W,3) uint8 BGR; False when the window was closed (q, Escape)."""
         height, width = picture.shape[:2]
         room = min(
             0.9 * self._root.winfo_screenwidth() / width, 0.85 * self._root.winfo_screenheight() / height

@@ -5,14 +5,27 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from rtmpose_sdk import Detections, FrameResult, PoseResult, PoseStream, get_keypoint_set
+from rtmpose_sdk.benchmarks.scenes import COCO, Scene, walk
+from rtmpose_sdk.cli.predict_resume import Earlier
+from rtmpose_sdk.cli.predict_sources import name_of, split_sources
+from rtmpose_sdk.cli.predict_stages import Stop, finish
+from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.follow import follow
+from rtmpose_sdk.sources import ArraySource, Frame
+from rtmpose_sdk.writers import LinesWriter, TableWriter, Writer
 
 av = pytest.importorskip("av")
 BIN = Path(sys.executable).parent
@@ -158,6 +171,205 @@ def test_pictures_as_one_video(photo_path: Path, tmp_path: Path) -> None:
     done = run("predict", "in", "--track", "--fps", 10, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [r["time"] for r in lines(tmp_path / "out" / "in.jsonl")] == [0, 0.1, 0.2, 0.3]
+
+
+def test_pictures_that_a_shell_named_are_one_video(photo_path: Path, tmp_path: Path) -> None:
+    """`frames/*.png`, expanded or not, is a video called frames, in natural order."""
+    photo = cv2.resize(cv2.imread(str(photo_path)), (256, 256))
+    (tmp_path / "frames").mkdir()
+    for index in (1, 2, 10):
+        cv2.imwrite(str(tmp_path / "frames" / f"{index}.png"), photo[: 256 - index])
+    files = sorted(str(p.relative_to(tmp_path)) for p in (tmp_path / "frames").iterdir())
+    for out, sources in (("expanded", files), ("quoted", ["frames/*.png"])):
+        done = run(
+            *("predict", *sources, "--track", "--save", "jsonl", "--threads", 1, "--out", out), cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        assert [p.name for p in (tmp_path / out).iterdir()] == ["frames.jsonl"]
+        heights = [row["image_size"][1] for row in lines(tmp_path / out / "frames.jsonl")]
+        assert heights == [255, 254, 246]
+
+
+def test_what_sources_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("v/a.mp4", "v/b.MOV", "v/notes.txt", "p/1.jpg", "p/2.jpg", "m/c.mkv", "m/3.png"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"x")
+    both = (["v/a.mp4", "v/b.MOV"], [])
+    assert split_sources(["v"], False) == split_sources(["v"], True) == both
+    assert split_sources(["v/*"], False) == split_sources(["**/*.[mM][pO]*"], False) == both
+    assert split_sources(["p", "p/*.jpg"], False) == ([], ["p", "p/*.jpg"])
+    assert split_sources(["p"], True) == (["p"], [])
+    assert split_sources(["p/1.jpg", "p/2.jpg"], True) == ([("p/1.jpg", "p/2.jpg")], [])
+    assert split_sources(["p/1.jpg"], True) == (["p/1.jpg"], [])
+    for source in ("m", "m/*"):
+        with pytest.raises(InputError, match="pictures and videos together"):
+            split_sources([source], False)
+    names = {
+        **{"-": "stdin", "0": "camera0", "rtsp://host:8554/live?x=1": "host_8554_live_x_1"},
+        **{"v/a.mp4": "a", "p": "p", "p/*.jpg": "p", "*/*.jpg": tmp_path.name, "p/**/*.jpg": "p"},
+        **{("p/1.jpg", "p/2.jpg"): "p", ("p/1.jpg", "m/3.png"): tmp_path.name, ".": tmp_path.name},
+    }
+    assert {source: name_of(source) for source in names} == names
+
+
+def test_a_folder_of_videos(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / "in" / name).write_bytes(clip.read_bytes())
+    done = run("predict", "in", "--end", 0.2, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [len(lines(tmp_path / "out" / f"{name}.jsonl")) for name in "ab"] == [4, 4]
+
+
+def test_resumed_in_every_kind(clip: Path, tmp_path: Path) -> None:
+    """Video goes on in a part of its own; tables and files of frames are whole again."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    arguments = ("predict", clip, "--save", "jsonl,video,openpose,parquet", "--threads", 1, "--out", "o")
+    assert run(*arguments, "--end", 0.5, cwd=tmp_path).returncode == 0
+    out = tmp_path / "o"
+    assert len(pandas.read_parquet(out / "astronaut.parquet")) == 10
+    done = run(*arguments, "--end", 1, "--resume", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row["frame"] for row in lines(out / "astronaut.jsonl")] == list(range(20))
+    assert pandas.read_parquet(out / "astronaut.parquet")["frame"].tolist() == list(range(20))
+    assert len(list((out / "astronaut_openpose").iterdir())) == 20
+    for name in ("astronaut.mp4", "astronaut.2.mp4"):
+        assert len(list(av.open(str(out / name)).decode(video=0))) == 10
+    (out / "astronaut.jsonl").unlink()
+    lost = run(*arguments, "--resume", cwd=tmp_path)
+    assert lost.returncode == 1
+    assert "from which --resume would go on, does not; --overwrite begins anew" in " ".join(
+        lost.stderr.split()
+    )
+    assert len(list(av.open(str(out / "astronaut.mp4")).decode(video=0))) == 10
+
+
+def test_a_set_of_the_users_own_is_resumed(tmp_path: Path) -> None:
+    """Results whose keypoint set has a name that the SDK does not know."""
+    points = replace(get_keypoint_set("coco17"), name="mine")
+    poses = PoseResult(
+        *(np.array([[1, 2, 30, 40]], np.float32), np.ones(1, np.float32)),
+        *(np.ones((1, 17, 2), np.float32), np.ones((1, 17), np.float32), np.ones((1, 17), np.float32)),
+        keypoint_set=points,
+        image_size=(64, 48),
+        track_ids=np.array([3]),
+    )
+    image = np.zeros((48, 64, 3), np.uint8)
+    with LinesWriter(tmp_path / "r.jsonl") as writer:
+        writer.write(Frame(image, 0, 0.0), FrameResult(poses, 0.0, 0, True, False))
+    earlier = Earlier(tmp_path / "r.jsonl", points)
+    with TableWriter(tmp_path / "r.csv", points) as table:
+        earlier.replay([table])
+    assert len((tmp_path / "r.csv").read_text().splitlines()) == 2
+    stream = PoseStream(lambda _: Detections.empty((64, 48)), lambda *_: poses, points)
+    earlier.restore(stream)
+    assert stream.count == 1
+
+
+def frames_of(count: int, scene: Scene) -> tuple[ArraySource, PoseStream]:
+    stream = PoseStream(scene.detect, scene.pose, COCO, 5)
+    return ArraySource((np.zeros((48, 64, 3), np.uint8) for _ in range(count)), 30.0), stream
+
+
+class Notes(Writer):
+    """A writer that takes notes, and whose disk is full at some frame."""
+
+    def __init__(self, full_at: int = 999) -> None:
+        self.frames: list[int] = []
+        self.threads: set[int] = set()
+        self._full_at = full_at
+
+    def write(self, frame: Frame, found: FrameResult) -> None:
+        if frame.index == self._full_at:
+            raise OutputError("disk full")
+        self.frames.append(frame.index)
+        self.threads.add(threading.get_ident())
+
+
+def test_drawing_and_writing_have_threads_of_their_own() -> None:
+    source, stream = frames_of(40, Scene([walk((30, 40), (0, 0))]))
+    drawn, threads = [], set()
+
+    def painter(image: np.ndarray, poses: PoseResult, time: float) -> np.ndarray:
+        drawn.append(time)
+        threads.add(threading.get_ident())
+        return image + 1
+
+    notes, stop = Notes(), Stop()
+    done = list(finish(follow(source, stream, stop=stop), painter, [notes], 4, stop))
+    assert notes.frames == [one.frame.index for one in done] == list(range(40))
+    assert drawn == sorted(drawn)
+    assert len(drawn) == 40
+    assert {int(one.picture.max()) for one in done} == {1}
+    here = {threading.get_ident()}
+    assert len(threads | notes.threads | here) == 3
+    assert all({"decode", "detect", "pose", "own", "draw", "write"} <= set(o.found.seconds) for o in done)
+
+
+def test_a_writers_error_comes_to_the_reader_and_all_threads_end() -> None:
+    source, stream = frames_of(10_000, Scene([walk((30, 40), (0, 0))]))
+    before, notes, stop = threading.active_count(), Notes(full_at=7), Stop()
+    done = []
+    with pytest.raises(OutputError, match="disk full"):
+        done.extend(finish(follow(source, stream, stop=stop), None, [notes], 4, stop))
+    assert notes.frames == [one.frame.index for one in done] == list(range(7))
+    assert threading.active_count() == before
+
+
+def test_stopping_writes_what_is_under_way() -> None:
+    source, stream = frames_of(10_000, Scene([walk((30, 40), (0, 0))]))
+    before, notes, stop = threading.active_count(), Notes(), Stop()
+    done = []
+    for one in finish(follow(source, stream, stop=stop), None, [notes], 4, stop):
+        done.append(one.frame.index)
+        stop.asked = stop.asked or len(done) == 5
+    assert notes.frames == done == list(range(len(done)))
+    assert 5 <= len(done) < 40
+    assert threading.active_count() == before
+
+
+def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(clip: Path, tmp_path: Path) -> None:
+    """A server that sends some frames and then falls silent, with a time limit of a minute."""
+    with av.open(str(clip)) as source, av.open(str(tmp_path / "live.ts"), "w") as out:
+        copy = out.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(video=0):
+            if packet.dts is not None:
+                packet.stream = copy
+                out.mux(packet)
+    over = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def answer() -> None:
+            client, _ = server.accept()
+            with client:
+                client.recv(9999)
+                client.sendall(b"HTTP/1.0 200 OK\r\n\r\n" + (tmp_path / "live.ts").read_bytes())
+                over.wait(120)
+
+        threading.Thread(target=answer, daemon=True).start()
+        address = f"http://127.0.0.1:{server.getsockname()[1]}/live"
+        process = subprocess.Popen(
+            [
+                *(str(BIN / "rtmpose"), "predict", address, "--threads", "1", "--save", "jsonl"),
+                *("--time-limit", "60"),
+            ],
+            cwd=tmp_path,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        limit = time.monotonic() + 120
+        while time.monotonic() < limit and not any(p.stat().st_size for p in tmp_path.glob("out/*.jsonl")):
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out_text, err = process.communicate(timeout=30)
+        over.set()
+    assert process.returncode == 130, err
+    assert "Traceback" not in err
+    (file,) = tmp_path.glob("out/*.jsonl")
+    assert f"stopped at frame {lines(file)[-1]['frame']}" in out_text
 
 
 @pytest.mark.parametrize(

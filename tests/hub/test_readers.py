@@ -116,8 +116,14 @@ def test_rtmo_finds_persons_and_keypoints_in_one_go(tmp_path: Path, photo: np.nd
         Predictor(path)
     with pytest.raises(InputError, match="by itself"):
         Pipeline(path, detector="rtmdet-nano-own.onnx")
-    with Pipeline(path, None) as pipeline, pytest.raises(InputError, match="takes no boxes"):
-        pipeline(photo, [[0, 0, 9, 9]])
+    with Pipeline(path, None) as pipeline:
+        with pytest.raises(InputError, match="takes no boxes"):
+            pipeline(photo, [[0, 0, 9, 9]])
+        with pytest.raises(InputError, match=r"detect_every is 5, but .* in every frame: leave it out"):
+            pipeline.stream(5)
+        shown = [found.poses for _, found in pipeline.follow([photo] * 8)]
+    assert [poses.track_ids.tolist() for poses in shown] == [[1]] * 8
+    np.testing.assert_allclose(shown[-1].keypoints[0], np.tile([192, 256], (17, 1)), atol=0.5)
 
 
 def test_threads_take_turns_in_a_one_stage_engine(tmp_path: Path, photo: np.ndarray) -> None:

@@ -7,20 +7,24 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import warnings
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import islice
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from rtmpose_sdk import open_source
+from rtmpose_sdk.camera import CameraSource
 from rtmpose_sdk.errors import ImageError, InputError, SourceError
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.stages import Background
+from rtmpose_sdk.videos import VideoSource
 
 av = pytest.importorskip("av")
 
@@ -33,17 +37,22 @@ def picture(index: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
 
 
 def make_video(
-    path: Path, times: list[float], rotation: int = 0, codec: str = "mpeg4", **options: str
+    path: Path,
+    times: list[float],
+    rotation: int = 0,
+    codec: str = "mpeg4",
+    size: tuple[int, int] = (64, 48),
+    **options: str,
 ) -> Path:
     with av.open(str(path), "w", options=options) as out:
         stream = out.add_stream(codec, rate=30)
-        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         clock = Fraction(1, 30) if codec == "mpeg2video" else Fraction(1, 1000)  # MPEG-2 has few rates
         stream.codec_context.time_base = clock
         if rotation:
             stream.set_display_rotation(rotation)
         for index, seconds in enumerate(times):
-            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+            frame = av.VideoFrame.from_ndarray(picture(index, size), format="bgr24")
             frame.pts, frame.time_base = round(seconds / clock), clock
             out.mux(stream.encode(frame))
         if not times:
@@ -233,6 +242,155 @@ def test_a_broken_stream_is_opened_again(tmp_path: Path, serve: object) -> None:
     assert len(calls) >= 2
     assert [f.index for f in frames] == list(range(20))
     assert (np.diff([f.time for f in frames]) > 0).all()
+
+
+def keep(waited: list[float]) -> Callable[[float], None]:
+    """A pause that only takes note."""
+    return waited.append
+
+
+def test_attempts_that_fail_in_a_row_are_counted(tmp_path: Path, serve: object) -> None:
+    """The server answers, is away twice, and is back: two growing pauses, then the stream goes on."""
+    data = make_video(tmp_path / "v.ts", [i / 30 for i in range(12)], codec="mpeg2video").read_bytes()
+    calls: list[int] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        calls.append(1)
+        handler.send_response(404 if len(calls) in (2, 3) else 200)
+        handler.end_headers()
+        handler.wfile.write(data if len(calls) not in (2, 3) else b"")
+
+    waited: list[float] = []
+    source = VideoSource(serve(answer), None, 3.0, True, None, keep(waited))
+    with pytest.warns(UserWarning, match="opening it again"):
+        frames = list(islice(source, 20))
+    source.close()
+    assert waited == [0.5, 1.0, 2.0]
+    assert [f.index for f in frames] == list(range(20))
+    assert (np.diff([f.time for f in frames]) > 0).all()
+
+
+def test_a_stream_that_stays_away_is_given_up(tmp_path: Path, serve: object) -> None:
+    data = make_video(tmp_path / "v.ts", [i / 30 for i in range(12)], codec="mpeg2video").read_bytes()
+    calls: list[int] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        calls.append(1)
+        handler.send_response(200 if len(calls) == 1 else 404)
+        handler.end_headers()
+        handler.wfile.write(data if len(calls) == 1 else b"")
+
+    waited: list[float] = []
+    frames: list[Frame] = []
+    source = VideoSource(serve(answer), None, 3.0, True, None, keep(waited))
+    with pytest.warns(UserWarning), pytest.raises(SourceError, match="given up after 8 attempts"):  # noqa: PT030
+        frames.extend(source)
+    assert waited == [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]
+    assert len(frames) > 8
+
+
+def test_an_interrupted_pause_ends(tmp_path: Path, serve: object) -> None:
+    data = make_video(tmp_path / "v.ts", [i / 30 for i in range(12)], codec="mpeg2video").read_bytes()
+    calls: list[int] = []
+
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        calls.append(1)
+        handler.send_response(200)
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    source = VideoSource(serve(answer), None, 3.0, True, None, lambda _: source.interrupt())
+    with pytest.warns(UserWarning, match="opening it again"):
+        assert len(list(source)) > 8
+    assert len(calls) == 1
+
+
+class Camera:
+    """Stands in for OpenCV's: gives `pictures`, then nothing."""
+
+    def __init__(self, pictures: int, hang: threading.Event | None = None) -> None:
+        self.left, self.hang, self.released = pictures, hang, False
+
+    def isOpened(self) -> bool:  # noqa: N802 - OpenCV's name
+        return self.left > 0 or self.hang is not None
+
+    def set(self, *_: object) -> None:
+        pass
+
+    def read(self) -> tuple[bool, np.ndarray | None]:
+        if self.hang is not None:
+            self.hang.wait(60)
+        self.left -= 1
+        return self.left >= 0, picture(0)
+
+    def release(self) -> None:
+        self.released = True
+
+
+def test_a_lost_camera_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    cameras = [Camera(1), Camera(0), Camera(1)]
+    opened = iter([*cameras, *(Camera(0) for _ in range(20))])
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: next(opened))
+    waited: list[float] = []
+    frames: list[Frame] = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with pytest.raises(SourceError, match="given up"):
+            frames.extend(CameraSource(0, pause=keep(waited)))
+    assert waited[:4] == [0.5, 1.0, 0.5, 1.0]
+    assert [f.index for f in frames] == [0, 1]
+    assert frames[1].time > frames[0].time
+    assert all(c.released for c in cameras)
+
+
+def test_a_camera_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    hang = threading.Event()
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: Camera(0, hang))
+    start = time.monotonic()
+    with pytest.raises(SourceError, match=r"camera 0 gives no picture within 0\.2 s after 0"):
+        list(CameraSource(0, time_limit=0.2))
+    assert time.monotonic() - start < 10
+    hang.set()
+
+
+def test_equal_time_stamps_are_moved_apart(tmp_path: Path) -> None:
+    """What a coarse clock makes of 60 fps: pairs of frames with one time."""
+    source = open_source(make_video(tmp_path / "v.mkv", [0.0]))
+    stamps = [0, 0, 33, 33, 33, 67]
+
+    def decode(_: object) -> Iterator[object]:
+        for stamp in stamps:
+            frame = av.VideoFrame.from_ndarray(picture(0), format="bgr24")
+            frame.pts, frame.time_base = stamp, Fraction(1, 1000)
+            yield frame
+
+    source._container.close()
+    source._container = SimpleNamespace(decode=decode, close=lambda: None)
+    times = [f.time for f in source]
+    np.testing.assert_allclose(times, [0, 0.001, 0.033, 0.034, 0.035, 0.067], atol=1e-6)
+    assert (np.diff(times) > 0).all()
+
+
+def test_pictures_in_natural_order_and_in_folders_below(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    for number in (1, 2, 10):
+        cv2.imwrite(str(tmp_path / "a" / f"f{number}.png"), picture(number))
+    files = [tmp_path / "a" / name for name in ("f1.png", "f10.png", "f2.png")]
+    for what in (tmp_path / "a", str(tmp_path / "**" / "*.png"), files):
+        for number, frame in zip((1, 2, 10), open_source(what), strict=True):
+            np.testing.assert_array_equal(frame.image, picture(number))
+
+
+def test_a_file_whose_frame_size_changes(tmp_path: Path) -> None:
+    """Two recordings of different sizes in one transport stream, as a broadcast switches."""
+    first = make_video(tmp_path / "a.ts", [i / 30 for i in range(8)], codec="mpeg2video")
+    large = make_video(tmp_path / "b.ts", [2 + i / 30 for i in range(8)], codec="mpeg2video", size=(96, 64))
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(first.read_bytes() + large.read_bytes())
+    frames = list(open_source(joined, fps=30))
+    sizes = [f.image.shape[:2] for f in frames]
+    assert sizes == sorted(sizes)
+    assert {(48, 64), (64, 96)} == set(sizes)
 
 
 def test_files_never_drop_and_live_sources_do() -> None:

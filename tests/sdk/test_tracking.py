@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,8 +18,11 @@ from rtmpose_sdk.benchmarks.identity import People, identity
 from rtmpose_sdk.benchmarks.scenes import COCO, SCENES, SIZE, Scene, crossing, walk
 from rtmpose_sdk.benchmarks.tracking import play
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.follow import follow
 from rtmpose_sdk.motion import BoxMotion
 from rtmpose_sdk.oks import sigmas_of, similarity, suppress_poses
+from rtmpose_sdk.one_stage_stream import OneStageStream
+from rtmpose_sdk.sources import ArraySource
 from rtmpose_sdk.tracking import assign
 
 BLACK = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -276,3 +280,93 @@ def test_detections_of_the_callers_own() -> None:
     for index in range(5):
         scene.time = index / 30
         assert len(stream(BLACK, scene.time, scene.detect(BLACK)).poses) == 1
+
+
+def asked_in(stream: PoseStream, scene: Scene, fps: float, count: int) -> list[int]:
+    """Frames in which the detector was asked."""
+    asked = []
+    for index in range(count):
+        scene.time = index / fps
+        found = stream(BLACK, scene.time)
+        if found.detected:
+            asked.append(index)
+        assert len(found.poses) == 1
+    return asked
+
+
+def test_a_low_pose_that_detections_support_is_not_asked_for_again() -> None:
+    """Somebody seen from behind: detected every time, the pose below the limit every time."""
+    scene = Scene([walk((400, 600), (0, 0))], seconds=2)
+
+    def unsure(picture: np.ndarray, boxes: Detections) -> PoseResult:
+        return replace(scene.pose(picture, boxes), confidences=np.full((len(boxes), 17), 0.2, np.float32))
+
+    stream = PoseStream(scene.detect, unsure, COCO, 5)
+    assert asked_in(stream, scene, 30.0, 30) == [0, 5, 10, 15, 20, 25]
+
+
+@pytest.mark.parametrize(("fps", "every", "asked"), [(30.0, 60, [0, 60]), (1.0, 5, [0, 5, 10, 15, 20, 25])])
+def test_few_detections_are_enough(fps: float, every: int, asked: list[int]) -> None:
+    """More than a second from one detection to the next: by a large K, or by few frames a second."""
+    scene = Scene([walk((400, 600), (0, 0))], seconds=2)
+    stream = PoseStream(scene.detect, scene.pose, COCO, every)
+    assert asked_in(stream, scene, fps, asked[-1] + 3) == asked
+
+
+def test_depths_go_through_a_stream_and_back_from_a_file() -> None:
+    scene = Scene([walk((400, 600), (0, 0)), walk((900, 600), (0, 0))], seconds=1)
+
+    def deep(picture: np.ndarray, boxes: Detections) -> PoseResult:
+        found = scene.pose(picture, boxes)
+        return replace(found, depths=found.keypoints[..., 0] / 1000)
+
+    stream = PoseStream(scene.detect, deep, COCO, 5, smoothing=None)
+    for index in range(7):
+        scene.time = index / 30
+        poses = stream(BLACK, scene.time).poses
+        np.testing.assert_allclose(poses.depths, poses.keypoints[..., 0] / 1000)
+    back = PoseResult.from_dict(poses.to_dict())
+    np.testing.assert_allclose(back.depths, poses.depths, atol=1e-4)
+    assert len(poses) == 2
+
+
+def test_every_fifth_frame_shows_the_same_people_as_every_frame() -> None:
+    """K = 5 against K = 1: same persons, keypoints by less than 1 % of body size apart (median)."""
+    shown = {}
+    for every in (1, 5):
+        scene = Scene([walk((300, 600), (90, 0)), walk((900, 640), (-60, 0))], seconds=3, jitter=0.0)
+        stream = PoseStream(scene.detect, scene.pose, COCO, every)
+        shown[every] = []
+        for index in range(scene.count):
+            scene.time = index / scene.fps
+            shown[every].append(stream(BLACK, scene.time).poses)
+        assert scene.detections <= (scene.count if every == 1 else 0.3 * scene.count)
+    apart = []
+    for one, five in zip(shown[1], shown[5], strict=True):
+        np.testing.assert_array_equal(one.track_ids, five.track_ids)
+        size = np.sqrt((one.boxes[:, 2:] - one.boxes[:, :2]).prod(axis=1))
+        apart.append(np.linalg.norm(one.keypoints - five.keypoints, axis=2) / size[:, None])
+    assert set(shown[5][-1].track_ids.tolist()) == {1, 2}
+    assert np.median(np.concatenate(apart)) < 0.01
+
+
+@pytest.mark.parametrize("overlap", [True, False])
+def test_a_network_in_one_stage_serves_a_stream(overlap: bool) -> None:
+    """Its boxes bring their poses: it is asked once in a frame, and everybody keeps one id."""
+    scene = Scene([walk((300, 600), (90, 0)), walk((900, 640), (-60, 0))], seconds=1, jitter=0.0)
+    calls = []
+
+    def find(picture: np.ndarray) -> PoseResult:
+        scene.time = len(calls) / 30
+        calls.append(picture)
+        return scene.pose(picture, scene.detect(picture))
+
+    both = OneStageStream(find, COCO)
+    stream = PoseStream(both.detect, both.pose, COCO, 1)
+    frames = ArraySource((BLACK.copy() for _ in range(30)), 30.0)
+    results = [found.poses for _, found in follow(frames, stream, overlap)]
+    assert len(calls) == len(results) == 30
+    assert [r.track_ids.tolist() for r in results] == [[1, 2]] * 30
+    assert min(r.confidences.mean() for r in results) > 0.5
+    nobody = both.pose(calls[-1], Detections(np.ones((1, 4), np.float32), np.ones(1, np.float32), SIZE))
+    assert nobody.confidences.max() == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
 import resource
 import subprocess
@@ -14,16 +15,17 @@ import pytest
 
 from rtmpose_sdk import FrameResult, PoseResult, get_keypoint_set
 from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.writers import (
     CocoWriter,
     LinesWriter,
     OpenPoseWriter,
-    ParquetWriter,
     TableWriter,
     Writer,
     columns,
     read_lines,
+    rows,
 )
 
 COCO = get_keypoint_set("coco17")
@@ -156,39 +158,136 @@ FULL = """
 import resource, signal, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from test_writers import COCO, step
-from rtmpose_sdk.errors import OutputError
-from rtmpose_sdk.writers import *
+from test_writers import *
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (20000, 20000))
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
 writer = {writer}
 try:
     with writer:
-        for index in range(500):
-            writer.write(*step(index))
+        for index in range({frames}):
+            writer.write(*step(index, {persons}))
 except OutputError as error:
     print(error)
 """
+
+
+def write_until_full(
+    folder: Path, writer: str, limit: int = 20000, frames: int = 500, persons: str = "2"
+) -> str:
+    """A limit on the size of files stands in for the disk's end: the system refuses the same way."""
+    code = FULL.format(
+        tests=str(Path(__file__).parent), writer=writer, limit=limit, frames=frames, persons=persons
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=folder, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize(
     "kind", ["LinesWriter(Path('r'))", "CocoWriter(Path('r'))", "TableWriter(Path('r'), COCO)"]
 )
 def test_a_full_disk_keeps_what_was_written(tmp_path: Path, kind: str) -> None:
-    """A limit on the size of files stands in for the disk's end: the system refuses the same way."""
-    code = FULL.format(tests=str(Path(__file__).parent), writer=kind)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False
-    )
-    assert "r: cannot be written (File too large); what was written is kept" in done.stdout, done.stderr
+    said = write_until_full(tmp_path, kind)
+    assert "r: cannot be written (File too large); what was written is kept" in said
     file = tmp_path / "r"
     if kind.startswith("Lines"):
-        count = len(list(read_lines(file, lambda _: None)))
+        count = len(list(read_lines(file)))
     elif kind.startswith("Coco"):
         count = len(json.loads(file.read_text()))
     else:
-        count = len(file.read_text().splitlines()) - 1
+        with file.open(newline="") as text:
+            table = list(csv.reader(text))
+        assert file.read_bytes().endswith(b"\r\n")
+        assert {len(row) for row in table} == {len(columns(COCO))}
+        frame, found = step(int(table[-1][0]))
+        assert table[-1] == [str(value) for value in list(rows(frame, found.poses))[1]]
+        count = len(table) - 1
     assert count > 3
+
+
+def test_a_full_disk_keeps_parquets_rows(tmp_path: Path) -> None:
+    """All of them: what does not fit in a part goes into smaller ones; what cannot be joined stays."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    said = write_until_full(tmp_path, "ParquetWriter(Path('r'), COCO)", 200_000, 700)
+    assert "r: cannot be written (" in said
+    assert "kept in r.parts, which pandas.read_parquet reads as one table" in " ".join(said.split())
+    table = pandas.read_parquet(tmp_path / "r.parts")
+    assert table["frame"].tolist() == [i // 2 for i in range(1400)]
+    assert not (tmp_path / "r").exists()
+    with pytest.raises(OutputError, match=r"r\.parts: holds the rows of a run that was cut short"):
+        ParquetWriter(tmp_path / "r", COCO)
+    fill(ParquetWriter(tmp_path / "r", COCO, overwrite=True))
+    assert len(pandas.read_parquet(tmp_path / "r")) == 3
+    assert [p.name for p in tmp_path.iterdir()] == ["r"]
+
+
+def test_a_disk_with_no_room_at_all_keeps_parquets_parts(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    writer = ParquetWriter(tmp_path / "r", COCO)
+    for index in range(600):  # the first part of 1000 rows is written
+        writer.write(*step(index))
+    writer._write_part = full
+    with pytest.raises(OutputError, match=r"No space left.*kept in .*r\.parts"):
+        fill(writer, 2000)
+    assert len(pandas.read_parquet(tmp_path / "r.parts")) == 1000
+
+
+def full(*_: object) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_killed_run_leaves_parquets_parts(tmp_path: Path) -> None:
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    writer = ParquetWriter(tmp_path / "r", COCO)
+    for index in range(1100):
+        writer.write(*step(index))
+    assert len(pandas.read_parquet(tmp_path / "r.parts")) == 2000  # what is on the disk now
+    writer.close()
+    table = pandas.read_parquet(tmp_path / "r")
+    assert table["frame"].tolist() == [i // 2 for i in range(2200)]
+
+
+def test_a_full_disk_keeps_openposes_files(tmp_path: Path) -> None:
+    """Frame after frame with more people, until a file is too large."""
+    said = write_until_full(tmp_path, "OpenPoseWriter(Path('r'), 'c')", persons="index")
+    assert "_keypoints.json: cannot be written (File too large)" in said
+    files = sorted((tmp_path / "r").iterdir())
+    assert [len(json.loads(f.read_text())["people"]) for f in files] == list(range(len(files)))
+    assert len(files) > 5
+
+
+def test_a_full_disk_keeps_a_videos_pictures(tmp_path: Path) -> None:
+    pytest.importorskip("av")
+    said = write_until_full(tmp_path, "make_video_writer(Path('r.mp4'), threads=1)", 15000, 600)
+    assert "r.mp4: " in said
+    assert "cannot be written (" in said
+    from rtmpose_sdk import open_source
+
+    assert len(list(open_source(tmp_path / "r.mp4"))) > 20
+
+
+def test_an_older_series_of_openpose_files_goes(tmp_path: Path) -> None:
+    """A longer run's files would stay beside a shorter one's; everything else is left alone."""
+    fill(OpenPoseWriter(tmp_path, "clip", overwrite=True), 6)
+    others = [
+        "clip_2_000000000005_keypoints.json",
+        "clip_000000000005_keypoints.json.txt",
+        "notes.txt",
+        "clip_5_keypoints.json",
+    ]
+    for name in others:
+        (tmp_path / name).write_text("mine")
+    fill(OpenPoseWriter(tmp_path, "clip", overwrite=True), 2)
+    series = [f"clip_00000000000{i}_keypoints.json" for i in range(4)]
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted([*others, *series[:2]])
+    with OpenPoseWriter(tmp_path, "clip", overwrite=True, append=True) as writer:
+        writer.write(*step(3))
+    assert sorted(p.name for p in tmp_path.glob("clip_0*.json")) == [*series[:2], series[3]]
 
 
 def make_video_writer(file: Path, **options: object) -> Writer:

@@ -1,0 +1,107 @@
+"""How is a camera of this machine read? With a time limit, and opened again where it was lost."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from time import monotonic
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.errors import SourceError
+from rtmpose_sdk.images import as_bgr
+from rtmpose_sdk.reopening import Pause, Reopening
+from rtmpose_sdk.sources import Frame, Source
+from rtmpose_sdk.stages import Background
+
+
+class CameraSource(Source):
+    """A camera of this machine, by its number; through OpenCV, which knows them on every system.
+
+    Args:
+        number: 0 is the first.
+        time_limit: seconds to wait for a picture.
+        reopen: try a camera that was lost again, with growing pauses.
+        pause: waits between attempts; None sleeps, and wakes up when it is interrupted.
+
+    Raises:
+        SourceError: it cannot be opened.
+    """
+
+    live = True
+
+    def __init__(
+        self, number: int, time_limit: float = 10.0, reopen: bool = True, pause: Pause | None = None
+    ) -> None:
+        super().__init__(f"camera {number}")
+        self._number, self._time_limit, self._reopen = number, time_limit, reopen
+        self._stopped = threading.Event()
+        self._again = Reopening(self.name, self._stopped, pause)
+        self._hangs = False
+        self._camera = self._open()
+
+    def _open(self) -> cv2.VideoCapture:
+        camera = cv2.VideoCapture(self._number)
+        if not camera.isOpened():
+            camera.release()
+            raise SourceError(
+                f"{self.name} cannot be opened; expected the number of a camera of this machine "
+                "(0 is the first) that no other program uses"
+            )
+        camera.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        return camera
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames as they come, timed by this machine's clock; a lost camera is opened again.
+
+        Raises:
+            SourceError: no picture within the time limit, or the camera stays lost.
+        """
+        start, index = monotonic(), 0
+        while True:
+            pictures = Background(
+                self._pictures(), 1, drop=True, stop=self._stopped.is_set, time_limit=self._time_limit
+            )
+            try:
+                for taken, image in pictures:
+                    yield Frame(image, index, taken - start)
+                    index += 1
+                    self._again.worked()
+            except TimeoutError:
+                self._hangs = True
+                raise SourceError(
+                    f"{self.name} gives no picture within {self._time_limit:g} s after {index}; plug it in "
+                    "again, or wait longer (--time-limit)"
+                ) from None
+            finally:
+                pictures.close(patience=1.0)
+            why = f"{self.name} gives no pictures any more after {index}; was it unplugged?"
+            if self._stopped.is_set():
+                return
+            if not self._reopen:
+                raise SourceError(why)
+            self._camera.release()
+            opened = self._again.again(self._open, why)
+            if opened is None:
+                return
+            self._camera = opened
+
+    def _pictures(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
+        """Seconds of this machine's clock and pictures, until the camera gives none."""
+        while not self._stopped.is_set():
+            got, image = self._camera.read()
+            if not got:
+                return
+            yield monotonic(), as_bgr(image)
+
+    def interrupt(self) -> None:
+        """End `frames` after the read or in the pause that it is in."""
+        self._stopped.set()
+
+    def close(self) -> None:
+        """Give the camera back; one that hangs in a read is left to the system."""
+        self.interrupt()
+        if not self._hangs:
+            self._camera.release()

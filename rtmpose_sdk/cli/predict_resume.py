@@ -1,0 +1,79 @@
+"""What did an earlier run leave, and how does a video go on from there (`--resume`)?"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from rtmpose_sdk.frame import FrameResult
+from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.parquet_writer import ParquetWriter
+from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.sources import Frame, Source
+from rtmpose_sdk.stream import PoseStream
+from rtmpose_sdk.writers import CocoWriter, TableWriter, Writer, read_lines
+
+
+class After(Source):
+    """A source without the frames up to number `last`: they were done before."""
+
+    def __init__(self, source: Source, last: int) -> None:
+        super().__init__(source.name)
+        self._source, self._last = source, last
+        self.fps, self.live = source.fps, source.live
+        self.length = None if source.length is None else max(source.length - last - 1, 0)
+
+    def frames(self) -> Iterator[Frame]:
+        """The frames after `last`."""
+        return (frame for frame in self._source if frame.index > self._last)
+
+    def interrupt(self) -> None:
+        """Interrupt the source."""
+        self._source.interrupt()
+
+
+class Earlier:
+    """What an earlier run left in its JSONL file; a last line that is not whole is cut off.
+
+    Args:
+        lines: the file.
+        keypoint_set: of the results.
+    """
+
+    def __init__(self, lines: Path, keypoint_set: KeypointSet) -> None:
+        self._lines, self._keypoint_set = lines, keypoint_set
+        broken: list[int] = []
+        self.count, self.last, self.time, self.highest = 0, -1, -math.inf, 0
+        row = None
+        for row in read_lines(lines, broken.append):
+            self.count += 1
+            ids = [person.get("track_id", 0) for person in row["persons"]]
+            self.highest = max([self.highest, *ids])
+        if broken:
+            with lines.open("r+b") as file:
+                file.truncate(broken[0])
+        self._row = row
+        if row is not None:
+            self.last, self.time = int(row["frame"]), float(row["time"])
+
+    def restore(self, stream: PoseStream) -> None:
+        """Put a stream in the state it had."""
+        if self._row is not None:
+            poses = PoseResult.from_dict(self._row, self._keypoint_set)
+            stream.restore(self.count, self.time, poses, self.highest)
+
+    def replay(self, writers: list[Writer]) -> None:
+        """Tell the tables that are written anew what is known already."""
+        tables = [w for w in writers if isinstance(w, TableWriter | CocoWriter | ParquetWriter)]
+        if not tables:
+            return
+        nothing = np.empty((0, 0, 3), np.uint8)
+        for row in read_lines(self._lines):
+            frame = Frame(nothing, int(row["frame"]), float(row["time"]))
+            poses = PoseResult.from_dict(row, self._keypoint_set)
+            found = FrameResult(poses, frame.time, frame.index, bool(row["detected"]), False)
+            for writer in tables:
+                writer.write(frame, found)

@@ -1,0 +1,94 @@
+"""What do the sources on the command line mean: which are videos, and what are their files called?"""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from pathlib import Path
+
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.images import IMAGE_SUFFIXES
+from rtmpose_sdk.sources import URL_SCHEMES, natural_order
+
+VideoInput = str | tuple[str, ...]
+"""One video: a source as `open_source` takes it, or picture files that are its frames."""
+VIDEO_SUFFIXES = (
+    *(".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".wmv", ".flv", ".mpg", ".mpeg"),
+    *(".ts", ".mts", ".m2ts", ".3gp", ".ogv"),
+)
+"""What counts as a video in a folder or a pattern; a file that is named may end otherwise."""
+
+
+def split_sources(sources: list[str], track: bool) -> tuple[list[VideoInput], list[str]]:
+    """The videos, and the rest: pictures that are looked at one by one.
+
+    Args:
+        sources: files, folders, globs, cameras, addresses.
+        track: pictures are frames: a folder or glob of them is a video, picture files are one together.
+
+    Raises:
+        InputError: a folder or glob with both pictures and videos.
+    """
+    videos: list[VideoInput] = []
+    pictures: list[str] = []
+    for source in sources:
+        inside = [] if is_video(source) else _inside(source)
+        found = [str(p) for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
+        if found and any(p.suffix.lower() in IMAGE_SUFFIXES for p in inside):
+            raise InputError(f"{source}: pictures and videos together; name the files of one kind")
+        if found:
+            videos += found
+        elif is_video(source) or (track and not Path(source).is_file()):
+            videos.append(source)
+        else:
+            pictures.append(source)
+    if track and pictures:
+        videos.append(pictures[0] if len(pictures) == 1 else tuple(pictures))
+        pictures = []
+    return videos, pictures
+
+
+def _inside(source: str) -> list[Path]:
+    """Files of a folder or a glob, in natural order."""
+    path = Path(source)
+    if path.is_dir():
+        files = list(path.iterdir())
+    elif glob.has_magic(source) and not path.exists():
+        files = [Path(p) for p in glob.glob(source, recursive=True)]
+    else:
+        return []
+    return sorted((p for p in files if p.is_file()), key=natural_order)
+
+
+def is_video(source: str) -> bool:
+    """True where a source is no picture, folder or pattern: a video file, a camera, an address, "-"."""
+    if source == "-" or source.isdigit() or source.startswith(URL_SCHEMES):
+        return True
+    path = Path(source)
+    return path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
+
+
+def name_of(source: VideoInput) -> str:
+    """What a source's files are called.
+
+    A video's own name, "camera0", "stdin", an address's last words, the folder of pictures.
+    """
+    if isinstance(source, tuple):
+        return _folder(Path(os.path.commonpath([Path(p).resolve().parent for p in source])))
+    if source == "-":
+        return "stdin"
+    if source.isdigit():
+        return f"camera{source}"
+    if source.startswith(URL_SCHEMES):
+        return re.sub(r"[^\w.-]+", "_", source.partition("://")[2]).strip("_.") or "stream"
+    path = Path(source)
+    if path.is_dir():
+        return _folder(path)
+    if glob.has_magic(source) and not path.exists():
+        return _folder(next(p for p in path.parents if not glob.has_magic(str(p))))
+    return path.stem
+
+
+def _folder(path: Path) -> str:
+    return path.resolve().name or "frames"

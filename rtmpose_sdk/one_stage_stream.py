@@ -1,0 +1,66 @@
+"""How does a network that finds persons and keypoints in one go serve a stream, which asks for boxes?"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.results import Detections, PoseResult
+
+Image = NDArray[np.uint8]
+
+AHEAD = 12
+"""Frames that a detector may be ahead of the poses, at most: what `follow` lets wait."""
+
+
+class OneStageStream:
+    """Both of a stream's networks in one: its boxes bring their poses. One for each stream.
+
+    Args:
+        find: picture (H,W,3) uint8 BGR → persons with their keypoints.
+        keypoint_set: of the poses.
+    """
+
+    def __init__(self, find: Callable[[Image], PoseResult], keypoint_set: KeypointSet) -> None:
+        self._find, self.keypoint_set = find, keypoint_set
+        self._found: deque[tuple[Image, PoseResult]] = deque(maxlen=AHEAD)
+        self._turn = threading.Lock()
+
+    def detect(self, picture: Image) -> Detections:
+        """The persons' boxes; their poses are kept until they are asked for."""
+        found = self._find(picture)
+        with self._turn:
+            self._found.append((picture, found))
+        return Detections(found.boxes, found.box_scores, found.image_size)
+
+    def pose(self, picture: Image, boxes: Detections) -> PoseResult:
+        """A pose for each box, in order; one of no confidence where the network did not find the box."""
+        found = self._of(picture)
+        count, names = len(boxes), len(self.keypoint_set)
+        keypoints = np.zeros((count, names, 2), np.float32)
+        scores, confidences = np.zeros((2, count, names), np.float32)
+        for row, box in enumerate(boxes.boxes):
+            same = np.flatnonzero((found.boxes == box).all(axis=1))
+            if len(same):
+                keypoints[row] = found.keypoints[same[0]]
+                scores[row] = found.keypoint_scores[same[0]]
+                confidences[row] = found.confidences[same[0]]
+        return PoseResult(
+            *(boxes.boxes, boxes.scores, keypoints, scores, confidences),
+            keypoint_set=self.keypoint_set,
+            image_size=boxes.image_size,
+        )
+
+    def _of(self, picture: Image) -> PoseResult:
+        with self._turn:
+            for place, (known, found) in enumerate(self._found):
+                if known is picture:
+                    for _ in range(place):  # what came before will not be asked for any more
+                        self._found.popleft()
+                    return found
+        return self._find(picture)
