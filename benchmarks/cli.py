@@ -129,7 +129,7 @@ def bench(
     shot = read_image(photo)
     height, width = shot.shape[:2]
     [person] = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
-    machine = machine_record()
+    machine = machine_record(device)
     if paper:
         lists: dict[str, list[Any]] = {
             "--engine": engine,

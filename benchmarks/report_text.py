@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from rtmpose_sdk.benchmarks.machine import said
 from rtmpose_sdk.benchmarks.peers import FILE_PEERS
 
 COLUMNS = ("mean", "min", "p50", "p90", "p99", "std", "fps", "cpu")
@@ -66,13 +67,7 @@ def share_lines(report: dict[str, Any]) -> list[str]:
 
 def machine_line(machine: dict[str, Any]) -> str:
     """The machine in one line."""
-    return ", ".join(f"{key} {_plain(value)}" for key, value in machine.items() if value is not None)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{k} {v}" for k, v in value.items())
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(f"{key} {said(value)}" for key, value in machine.items() if value is not None)
 
 
 def peer_lines(report: dict[str, Any]) -> list[str]:

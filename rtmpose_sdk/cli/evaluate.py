@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -209,7 +210,7 @@ def _poser(pipeline: Pipeline, open_pipeline: Callable[[], Pipeline], processes:
 def _settings(
     pipeline: Pipeline, annotations: Path, flip_test: bool, detection_threshold: float
 ) -> dict[str, Any]:
-    """What the results depend on, as JSON has it."""
+    """What the results depend on, as JSON has it: cards, too, wherever they come from."""
     from rtmpose_sdk.profile import hashes
 
     networks = {"pose": pipeline.top_down(), "detector": pipeline.detector}
@@ -218,7 +219,14 @@ def _settings(
         "flip_test": flip_test,
         "detection_threshold": detection_threshold if pipeline.detector else None,
         **{
-            role: [hashes(net.runtime.path), net.runtime.engine, net.runtime.precision] if net else None
+            role: [
+                hashes(net.runtime.path),
+                hashlib.sha256(net.card.to_json().encode()).hexdigest(),
+                net.runtime.engine,
+                net.runtime.precision,
+            ]
+            if net
+            else None
             for role, net in networks.items()
         },
     }

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads
+from rtmpose_sdk.cli.tune_stopped import STATUS, report
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
 from rtmpose_sdk.profile import NetworkSettings, Profile, auto_file, engine_versions, hashes, this_machine
@@ -65,13 +66,16 @@ def tune(
         Path | None, typer.Option(help="Write the profile here instead of for Pipeline('auto').")
     ] = None,
 ) -> None:
-    """Find engine, precision, threads, batch and detector interval for this machine by measuring."""
+    """Find engine, precision, threads, batch and detector interval for this machine by measuring.
+
+    Ctrl-C prints what was measured so far, and writes no profile; with --out it is kept in a file beside.
+    """
     if annotations is not None and images is None:
         raise InputError("--annotations needs --images, the folder with their pictures")
     if detector is None:
         raise InputError("tune needs a detector; leave out --detector for the bundled one")
     from rtmpose_sdk.benchmarks.halving import choose
-    from rtmpose_sdk.benchmarks.tune import Job, Truth
+    from rtmpose_sdk.benchmarks.tune import Job, Stopped, Truth
     from rtmpose_sdk.benchmarks.tune import tune as search
 
     console = Console(stderr=True)
@@ -95,7 +99,11 @@ def tune(
         every,
         runs,
     )
-    found = search(job, lambda line: console.print(line, markup=False, soft_wrap=True))
+    try:
+        found = search(job, lambda line: console.print(line, markup=False, soft_wrap=True))
+    except Stopped as stopped:
+        report(stopped, out)
+        raise typer.Exit(STATUS) from None
     best = choose(found.points, max_ms, max_ap_loss)
     _print(found, best, video, images, annotations)
     limits = {"max_ms": max_ms, "max_ap_loss": max_ap_loss, "threads": most}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import itertools
 import json
@@ -9,14 +10,18 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline, Predictor
+from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.posers import Task, batched, in_processes, kept, one_by_one
+from rtmpose_sdk.cli.evaluate import _settings
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import ImageError, InputError
 from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.zoo import find_model
 
 SETTINGS = {"pose": "t", "flip_test": False}
 
@@ -117,6 +122,23 @@ def test_a_file_of_other_settings_or_of_another_kind(
         file.write_text(content)
         with pytest.raises(InputError, match="--resume"):
             list(start(settings=SETTINGS)(tasks))
+
+
+def test_another_card_is_another_setting(photo_path: Path, tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    network = onnx.load(find_model("rtmpose-t-own"))
+    card = artifact_card("rtmpose-t-own")
+    del network.metadata_props[:]
+    onnx.save(network, model)
+    beside = tmp_path / "model.onnx.card.json"
+    annotations = tmp_path / "a.json"
+    annotations.write_text("{}")
+    found = []
+    for padding in (1.25, 1.5, 1.25):
+        beside.write_text(dataclasses.replace(card, bbox_padding=padding).to_json())
+        with Pipeline(model, None, threads=1) as pipeline:
+            found.append(_settings(pipeline, annotations, False, 0.3))
+    assert found[0] == found[2] != found[1]
 
 
 def test_command(coco: dict, tmp_path: Path) -> None:
