@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from rtmpose_sdk.benchmarks.accuracy import evaluate_poses
 from rtmpose_sdk.benchmarks.agreement import disagreement
 from rtmpose_sdk.benchmarks.halving import Point, halve, halve_to_front
 from rtmpose_sdk.benchmarks.posers import one_by_one
+from rtmpose_sdk.benchmarks.subset import present
 from rtmpose_sdk.card import Task
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
@@ -80,10 +81,19 @@ class Choice(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """Annotations (COCO json) and the folder with their pictures."""
+    """Annotations (COCO json) and the folder with their pictures, of which some may be missing."""
 
     annotations: Path
     images: Path
+    allow_missing: bool = False
+
+    def select(self, truth: dict[str, Any]) -> dict[str, Any]:
+        """What is measured on.
+
+        Raises:
+            InputError: see `present`.
+        """
+        return present(truth, self.images, self.allow_missing)[0]
 
 
 @dataclass(frozen=True)
@@ -276,6 +286,7 @@ def _pair_losses(
                 truth.annotations,
                 truth.images,
                 False,
+                select=truth.select,
             ).ap
             for names, (net, finder) in pairs.items()
         }

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.coco import read_annotations
+from rtmpose_sdk.coco import labelled, read_annotations
 from rtmpose_sdk.drawing import draw_poses
 from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image, write_bytes, write_image
@@ -91,7 +91,7 @@ def _write_worst(config: RunConfig, artifact: Path, file: Path) -> None:
     """Persons with the largest mean distance between prediction (drawn) and annotation (white crosses)."""
     content = read_annotations(Path(config.val_annotations))
     files = {row["id"]: row["file_name"] for row in content["images"]}
-    rows = [a for a in content["annotations"] if a.get("num_keypoints", 0) and not a.get("iscrowd")]
+    rows = [a for a in content["annotations"] if labelled(a) and not a.get("iscrowd")]
     found: list[tuple[float, NDArray[np.uint8]]] = []
     with Predictor(artifact, threads=1) as predictor:
         for row in sorted(rows, key=lambda r: r["image_id"]):
