@@ -169,7 +169,7 @@ def bench(
         if png_file is not None and not any(ap_of(c.artifact) is not None for c in candidates):
             raise InputError(
                 "--png plots speed against accuracy, but no model here has an AP in its card; measure one "
-                "with `rtmpose eval`, or leave out --png"
+                "with `rtmpose eval --write-card`, or leave out --png"
             )
         peaks = {
             n: peak_gflops(n)

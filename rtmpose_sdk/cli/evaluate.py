@@ -217,7 +217,8 @@ def evaluate(
         write_bytes(json_file, json.dumps(content, indent=1).encode())
     if place is not None:
         figure = next(iter(report.figures))
-        conditions = ["person boxes" if boxes_only else boxes]
+        finder_name = f"boxes of {Path(detector).name}" if detector else boxes  # no folder of this machine
+        conditions = ["person boxes" if boxes_only else finder_name]
         conditions += ["flip test"] * flip_test + ["single persons"] * alone
         conditions += [precision] if precision else []
         name = accuracy_name(figure, annotations, report.pictures, *conditions)

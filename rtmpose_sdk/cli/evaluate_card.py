@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 from rtmpose_sdk.artifacts import card_beside, read_card
 from rtmpose_sdk.card import CARD_KEY, ModelCard
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.hub import cache
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.runtimes import Runtime
 
@@ -37,6 +39,12 @@ def find_place(source: str, runtime: Runtime) -> Place:
             f"--write-card: {source} is not an artifact itself but a name, a folder, an archive or a "
             "checkpoint; expected a file with a card (.onnx, .xml, .pt2, .param, .engine): copy or export "
             "one, and give its path"
+        )
+    kept = [cache.home(), *cache.shared_homes(), Path(str(resources.files("rtmpose_sdk").joinpath("data")))]
+    if any(runtime.path.resolve().is_relative_to(folder.resolve()) for folder in kept):
+        raise InputError(
+            f"--write-card: {source} is of the cache or the package, where files stay as they came; copy "
+            "it, and give the copy's path"
         )
     inside = CARD_KEY in runtime.metadata
     if inside:

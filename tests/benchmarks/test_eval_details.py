@@ -258,7 +258,15 @@ def test_the_measured_ap_goes_into_the_card(some: tuple[Path, Path], tmp_path: P
         assert ap_of({"accuracy": after.accuracy}) == pytest.approx(ap, abs=1e-4)
 
 
-def test_a_card_that_is_nobodys_file_is_not_written(some: tuple[Path, Path]) -> None:
+def test_a_card_that_is_nobodys_file_is_not_written(
+    some: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "files").mkdir()
+    monkeypatch.setenv("RTMPOSE_HOME", str(tmp_path))
+    cached = shutil.copy(find_model("rtmpose-t-own"), tmp_path / "files" / "m.onnx")
+    for file in (cached, find_model("rtmpose-t-own")):
+        refused = _eval(some, "--allow-missing", "--write-card", "--pose", file)
+        assert "is of the cache or the package" in str(refused.exception)
     refused = _eval(some, "--allow-missing", "--write-card")
     assert isinstance(refused.exception, InputError)
     assert "rtmpose-t-own is not an artifact itself" in str(refused.exception)
