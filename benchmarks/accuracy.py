@@ -133,10 +133,12 @@ def evaluate_detector(
     annotations: Path,
     images: Path,
     track: Track = iter,
+    select: Select | None = None,
 ) -> Report:
     """Look for persons in every annotated picture and score the boxes as COCO does.
 
-    The detector's own score threshold holds; COCO's practice is a low one, 0.01 or so.
+    The detector's own score threshold holds; COCO's practice is a low one, 0.01 or so. `select` leaves some
+    of the annotations out.
 
     Raises:
         MissingExtraError: faster-coco-eval is not installed.
@@ -146,6 +148,8 @@ def evaluate_detector(
     scorer()
     truth = read_annotations(annotations)
     check_ids(truth, annotations)
+    if select is not None:
+        truth = select(truth)
     category = person_category(truth, annotations)["id"]
     results: list[dict[str, Any]] = []
     for row in track(truth["images"]):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtmpose_sdk.benchmarks.machine import differences
+from rtmpose_sdk.benchmarks.stages import SKIPPING
 from rtmpose_sdk.errors import InputError
 
 REPORT_VERSION = 1
@@ -25,12 +27,16 @@ SAME_CANDIDATE = (
 
 
 class Change(NamedTuple):
-    """A step's medians, ms, and by what part the new one is longer (negative: shorter)."""
+    """A step's ms then and now, and by what part the new one is longer (negative: shorter).
+
+    `figure` says which ms: the median, or the mean a frame where frames differ.
+    """
 
     candidate: str
     step: str
     old: float
     new: float
+    figure: str = "p50"
 
     @property
     def slower(self) -> float:
@@ -65,13 +71,14 @@ def compare(new: dict[str, Any], old: dict[str, Any], force: bool = False) -> li
             "the baseline is of another machine (baseline / here): "
             f"{'; '.join(apart)}. Make one here with --json, or compare nevertheless with --force"
         )
-    before = {_key(report): report for report in old["reports"]}
+    before = _by_key(old["reports"])
     changes = [
-        Change(report["name"], step, before[_key(report)]["ms"][step]["p50"], figures["p50"])
-        for report in new["reports"]
-        if _key(report) in before
-        for step, figures in report["ms"].items()
-        if step in before[_key(report)]["ms"]
+        Change(report["name"], step, before[key]["ms"][step][figure], took[figure], figure)
+        for key, report in _by_key(new["reports"]).items()
+        if key in before
+        for step, took in report["ms"].items()
+        if step in before[key]["ms"]
+        for figure in ["mean" if step.startswith(SKIPPING) else "p50"]
     ]
     if not changes:
         raise InputError(
@@ -96,7 +103,13 @@ def parse_percent(text: str) -> float:
     return value
 
 
-def _key(report: dict[str, Any]) -> tuple[Any, ...]:
-    setting = dict(report["setting"])
-    setting["engine"] = setting["engine"].split()[0]
-    return tuple(setting.get(name) for name in SAME_CANDIDATE)
+def _by_key(reports: list[dict[str, Any]]) -> dict[tuple[Any, ...], dict[str, Any]]:
+    """Reports by what they are of; of some of the same, the first is compared with the first."""
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for report in reports:
+        setting = dict(report["setting"])
+        setting["engine"] = setting["engine"].split()[0]
+        key = tuple(setting.get(name) for name in SAME_CANDIDATE)
+        times = next(n for n in itertools.count() if (*key, n) not in found)
+        found[(*key, times)] = report
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -25,6 +26,7 @@ from rtmpose_sdk.benchmarks.stages import (
     pose_steps,
     track_steps,
 )
+from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT
 
@@ -41,7 +43,11 @@ class Choice:
     persons: int
 
     def __str__(self) -> str:
-        parts = [Path(self.pose).name, self.engine, self.precision]
+        return self.named(Path(self.pose).name)
+
+    def named(self, model: str) -> str:
+        """In words, with the model called so."""
+        parts = [model, self.engine, self.precision]
         if self.threads:
             parts.append(f"{self.threads} thread{'s' * (self.threads > 1)}")
         if self.batch:
@@ -53,6 +59,7 @@ class Choice:
 class Candidate:
     """An opened choice: its steps, and what is known of it before it is timed."""
 
+    choice: Choice
     name: str
     pipeline: Pipeline
     steps: dict[str, Step]
@@ -89,6 +96,58 @@ def crowd(
         canvas[y : y + height, x : x + width] = picture
         boxes.append(np.asarray(box, np.float32) + np.array([x, y, x, y], np.float32))
     return canvas, np.array(boxes, np.float32)
+
+
+def open_candidates(
+    wanted: Sequence[Choice],
+    stack: contextlib.ExitStack,
+    detector: str | None,
+    device: str,
+    picture: NDArray[np.uint8],
+    box: Sequence[float],
+    peers: Sequence[str] = (),
+) -> tuple[list[Candidate], list[str]]:
+    """Those that can be had here, with names that tell them apart; of the others, the reasons.
+
+    Args:
+        wanted: at least one.
+        stack: closes them.
+        detector, device, picture, box, peers: see `open_candidate`.
+
+    Raises:
+        RTMPoseError: a model that is no model, or no combination can be had.
+    """
+    found, left_out = [], []
+    for choice in wanted:
+        try:
+            candidate = open_candidate(choice, detector, device, picture, box, peers)
+        except (DeviceError, InputError, MissingExtraError) as error:
+            if len(wanted) == 1:
+                raise
+            left_out.append(f"{choice}: {error}")
+        else:
+            stack.enter_context(candidate.pipeline)
+            found.append(candidate)
+    if not found:
+        raise InputError(f"none of the {len(wanted)} combinations can be had: {'; '.join(left_out)}")
+    tell_apart(found)
+    return found, left_out
+
+
+def tell_apart(candidates: Sequence[Candidate]) -> None:
+    """Give models of one file name (model.xml, model.xml) as much of their paths as it takes."""
+    paths = {c.pipeline.top_down().runtime.path.resolve() for c in candidates}
+    for candidate in candidates:
+        predictor = candidate.pipeline.top_down()
+        path = predictor.runtime.path.resolve()
+        rivals = [p for p in paths if p.name == path.name and p != path]
+        if rivals:
+            count = next(
+                n for n in itertools.count(2) if all(p.parts[-n:] != path.parts[-n:] for p in rivals)
+            )
+            label = Path(*path.parts[-count:]).as_posix()
+            candidate.name = candidate.choice.named(label)
+            candidate.setting["pose"] = f"{predictor.card.name} ({label})"
 
 
 def open_candidate(
@@ -139,6 +198,7 @@ def open_candidate(
     files = [runtime.path, *(p for p in (runtime.path.with_suffix(".bin"),) if p.is_file())]
     macs = multiply_adds(runtime.path)
     return Candidate(
+        choice,
         str(choice),
         pipeline,
         steps,

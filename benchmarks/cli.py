@@ -13,21 +13,14 @@ import typer
 from rich.console import Console
 
 from rtmpose_sdk._version import __version__
-from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION, compare, parse_percent, read_baseline
-from rtmpose_sdk.benchmarks.candidates import Candidate, choices, open_candidate
+from rtmpose_sdk.benchmarks.baseline import compare, parse_percent, read_baseline
+from rtmpose_sdk.benchmarks.candidates import Candidate, choices, open_candidates
 from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, SPINNING, WARM_UP_RUNS, Latency, measure
-from rtmpose_sdk.benchmarks.machine import NOISY, machine_record, noise, peak_gflops, peak_memory
+from rtmpose_sdk.benchmarks.machine import machine_record, peak_gflops
 from rtmpose_sdk.benchmarks.remote import REMOTE_COMMAND, Asked, is_remote, measure_remote
+from rtmpose_sdk.benchmarks.report_content import report_content
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
-from rtmpose_sdk.benchmarks.report_text import (
-    artifact_line,
-    machine_line,
-    markdown,
-    peer_lines,
-    setting_line,
-    share_lines,
-    table,
-)
+from rtmpose_sdk.benchmarks.report_text import markdown, report_lines, run_lines, table
 from rtmpose_sdk.benchmarks.rounds import rounds_shown
 from rtmpose_sdk.cli.options import DetectorOption
 from rtmpose_sdk.cli.paper import time_paper
@@ -129,7 +122,7 @@ def bench(
     shot = read_image(photo)
     height, width = shot.shape[:2]
     [person] = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
-    machine = machine_record()
+    machine = machine_record(device)
     if paper:
         lists: dict[str, list[Any]] = {
             "--engine": engine,
@@ -139,7 +132,6 @@ def bench(
         without = {
             "--peer": peer,
             "--batch": batch,
-            "--html": html_file,
             "--png": png_file,
             "--compare": old,
         }
@@ -162,27 +154,29 @@ def bench(
             machine,
             json_file,
             markdown_file,
+            html_file,
         )
         return
     with contextlib.ExitStack() as stack:
-        candidates = []
-        for choice in choices(pose, engine, precision, threads, batch, persons):
-            candidate = open_candidate(choice, detector, device, shot, person, peer)
-            stack.enter_context(candidate.pipeline)
+        wanted = list(choices(pose, engine, precision, threads, batch, persons))
+        candidates, left_out = open_candidates(wanted, stack, detector, device, shot, person, peer)
+        for candidate in candidates:
             candidate.setting |= {
                 "picture": f"{photo.name} {width}x{height}",
                 "warm_up": warm_up,
                 "runs": runs,
             }
-            candidates.append(candidate)
         if png_file is not None and not any(ap_of(c.artifact) is not None for c in candidates):
             raise InputError(
                 "--png plots speed against accuracy, but no model here has an AP in its card; measure one "
-                "with `rtmpose eval`, or leave out --png"
+                "with `rtmpose eval --write-card`, or leave out --png"
             )
-        peaks = {n: peak_gflops(n) for n in {c.setting["threads"] for c in candidates}}
+        peaks = {
+            n: peak_gflops(n)
+            for n in {c.setting["threads"] for c in candidates if c.setting["device"] == "cpu"}
+        }
         found = _time(candidates, warm_up, runs)
-    content = _content(machine, candidates, found, peaks)
+    content = report_content(machine, candidates, found, peaks, left_out)
     _print(content)
     _write(content, json_file, markdown_file, html_file, png_file)
     if old is not None:
@@ -209,60 +203,16 @@ def _time(candidates: list[Candidate], warm_up: int, runs: int) -> list[dict[str
     ]
 
 
-def _content(
-    machine: dict[str, Any],
-    candidates: list[Candidate],
-    found: list[dict[str, Latency]],
-    peaks: dict[int, float],
-) -> dict[str, Any]:
-    """What `--json` writes."""
-    reports = []
-    for candidate, figures in zip(candidates, found, strict=True):
-        artifact = candidate.artifact
-        if artifact["multiply-adds"] is not None:
-            artifact["GFLOP/s"] = 2 * artifact["multiply-adds"] / figures["bare engine"].p50 / 1e6
-        artifact["peak GFLOP/s"] = peaks[candidate.setting["threads"]]
-        candidate.setting["runs"] = figures["bare engine"].runs
-        reports.append(
-            {
-                "name": candidate.name,
-                "setting": candidate.setting,
-                "artifact": artifact,
-                "ms": {name: took.as_dict() for name, took in figures.items()},
-            }
-        )
-    spread = noise(figures["bare engine"] for figures in found)
-    return {
-        "rtmpose_bench": REPORT_VERSION,
-        "machine": machine,
-        "peak memory MB": peak_memory(),
-        "spread": spread,
-        "noise warning": (
-            f"noisy machine: the engine's p90 is {spread:.0%} above its median (quiet: below {NOISY:.0%}); "
-            "trust ratios of one run only"
-            if spread > NOISY
-            else ""
-        ),
-        "reports": reports,
-    }
-
-
 def _print(content: dict[str, Any]) -> None:
     """A table for each candidate, and the lines that say what was run."""
     console = Console()
     console.width = max(console.width, TABLE_WIDTH)  # a pipe has 80, which would cut figures
     for report in content["reports"]:
         console.print(table(report))
-        for line in (
-            setting_line(report),
-            artifact_line(report),
-            *share_lines(report),
-            *peer_lines(report),
-        ):
-            console.print(line, soft_wrap=True)
-    console.print(machine_line(content["machine"]), soft_wrap=True)
-    if content["peak memory MB"]:
-        console.print(f"peak resident memory, all candidates: {content['peak memory MB']:.0f} MB")
+        for line in report_lines(report):
+            console.print(line, markup=False, soft_wrap=True)
+    for line in run_lines(content):
+        console.print(line, markup=False, soft_wrap=True)
     if content["noise warning"]:
         console.print(content["noise warning"], style="yellow", soft_wrap=True)
 
@@ -293,7 +243,8 @@ def _judge(content: dict[str, Any], old: dict[str, Any], allowed: float, force: 
     """
     changes = compare(content, old, force)
     for c in changes:
-        typer.echo(f"{c.candidate}, {c.step}: {c.old:.3f} -> {c.new:.3f} ms ({c.slower:+.1%})")
+        of = ", mean a frame" if c.figure == "mean" else ""
+        typer.echo(f"{c.candidate}, {c.step}{of}: {c.old:.3f} -> {c.new:.3f} ms ({c.slower:+.1%})")
     worse = [c for c in changes if c.slower > allowed]
     if worse:
         names = ", ".join(f"{c.candidate}, {c.step} ({c.slower:+.1%})" for c in worse)

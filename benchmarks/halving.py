@@ -9,6 +9,8 @@ from rtmpose_sdk.benchmarks.latency import measure
 
 Key = TypeVar("Key", bound=Hashable)
 Step = Callable[[], object]
+Told = Callable[[Mapping[str, float]], object]
+"""Is given the medians, ms, of every round that was measured whole."""
 
 FIRST_RUNS = 4
 MARGIN = 1.15
@@ -22,15 +24,21 @@ class Point(NamedTuple):
     loss: float
 
 
-def halve(steps: Mapping[str, Step], keep: int, runs: int = FIRST_RUNS) -> dict[str, float]:
+def halve(
+    steps: Mapping[str, Step], keep: int, runs: int = FIRST_RUNS, told: Told = lambda _: None
+) -> dict[str, float]:
     """The `keep` fastest of several steps, with their medians in ms, fastest first.
 
     Every round measures the survivors interleaved, twice as often as the round before, and drops the
     slower half (Jamieson and Talwalkar, 2016, section 2).
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; a round that was cut short chooses nobody.
     """
     left = dict(steps)
     while True:
-        found = measure({name: left[name] for name in left}, 1, runs)
+        found = measure(left, 1, runs, keep_cut=False)
+        told({name: found[name].p50 for name in left})
         order = sorted(left, key=lambda name: found[name].p50)
         if len(order) <= keep:
             return {name: found[name].p50 for name in order}
@@ -38,16 +46,22 @@ def halve(steps: Mapping[str, Step], keep: int, runs: int = FIRST_RUNS) -> dict[
         runs *= 2
 
 
-def halve_to_front(steps: Mapping[str, Step], losses: Mapping[str, float], runs: int) -> dict[str, Point]:
+def halve_to_front(
+    steps: Mapping[str, Step], losses: Mapping[str, float], runs: int, told: Told = lambda _: None
+) -> dict[str, Point]:
     """Points of the candidates that may lie on the Pareto front, measured `runs` times each.
 
     Rounds of 1, 2, 4, ... runs, interleaved; after each, who is clearly dominated is dropped.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C.
     """
     left = dict(steps)
     done = 1
     while True:
         done = min(done, runs)
-        found = measure(left, 1, done)
+        found = measure(left, 1, done, keep_cut=False)
+        told({name: found[name].p50 for name in left})
         points = {name: Point(found[name].p50, losses[name]) for name in left}
         if done == runs:
             return points

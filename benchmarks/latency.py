@@ -80,6 +80,7 @@ def measure(
     before: Callable[[str], object] | None = None,
     rest: float = 0.0,
     after_round: Callable[[int], object] = lambda rounds: None,
+    keep_cut: bool = True,
 ) -> dict[str, Latency]:
     """Time several steps, interleaved run by run, so that a drifting machine hurts all alike.
 
@@ -91,13 +92,15 @@ def measure(
         before: called with a step's name ahead of it, outside its time.
         rest: s of sleep ahead of each step, outside its time; see `SPINNING`.
         after_round: called with the number of rounds done, those that do not count among them.
+        keep_cut: Ctrl-C in a measured round ends it with what there is; False raises it: for who goes on
+            with the figures.
 
     Returns:
         Figures of every step. After Ctrl-C in a measured round: of the rounds so far, `runs` says how many.
 
     Raises:
         InputError: fewer than one measured run.
-        KeyboardInterrupt: before anything was measured.
+        KeyboardInterrupt: before anything was measured, or not `keep_cut`.
     """
     if runs < 1 or warm_up < 0:
         raise InputError(f"{warm_up} warm-up and {runs} measured runs; expected 0 or more, 1 or more")
@@ -124,6 +127,6 @@ def measure(
                     used[name].append(processor() - used_before)
             after_round(turn + 1)
     except KeyboardInterrupt:
-        if not all(times.values()):
+        if not keep_cut or not all(times.values()):
             raise
     return {name: summarize(times[name], used[name]) for name in names}

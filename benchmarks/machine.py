@@ -14,18 +14,15 @@ from typing import Any
 import cv2
 
 from rtmpose_sdk._version import __version__
+from rtmpose_sdk.benchmarks.gpu import gpu_and_driver
 from rtmpose_sdk.benchmarks.latency import Latency
+from rtmpose_sdk.processor import instruction_sets, processor_name
 from rtmpose_sdk.runtimes import allowed_cores
 
 ENGINE_PACKAGES = ("onnxruntime", "onnxruntime-gpu", "openvino", "ncnn", "torch", "tensorrt", "numpy")
-INSTRUCTION_SETS = (
-    *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"),
-    *("amx_tile", "amx_int8", "amx_bf16", "neon", "asimd", "asimddp", "asimdhp", "i8mm", "bf16", "sve"),
-)
-"""Those that decide how fast a network runs."""
 NOISY = 0.15
 """Spread from which a run is called noisy: the p90 lies so much above the median."""
-SAME = ("processor", "cores", "gpu")
+SAME = ("processor", "instruction sets", "cores", "gpu")
 """What two records of one machine have in common."""
 _SIDE = 1024
 _BLAS_THREADS = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -45,18 +42,22 @@ _TIMER = "perf_counter_ns; engines return when their outputs are in host memory"
 _EVENTS = "; GPU events, where named, are waited for and hold the copies in and out"
 
 
-def machine_record() -> dict[str, Any]:
-    """Processor, instruction sets, governor, cores, GPU, versions, and the load right now."""
-    model, flags = _cpuinfo()
+def machine_record(device: str = "cpu") -> dict[str, Any]:
+    """Processor, instruction sets, governor, cores, GPU, versions, and the load right now.
+
+    Args:
+        device: that is measured; with "cuda:1" the GPU is NVIDIA's second one, else the first.
+    """
     governor = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
-    gpu = _gpu()
+    gpu, driver = gpu_and_driver(device)
     return {
         "sdk": __version__,
-        "processor": model,
-        "instruction sets": [name for name in INSTRUCTION_SETS if name in flags],
+        "processor": processor_name(),
+        "instruction sets": instruction_sets(),
         "governor": governor.read_text().strip() if governor.is_file() else "unknown",
         "cores": allowed_cores(),
         "gpu": gpu,
+        "gpu driver": driver,
         "system": platform.platform(),
         "python": platform.python_version(),
         "engines": _versions() | {"opencv": cv2.__version__},
@@ -66,8 +67,9 @@ def machine_record() -> dict[str, Any]:
 
 
 def differences(ours: dict[str, Any], theirs: dict[str, Any]) -> list[str]:
-    """In what two records are of different machines; empty for the same one."""
-    return [f"{k}: {theirs.get(k)} / {ours.get(k)}" for k in SAME if ours.get(k) != theirs.get(k)]
+    """In what two records are of different machines; empty for the same one. A driver's update is none."""
+    pairs = {key: (_same(key, theirs.get(key)), _same(key, ours.get(key))) for key in SAME}
+    return [f"{key}: {said(old)} / {said(new)}" for key, (old, new) in pairs.items() if old != new]
 
 
 def peak_gflops(threads: int, seconds: float = 0.3) -> float:
@@ -110,27 +112,16 @@ def noise(figures: Iterable[Latency]) -> float:
     return max((f.p90 / f.p50 - 1 for f in figures), default=0.0)
 
 
-def _cpuinfo() -> tuple[str, set[str]]:
-    """Name and flags; platform.processor() is empty or "x86_64" on Linux."""
-    name, flags = "", set[str]()
-    file = Path("/proc/cpuinfo")
-    for line in file.read_text().splitlines() if file.is_file() else ():
-        key, _, value = line.partition(":")
-        if key.strip() in ("model name", "Model") and not name:
-            name = value.strip()
-        if key.strip() in ("flags", "Features"):
-            flags = set(value.split())
-    return name or platform.processor() or platform.machine(), flags
+def said(value: Any) -> str:
+    """A value of a record in words."""
+    if isinstance(value, dict):
+        return " ".join(f"{k} {v}" for k, v in value.items())
+    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
 
 
-def _gpu() -> str | None:
-    """Name and driver of NVIDIA's first one, from its own tool."""
-    query = ["nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader"]
-    try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.splitlines()[0].strip() if done.stdout.strip() else None
+def _same(key: str, value: Any) -> Any:
+    """Older records have the driver behind the GPU's name."""
+    return value.partition(",")[0] if key == "gpu" and isinstance(value, str) else value
 
 
 def _versions() -> dict[str, str]:

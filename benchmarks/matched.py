@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.coco import labelled
 from rtmpose_sdk.oks import Floats, sigmas_of
 from rtmpose_sdk.results import PoseResult
 
@@ -56,7 +57,7 @@ def match(
             decides, greedily.
     """
     sigmas = sigmas_of(found.keypoint_set)
-    rows = [a for a in annotations if a.get("num_keypoints", 0) > 0 and not a.get("iscrowd")]
+    rows = [a for a in annotations if labelled(a) > 0 and not a.get("iscrowd")]
     people = []
     for row in rows:
         points = np.array(row["keypoints"], np.float32).reshape(-1, 3)

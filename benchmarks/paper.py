@@ -127,34 +127,38 @@ def compare_rows(found: Mapping[str, Latency]) -> list[dict[str, Any]]:
     ]
 
 
-def tables(compared: Sequence[dict[str, Any]]) -> list[Table]:
-    """For a terminal, one for each of the paper's."""
-    made: dict[str, Table] = {}
+def cells(compared: Sequence[dict[str, Any]]) -> list[tuple[str, list[str], list[list[str]]]]:
+    """Title, names of the columns and cells of each of the paper's tables."""
+    found: dict[str, tuple[str, list[str], list[list[str]]]] = {}
+    ratio = f"/ {REFERENCE[-1]}"
     for row in compared:
-        if row["table"] not in made:
-            columns = [name for key in row["paper ms"] for name in (f"paper: {key}", f"/ {REFERENCE[-1]}")]
-            made[row["table"]] = Table(title=row["table"], title_justify="left")
-            for name in ("", "here, ms", f"/ {REFERENCE[-1]}", *columns):
-                made[row["table"]].add_column(name, no_wrap=not name)
-        cells = [f"{row['ms']['p50']:.2f}", f"{row['ratio']:.2f}"]
+        columns = ["", "here, ms", ratio, *(n for k in row["paper ms"] for n in (f"paper: {k}", ratio))]
+        _, _, lines = found.setdefault(row["table"], (row["table"], columns, []))
+        line = [row["row"], f"{row['ms']['p50']:.2f}", f"{row['ratio']:.2f}"]
         for key, value in row["paper ms"].items():
-            cells += [f"{value:g}", f"{row['paper ratio'][key]:.2f}"]
-        made[row["table"]].add_row(row["row"], *cells)
-    return list(made.values())
+            line += [f"{value:g}", f"{row['paper ratio'][key]:.2f}"]
+        lines.append(line)
+    return list(found.values())
+
+
+def tables(compared: Sequence[dict[str, Any]]) -> list[Table]:
+    """For a terminal."""
+    made = []
+    for title, columns, lines in cells(compared):
+        table = Table(title=title, title_justify="left")
+        for name in columns:
+            table.add_column(name, no_wrap=not name)
+        for line in lines:
+            table.add_row(*line)
+        made.append(table)
+    return made
 
 
 def markdown(compared: Sequence[dict[str, Any]]) -> str:
     """The same for a file."""
-    lines = []
-    title = ""
-    for row in compared:
-        if row["table"] != title:
-            title = row["table"]
-            names = ["", "here, ms", "/ m", *(n for k in row["paper ms"] for n in (f"paper: {k}", "/ m"))]
-            lines += ["", f"## {title}", "", "| " + " | ".join(names) + " |"]
-            lines += ["| --- " + "| ---: " * (len(names) - 1) + "|"]
-        cells = [row["row"], f"{row['ms']['p50']:.2f}", f"{row['ratio']:.2f}"]
-        for key, value in row["paper ms"].items():
-            cells += [f"{value:g}", f"{row['paper ratio'][key]:.2f}"]
-        lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines).strip() + "\n"
+    text = []
+    for title, columns, lines in cells(compared):
+        text += ["", f"## {title}", "", "| " + " | ".join(columns) + " |"]
+        text += ["| --- " + "| ---: " * (len(columns) - 1) + "|"]
+        text += ["| " + " | ".join(line) + " |" for line in lines]
+    return "\n".join(text).strip() + "\n"

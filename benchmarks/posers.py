@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -66,7 +67,7 @@ def batched(predictor: Predictor) -> Poser:
 
 
 def in_processes(count: int, open_pipeline: Callable[[], Pipeline]) -> Poser:
-    """Several processes, each with a pipeline of its own.
+    """Several processes, each with a pipeline of its own, and with as many threads of OpenCV's as this one.
 
     Args:
         count: of processes.
@@ -75,7 +76,7 @@ def in_processes(count: int, open_pipeline: Callable[[], Pipeline]) -> Poser:
 
     def pose(tasks: Sequence[Task]) -> Iterator[PoseResult]:
         context = multiprocessing.get_context("spawn")  # engines do not survive a fork
-        with ProcessPoolExecutor(count, context, _start, (open_pipeline,)) as pool:
+        with ProcessPoolExecutor(count, context, _start, (open_pipeline, cv2.getNumThreads())) as pool:
             try:
                 yield from pool.map(_work, tasks, chunksize=4)
             except BaseException:
@@ -174,8 +175,9 @@ def _poses(row: dict[str, Any], keypoint_set: KeypointSet) -> PoseResult:
 _pipeline: Pipeline | None = None
 
 
-def _start(open_pipeline: Callable[[], Pipeline]) -> None:
+def _start(open_pipeline: Callable[[], Pipeline], opencv: int) -> None:
     global _pipeline
+    cv2.setNumThreads(opencv)
     _pipeline = open_pipeline()
 
 

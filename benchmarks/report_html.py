@@ -5,10 +5,12 @@ from __future__ import annotations
 import html
 import json
 import re
+from collections.abc import Sequence
 from importlib import resources
 from typing import Any
 
-from rtmpose_sdk.benchmarks.report_text import COLUMNS, artifact_line, machine_line, rows
+from rtmpose_sdk.benchmarks.report_text import COLUMNS, report_lines, rows, run_lines
+from rtmpose_sdk.card import OF_FP32
 
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}"
@@ -47,15 +49,19 @@ def points(content: dict[str, Any]) -> list[tuple[str, float, float]]:
 
 
 def ap_of(artifact: dict[str, Any]) -> float | None:
-    """The first AP in a card's accuracy, 0...1 (published ones are in percent); None without one."""
-    found = (float(v) for k, v in artifact["accuracy"].items() if re.search(r"\bAP\b", k))
+    """The first AP in a card's accuracy, 0...1 (published ones are in percent); None without one.
+
+    An AP of the model that it was made of is not its own.
+    """
+    own = ((k, v) for k, v in artifact["accuracy"].items() if not k.endswith(OF_FP32))
+    found = (float(v) for k, v in own if re.search(r"\bAP\b", k))
     ap = next(found, None)
     return ap / 100 if ap is not None and ap > 1 else ap
 
 
 def page(content: dict[str, Any]) -> str:
     """The page; it asks nothing of the network."""
-    body = [f"<h1>rtmpose-bench</h1><p>{html.escape(machine_line(content['machine']))}</p>"]
+    body = ["<h1>rtmpose-bench</h1>", *(f"<p>{html.escape(line)}</p>" for line in run_lines(content))]
     if content["noise warning"]:
         body.append(f"<p class=warn>{html.escape(content['noise warning'])}</p>")
     body.append("<h2>Speed and accuracy on this machine</h2>" + _plot(points(content)))
@@ -63,13 +69,33 @@ def page(content: dict[str, Any]) -> str:
     titles = ("candidate", "step", *COLUMNS, "x bare")
     cells = [(r["name"], *row) for r in content["reports"] for row in rows(r)]
     body.append(_table(titles, cells))
-    body += [
-        f"<p>{html.escape(r['name'])}: {html.escape(artifact_line(r))}</p>" for r in content["reports"]
-    ]
+    for report in content["reports"]:
+        body.append(f"<h3>{html.escape(report['name'])}</h3><ul>")
+        body += [f"<li>{html.escape(line)}</li>" for line in report_lines(report)]
+        body.append("</ul>")
     paper = paper_tables()
     for table in paper["tables"]:
         body.append(f"<h2>The paper: {html.escape(table['title'])}</h2>")
         body.append(_table(table["columns"], [[_cell(v) for v in row] for row in table["rows"]]))
+    return _whole(body)
+
+
+def paper_page(
+    tables: Sequence[tuple[str, Sequence[str], Sequence[Sequence[str]]]], lines: Sequence[str]
+) -> str:
+    """The page of `--paper`.
+
+    Args:
+        tables: title, names of the columns, cells.
+        lines: what was run, on which machine.
+    """
+    body = ["<h1>rtmpose-bench --paper</h1>", *(f"<p>{html.escape(line)}</p>" for line in lines)]
+    for title, columns, cells in tables:
+        body.append(f"<h2>{html.escape(title)}</h2>{_table(columns, cells)}")
+    return _whole(body)
+
+
+def _whole(body: Sequence[str]) -> str:
     return (
         f"<!doctype html><html lang=en><meta charset=utf-8><title>rtmpose-bench</title>"
         f"<style>{_STYLE}</style>"

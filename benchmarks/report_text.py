@@ -7,6 +7,7 @@ from typing import Any
 
 from rich.table import Table
 
+from rtmpose_sdk.benchmarks.machine import said
 from rtmpose_sdk.benchmarks.peers import FILE_PEERS
 
 COLUMNS = ("mean", "min", "p50", "p90", "p99", "std", "fps", "cpu")
@@ -45,9 +46,10 @@ def artifact_line(report: dict[str, Any]) -> str:
         text += f", {about['memory MB']:.0f} MB of memory"
     if about["multiply-adds"] is None:
         return text + ", multiply-adds unknown (only of ONNX files, with the extra export)"
-    return text + (
-        f", {about['multiply-adds'] / 1e9:.3f} G multiply-adds: {about['GFLOP/s']:.1f} GFLOP/s, "
-        f"{about['GFLOP/s'] / about['peak GFLOP/s']:.0%} of a matrix product's {about['peak GFLOP/s']:.1f}"
+    text += f", {about['multiply-adds'] / 1e9:.3f} G multiply-adds: {about['GFLOP/s']:.1f} GFLOP/s"
+    peak = about["peak GFLOP/s"]
+    return (
+        text if peak is None else f"{text}, {about['GFLOP/s'] / peak:.0%} of a matrix product's {peak:.1f}"
     )
 
 
@@ -66,13 +68,7 @@ def share_lines(report: dict[str, Any]) -> list[str]:
 
 def machine_line(machine: dict[str, Any]) -> str:
     """The machine in one line."""
-    return ", ".join(f"{key} {_plain(value)}" for key, value in machine.items() if value is not None)
-
-
-def _plain(value: Any) -> str:
-    if isinstance(value, dict):
-        return " ".join(f"{k} {v}" for k, v in value.items())
-    return " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return ", ".join(f"{key} {said(value)}" for key, value in machine.items() if value is not None)
 
 
 def peer_lines(report: dict[str, Any]) -> list[str]:
@@ -85,14 +81,31 @@ def peer_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def report_lines(report: dict[str, Any]) -> list[str]:
+    """All that is said of one candidate beside its table."""
+    return [setting_line(report), artifact_line(report), *share_lines(report), *peer_lines(report)]
+
+
+def run_lines(content: dict[str, Any]) -> list[str]:
+    """The machine, memory, and what was left out."""
+    lines = [machine_line(content["machine"])]
+    if content["peak memory MB"]:
+        lines.append(f"peak resident memory, all candidates: {content['peak memory MB']:.0f} MB")
+    return lines + [f"left out: {reason}" for reason in content.get("left out", ())]
+
+
 def markdown(content: dict[str, Any]) -> str:
     """All reports."""
-    lines = ["# rtmpose-bench", "", f"{machine_line(content['machine'])}", ""]
+    lines = ["# rtmpose-bench", ""]
+    for line in run_lines(content):
+        lines += [line, ""]
     if content["noise warning"]:
         lines += [f"**{content['noise warning']}**", ""]
     for report in content["reports"]:
-        lines += [f"## {report['name']}", "", setting_line(report), "", artifact_line(report), ""]
+        lines += [f"## {report['name']}", ""]
+        for line in report_lines(report):
+            lines += [line, ""]
         lines += ["| " + " | ".join(_TITLES) + " |", "| --- " + "| ---: " * (len(_TITLES) - 1) + "|"]
         lines += ["| " + " | ".join(cells) + " |" for cells in rows(report)]
-        lines += ["", *share_lines(report), *peer_lines(report), ""]
+        lines += [""]
     return "\n".join(lines)

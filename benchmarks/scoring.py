@@ -8,7 +8,7 @@ from typing import Any
 from rtmpose_sdk.benchmarks import crowdpose, mpii, wholebody
 from rtmpose_sdk.benchmarks.coco_score import score, with_areas
 from rtmpose_sdk.benchmarks.matched import Matched, match
-from rtmpose_sdk.coco import as_annotations, check_ids, person_category, read_json
+from rtmpose_sdk.coco import as_annotations, check_ids, labelled, person_category, read_json
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.results import PoseResult
@@ -39,6 +39,12 @@ def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
         file,
         keypoint_set,
     )
+    # COCO's evaluation leaves out whom it is not said of.
+    rows = [
+        {**row, "num_keypoints": labelled(row)} if "keypoints" in row else row
+        for row in truth["annotations"]
+    ]
+    truth = {**truth, "annotations": rows}
     if crowdpose.is_crowdpose(truth):
         crowdpose.check_crowd(truth, file)
     return truth
@@ -122,7 +128,7 @@ class Scoring:
 
 def _posed(labels: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Those whose boxes `rtmpose_sdk.coco.person_boxes` gives, in its order."""
-    return [row for row in labels if row.get("num_keypoints", 0) > 0 and not row.get("iscrowd")]
+    return [row for row in labels if labelled(row) > 0 and not row.get("iscrowd")]
 
 
 def _kinds(truth: dict[str, Any]) -> set[int]:

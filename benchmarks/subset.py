@@ -6,6 +6,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from rtmpose_sdk.coco import labelled
 from rtmpose_sdk.errors import InputError
 
 _SHOWN = 10
@@ -36,9 +37,7 @@ def single_person(truth: dict[str, Any]) -> dict[str, Any]:
     """
     persons = Counter(row["image_id"] for row in truth["annotations"])
     posed = {
-        row["image_id"]
-        for row in truth["annotations"]
-        if row.get("num_keypoints", 0) > 0 and not row.get("iscrowd")
+        row["image_id"] for row in truth["annotations"] if labelled(row) > 0 and not row.get("iscrowd")
     }
     rows = [row for row in truth["images"] if persons[row["id"]] == 1 and row["id"] in posed]
     if not rows:

@@ -12,7 +12,7 @@ import functools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -23,6 +23,7 @@ from rtmpose_sdk.benchmarks.accuracy import evaluate_poses
 from rtmpose_sdk.benchmarks.agreement import disagreement
 from rtmpose_sdk.benchmarks.halving import Point, halve, halve_to_front
 from rtmpose_sdk.benchmarks.posers import one_by_one
+from rtmpose_sdk.benchmarks.subset import present
 from rtmpose_sdk.card import Task
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
@@ -80,10 +81,19 @@ class Choice(NamedTuple):
 
 
 class Truth(NamedTuple):
-    """Annotations (COCO json) and the folder with their pictures."""
+    """Annotations (COCO json) and the folder with their pictures, of which some may be missing."""
 
     annotations: Path
     images: Path
+    allow_missing: bool = False
+
+    def select(self, truth: dict[str, Any]) -> dict[str, Any]:
+        """What is measured on.
+
+        Raises:
+            InputError: see `present`.
+        """
+        return present(truth, self.images, self.allow_missing)[0]
 
 
 @dataclass(frozen=True)
@@ -120,23 +130,55 @@ class Found(NamedTuple):
     loss_of: str
 
 
+class Stopped(KeyboardInterrupt):
+    """Ctrl-C in the search.
+
+    Attributes:
+        settings: ms of a call of each network's settings, of whole rounds.
+        pipelines: the same of pipelines, and what they lose; ms of a frame.
+    """
+
+    def __init__(self, settings: dict[str, float], pipelines: dict[str, Point]) -> None:
+        super().__init__()
+        self.settings = settings
+        self.pipelines = pipelines
+
+
 def tune(job: Job, tell: Tell = lambda _: None) -> Found:
     """Search.
 
     Raises:
-        InputError: nobody in the clip or the pictures.
+        InputError: no frame, or nobody in the clip or the pictures.
+        Stopped: Ctrl-C, with what was measured so far.
     """
     opencv = cv2.getNumThreads()
     cv2.setNumThreads(job.threads)  # it would take every core
+    settings: dict[str, float] = {}
+    pipelines: dict[str, Point] = {}
     try:
-        poses = _winners(job, "pose", tell)
-        detectors = _winners(job, "detect", tell)
-        return _pipelines(job, poses, detectors, tell)
+        _check_clip(job)
+        poses = _winners(job, "pose", tell, settings)
+        detectors = _winners(job, "detect", tell, settings)
+        return _pipelines(job, poses, detectors, tell, pipelines)
+    except KeyboardInterrupt:
+        raise Stopped(settings, pipelines) from None
     finally:
         cv2.setNumThreads(opencv)
 
 
-def _winners(job: Job, role: Task, tell: Tell) -> list[Setting]:
+def _check_clip(job: Job) -> None:
+    """Before minutes of search: with nobody there, detectors alone are timed and no interval loses."""
+    if not job.clip:
+        raise InputError("the clip has no frame; expected at least one with persons (--video)")
+    with _detector(Setting(job.detector[0], job.threads, 1)) as finder:
+        if not any(len(finder(frame)) for frame in job.clip):
+            raise InputError(
+                f"nobody is found in the {len(job.clip)} frames of the clip; give one with persons "
+                "(--video, or more --frames of it)"
+            )
+
+
+def _winners(job: Job, role: Task, tell: Tell, seen: dict[str, float]) -> list[Setting]:
     """The fastest setting of each kind, the reference's kind first."""
     candidates = job.pose if role == "pose" else job.detector
     frame = job.clip[0]
@@ -162,7 +204,9 @@ def _winners(job: Job, role: Task, tell: Tell) -> list[Setting]:
                 else:
                     finder = stack.enter_context(_detector(setting))
                     steps[name] = lambda d=finder: d(frame)  # type: ignore[misc]
-            times = halve(steps, keep=1)
+            times = halve(
+                steps, 1, told=lambda ms: seen.update({f"{role} {name}": t for name, t in ms.items()})
+            )
         best = next(iter(times))
         winners.append(settings[best])
         tell(f"{role} {kind}: {best}, {times[best]:.2f} ms, of {len(settings)}")
@@ -183,7 +227,9 @@ def _detector(setting: Setting) -> Detector:
     return Detector(opened, score_threshold=DEFAULT_DETECTION_THRESHOLD)
 
 
-def _pipelines(job: Job, poses: list[Setting], detectors: list[Setting], tell: Tell) -> Found:
+def _pipelines(
+    job: Job, poses: list[Setting], detectors: list[Setting], tell: Tell, seen: dict[str, Point]
+) -> Found:
     """Time and loss of every winner with every other, at every interval."""
     with contextlib.ExitStack() as stack:
         nets = {s.name: stack.enter_context(_predictor(s)) for s in poses}
@@ -204,13 +250,13 @@ def _pipelines(job: Job, poses: list[Setting], detectors: list[Setting], tell: T
                     choices[choice.name] = choice
                     losses[choice.name] = max(pair_loss[p.name, d.name], 0.0) + interval_loss[n]
                     steps[choice.name] = _playing(job.clip, nets[p.name], finders[d.name], n)
-        points = halve_to_front(steps, losses, job.runs)
-    frames = len(job.clip)
-    return Found(
-        {name: Point(point.ms / frames, point.loss) for name, point in points.items()},
-        choices,
-        "AP" if job.truth else "agreement",
-    )
+        frames = len(job.clip)
+
+        def told(ms: Mapping[str, float]) -> None:
+            seen.update({name: Point(took / frames, losses[name]) for name, took in ms.items()})
+
+        points = halve_to_front(steps, losses, job.runs, told)
+    return Found({name: seen[name] for name in points}, choices, "AP" if job.truth else "agreement")
 
 
 def _playing(clip: Sequence[Images], net: Predictor, finder: Detector, every: int) -> Callable[[], object]:
@@ -240,6 +286,7 @@ def _pair_losses(
                 truth.annotations,
                 truth.images,
                 False,
+                select=truth.select,
             ).ap
             for names, (net, finder) in pairs.items()
         }

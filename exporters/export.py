@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import artifact_card
-from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.card import OF_FP32, ModelCard
 from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
 from rtmpose_sdk.exporters.backends import check_precision, verification_device
 from rtmpose_sdk.exporters.half_emulation import emulate_half
@@ -27,6 +27,8 @@ from rtmpose_sdk.runtimes import open_runtime
 Images = NDArray[np.uint8]
 Measure = Callable[[Path], float]
 """AP of an artifact."""
+MEASURED = "AP, by the export"
+"""Name of the artifact's own AP in its card, where it was measured."""
 Track = Callable[[Sequence[Layer]], Iterable[Layer]]
 
 
@@ -59,7 +61,8 @@ def export(
         MissingExtraError: a package that the backend needs to write.
     """
     precision = check_precision(wish.backend, wish.precision)
-    card = replace(subject.card, precision=precision, verification={})
+    inherited = subject.card.accuracy if precision == "fp32" else of_fp32(subject.card.accuracy)
+    card = replace(subject.card, precision=precision, accuracy=inherited, verification={})
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
         made = Path(folder) / "made"
         made.mkdir()
@@ -75,11 +78,21 @@ def export(
             if measure is not None and not found.not_finite:  # which no decoder takes
                 plain = Path(folder) / "reference.onnx"
                 save_onnx(subject.graph, subject.card, plain)
-                found = found.with_accuracy(measure(plain), measure(runs))
+                own = measure(runs)
+                found = found.with_accuracy(measure(plain), own)
+                if precision != "fp32" and found.what == "artifact":
+                    written = replace(written, accuracy={**written.accuracy, MEASURED: own})
             replace_card(trial, replace(written, verification={**found.as_dict(), "engine": engine}))
         for file in sorted(made.iterdir(), key=lambda f: f == trial):
             file.replace(out.with_name(file.name))
     return found
+
+
+def of_fp32(accuracy: Mapping[str, float]) -> dict[str, float]:
+    """Figures that were measured with the fp32 model, marked so: not those of what is made of it."""
+    return {
+        name if name.endswith(OF_FP32) else f"{name}{OF_FP32}": value for name, value in accuracy.items()
+    }
 
 
 def _what_runs(trial: Path, graph: onnx.ModelProto | None, card: ModelCard, folder: Path) -> Path:

@@ -89,14 +89,15 @@ def artifact_card(source: str | Path) -> ModelCard:
         ModelNotFoundError, ModelFileError, CardError, MissingExtraError: see there.
     """
     path, published = locate(source)
-    beside = _card_beside(path)
+    beside = card_beside(path)
     if beside.is_file():  # an engine file may need a device that this machine does not have
         return ModelCard.from_json(beside.read_text("utf-8"), str(beside))
     with open_runtime(mmdeploy.network_file(path) if path.is_dir() else path) as runtime:
         return _card(path, runtime, published)
 
 
-def _card_beside(path: Path) -> Path:
+def card_beside(path: Path) -> Path:
+    """Where an artifact that holds no card of its own has it."""
     return path.with_name(path.name + CARD_SUFFIX)
 
 
@@ -106,7 +107,7 @@ def _card(path: Path, runtime: Runtime, published: PublishedModel | None) -> Mod
         return mmdeploy.sdk_card(
             path, runtime.outputs, runtime.inputs, origin, lambda size: measured(runtime, size)
         )
-    own = CARD_KEY in runtime.metadata or _card_beside(runtime.path).is_file()
+    own = CARD_KEY in runtime.metadata or card_beside(runtime.path).is_file()
     # A published file that carries no card has that of the table.
     return published.card() if published is not None and not own else read_card(runtime)
 
@@ -124,7 +125,7 @@ def read_card(runtime: Runtime) -> ModelCard:
             "run it with the engine alone. Pipeline, Predictor and Detector take the network that it was "
             "made of"
         )
-    beside = _card_beside(runtime.path)
+    beside = card_beside(runtime.path)
     if CARD_KEY in runtime.metadata:
         return ModelCard.from_json(runtime.metadata[CARD_KEY], str(runtime.path))
     if beside.is_file():

@@ -18,6 +18,9 @@ CARD_KEY = "rtmpose_card"
 END2END_KEY = "rtmpose_end2end"
 """Name of the entry that says which kind of end2end artifact a file is: pose, detector, pipeline."""
 
+OF_FP32 = ", of the fp32 model"
+"""End of a name in `accuracy`: its figure is of the model that this one, of lower precision, is made of."""
+
 Task = Literal["pose", "detect"]
 ColorOrder = Literal["rgb", "bgr"]
 POSE_DECODERS = ("simcc", "simcc3d", "heatmap", "rtmo")

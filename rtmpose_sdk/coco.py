@@ -49,6 +49,13 @@ def as_annotations(content: Any, file: Path) -> dict[str, Any]:
     return content
 
 
+def labelled(row: dict[str, Any]) -> int:
+    """How many keypoints of an annotation are labelled: as it says, else those that are (v > 0)."""
+    if "num_keypoints" in row:
+        return int(row["num_keypoints"])
+    return sum(seen > 0 for seen in (row.get("keypoints") or [])[2::3])
+
+
 def check_ids(content: dict[str, Any], file: Path) -> None:
     """Every picture and annotation has an id of its own, and every annotation's picture is there.
 
@@ -117,7 +124,7 @@ def person_boxes(content: dict[str, Any], file: Path) -> dict[int, NDArray[np.fl
     for row in content["annotations"]:
         try:
             x, y, w, h = row["bbox"]
-            if row.get("num_keypoints", 0) > 0 and not row.get("iscrowd"):
+            if labelled(row) > 0 and not row.get("iscrowd"):
                 boxes.setdefault(row["image_id"], []).append([x, y, x + w, y + h])
         except (KeyError, TypeError, ValueError) as error:
             raise InputError(

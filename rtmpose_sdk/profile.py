@@ -11,12 +11,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from rtmpose_sdk.artifacts import card_beside
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.hub import cache
 from rtmpose_sdk.images import write_bytes
+from rtmpose_sdk.processor import instruction_sets, processor_name
 from rtmpose_sdk.runtimes import allowed_cores
 
-VERSION = 1
+VERSION = 2
+"""1 had no cards among the hashes and no instruction sets."""
 AUTO = "auto"
 """Pipeline("auto") reads the profile that was saved last."""
 _AGAIN = "run `rtmpose tune` (again) on this machine"
@@ -75,9 +78,10 @@ def auto_file() -> Path:
 
 
 def this_machine() -> dict[str, Any]:
-    """What a measurement holds for: processor, architecture, system, cores that may be used."""
+    """What a measurement holds for: processor and what it can do, system, cores that may be used."""
     return {
-        "processor": _processor(),
+        "processor": processor_name(),
+        "instruction sets": instruction_sets(),
         "architecture": platform.machine(),
         "system": platform.system(),
         "cores": allowed_cores(),
@@ -85,15 +89,35 @@ def this_machine() -> dict[str, Any]:
 
 
 def engine_versions(packages: Collection[str]) -> dict[str, str]:
-    """Version by package."""
-    return {name: importlib.metadata.version(name) for name in packages}
+    """Version by engine; those that are not installed are left out."""
+    found = {name: engine_version(name) for name in packages}
+    return {name: version for name, version in found.items() if version is not None}
+
+
+def engine_version(engine: str) -> str | None:
+    """Version of the distribution that the engine's module comes from; None where none is installed.
+
+    Some come under several names: `onnxruntime` from onnxruntime-gpu, -directml and others.
+    """
+    try:
+        return importlib.metadata.version(engine)
+    except importlib.metadata.PackageNotFoundError:
+        for name in importlib.metadata.packages_distributions().get(engine, ()):
+            return importlib.metadata.version(name)
+    return None
 
 
 def hashes(path: Path) -> dict[str, str]:
-    """sha256 of an artifact's files, by their place beside it; of all files of an SDK folder."""
+    """sha256 of an artifact's files, by their place beside it; of all files of an SDK folder.
+
+    The card beside it (`X.card.json`) is one of them.
+    """
     files = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
     if path.suffix in _PARTS:
         files.append(path.with_suffix(_PARTS[path.suffix]))
+    card = card_beside(path)
+    if card.is_file():
+        files.append(card)
     return {file.relative_to(path.parent).as_posix(): cache.sha256_of(file) for file in files}
 
 
@@ -128,13 +152,13 @@ def usable_profile(file: str | Path | None, given: Collection[str] = ()) -> Prof
                 raise InputError(f"{path}: its artifact {part} is missing; {_AGAIN}")
             if cache.sha256_of(part) != digest:
                 raise InputError(f"{path}: its artifact {part} is not the one that was measured; {_AGAIN}")
+        card = card_beside(Path(network.path))
+        if card.is_file() and card.name not in network.sha256:
+            raise InputError(f"{path}: {card} came after the measurement; {_AGAIN}")
     for package, version in profile.engines.items():
-        try:
-            found = importlib.metadata.version(package)
-        except importlib.metadata.PackageNotFoundError:
-            raise InputError(
-                f"{path}: needs {package} {version}, which is not installed; {_AGAIN}"
-            ) from None
+        found = engine_version(package)
+        if found is None:
+            raise InputError(f"{path}: needs {package} {version}, which is not installed; {_AGAIN}")
         if found != version:
             warnings.warn(
                 f"{path}: measured with {package} {version}, but {found} is installed; its figures may not "
@@ -159,13 +183,3 @@ def _read(path: Path) -> Profile:
         return Profile(pose, detector, **raw)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a profile of `rtmpose tune` ({error}); {_AGAIN}") from None
-
-
-def _processor() -> str:
-    """Name of the processor's model."""
-    info = Path("/proc/cpuinfo")
-    if info.is_file():
-        for line in info.read_text("utf-8", "replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

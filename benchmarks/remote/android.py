@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from rtmpose_sdk._version import __version__
-from rtmpose_sdk.benchmarks.machine import INSTRUCTION_SETS
 from rtmpose_sdk.benchmarks.remote.adb import Adb
+from rtmpose_sdk.processor import INSTRUCTION_SETS
 
 _ASK = """
 p() { echo "$1=$(getprop "$2")"; }

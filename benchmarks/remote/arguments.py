@@ -20,6 +20,8 @@ HERE = frozenset(
 """Options that say where to measure and what to do with the figures: they stay here."""
 FILES = frozenset({"pose", "detector", "image"})
 """Options whose files are sent."""
+NAMED_FILES = frozenset({"peer"})
+"""Options that may read a file, NAME=FILE, which is not sent."""
 
 
 class Option(NamedTuple):
@@ -56,7 +58,7 @@ class Asked(NamedTuple):
             if isinstance(value, bool):
                 values = [()] if value else []
             words = [[str(word) for word in _words(v)] for v in values]
-            if name not in FILES and any(Path(w).exists() for row in words for w in row):
+            if name in NAMED_FILES and any(_reads_here(word) for row in words for word in row):
                 raise InputError(f"{flag} reads a file of this machine; it cannot be measured elsewhere")
             options.append(Option(name, flag, words))
         return cls(context.params, options)
@@ -76,3 +78,9 @@ class Asked(NamedTuple):
 
 def _words(value: Any) -> tuple[Any, ...]:
     return tuple(value) if isinstance(value, list | tuple) else (value,)
+
+
+def _reads_here(word: str) -> bool:
+    """True for NAME=FILE of a file that is here; a bare name is none, whatever lies here under it."""
+    file = word.partition("=")[2]
+    return bool(file) and Path(file).exists()

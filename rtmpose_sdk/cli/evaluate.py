@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -13,8 +14,10 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
+from rtmpose_sdk.cli.evaluate_card import Place, accuracy_name, find_place, write_accuracy
 from rtmpose_sdk.cli.evaluate_details import (
     check_details,
+    plot_reliability,
     print_calibration,
     print_distances,
     print_keypoints,
@@ -36,7 +39,6 @@ from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.zoo import DEFAULT_POSE
 
 if TYPE_CHECKING:
-    from rtmpose_sdk.benchmarks.accuracy import Report
     from rtmpose_sdk.benchmarks.matched import Matched
     from rtmpose_sdk.benchmarks.posers import Poser
 
@@ -91,9 +93,12 @@ def evaluate(
     worst: Annotated[
         tuple[int, Path] | None, typer.Option(help="Number and picture file: a sheet of the worst persons.")
     ] = None,
+    write_card: Annotated[
+        bool, typer.Option("--write-card", help="Put the measured AP into the artifact's card.")
+    ] = False,
 ) -> None:
     """Measure COCO AP and AR, with ground-truth boxes or through a detector."""
-    from rtmpose_sdk.benchmarks.accuracy import LEAST_SCORE, evaluate_pipeline
+    from rtmpose_sdk.benchmarks.accuracy import LEAST_SCORE, evaluate_detector, evaluate_pipeline
     from rtmpose_sdk.benchmarks.matched import match
     from rtmpose_sdk.benchmarks.posers import kept
     from rtmpose_sdk.images import write_bytes, write_image
@@ -102,20 +107,29 @@ def evaluate(
     if boxes_only and detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
     details = per_keypoint or distances or normalize_by or calibration or reliability or worst
-    if boxes_only and (details or alone or allow_missing or resume or processes > 1):
+    if boxes_only and (details or alone or resume or processes > 1):
         raise InputError(
-            "--boxes-only goes without --single-person, --allow-missing, --per-keypoint, --distances, "
-            "--calibration, --reliability, --worst, --resume and --processes, which are of keypoints"
+            "--boxes-only goes without --single-person, --per-keypoint, --distances, --calibration, "
+            "--reliability, --worst, --resume and --processes, which are of keypoints"
         )
     if worst is not None and worst[0] < 1:
         raise InputError(f"--worst {worst[0]}; expected at least 1 person")
     persons: list[Matched] = []
     missing: list[str] = []
+    place: Place | None = None
+    select = functools.partial(
+        _select, images=images, alone=alone, allow_missing=allow_missing, missing=missing
+    )
     with Progress(console=Console(stderr=True), transient=True) as progress:
         if boxes_only:
             assert detector is not None
             finder = Detector(detector, device, threads, precision, LEAST_SCORE, engine)
-            report = _boxes(finder, annotations, images, progress)
+            with finder:
+                runtime = finder.runtime
+                place = find_place(detector, runtime) if write_card else None
+                report = evaluate_detector(
+                    finder, annotations, images, lambda rows: progress.track(rows), select
+                )
         else:
             open_pipeline = functools.partial(
                 Pipeline,
@@ -132,14 +146,13 @@ def evaluate(
             pipeline = open_pipeline()
             points = pipeline.top_down().keypoint_set
             check_details(normalize_by, points.names, reliability)
-            select = functools.partial(
-                _select, images=images, alone=alone, allow_missing=allow_missing, missing=missing
-            )
 
             def watch(row: dict[str, Any], labels: list[dict[str, Any]], poses: PoseResult) -> None:
                 persons.extend(match(row, labels, poses, in_order=detector is None))
 
             with pipeline:
+                runtime = pipeline.top_down().runtime
+                place = find_place(pose, runtime) if write_card else None
                 poser = _poser(pipeline, open_pipeline, processes)
                 if resume is not None:
                     settings = _settings(pipeline, annotations, flip_test, detection_threshold)
@@ -168,20 +181,55 @@ def evaluate(
     console.print(f"{report.pictures} pictures, {what}", soft_wrap=True)
     if missing:
         console.print(f"{len(missing)} pictures are missing: {', '.join(missing)}", soft_wrap=True)
+    boxes = f"boxes of {detector}" if detector else "ground-truth boxes"
+    content: dict[str, Any] = {
+        **report.figures,
+        "pictures": report.pictures,
+        "persons": report.persons,
+        "missing": missing,
+        "settings": {
+            "annotations": str(annotations),
+            "images": str(images),
+            "pose": None if boxes_only else pose,
+            "detector": detector,
+            "of": "boxes" if boxes_only else f"keypoints, {boxes}",
+            "engine": runtime.engine,
+            "device": str(runtime.device),
+            "precision": runtime.precision,
+            "threads": runtime.threads,
+            "flip test": flip_test,
+            "detection threshold": detection_threshold if detector and not boxes_only else None,
+            "single person": alone,
+            "processes": processes,
+            "batch": batch,
+        },
+    }
     if per_keypoint:
-        print_keypoints(console, persons, points.names)
+        content["keypoints"] = print_keypoints(console, persons, points.names)
     if distances or normalize_by:
-        print_distances(console, persons, points.names, normalize_by)
+        content["distances"] = print_distances(console, persons, points.names, normalize_by)
     if calibration or reliability:
-        print_calibration(console, persons, reliability)
+        content["calibration"] = print_calibration(console, persons)
+    # Figures before pictures: a plot that fails must not cost them.
+    if results_file is not None:
+        write_bytes(results_file, json.dumps(report.results).encode())
+    if json_file is not None:
+        write_bytes(json_file, json.dumps(content, indent=1).encode())
+    if place is not None:
+        figure = next(iter(report.figures))
+        finder_name = f"boxes of {Path(detector).name}" if detector else boxes  # no folder of this machine
+        conditions = ["person boxes" if boxes_only else finder_name]
+        conditions += ["flip test"] * flip_test + ["single persons"] * alone
+        conditions += [precision] if precision else []
+        name = accuracy_name(figure, annotations, report.pictures, *conditions)
+        write_accuracy(place, name, report.figures[figure])
+        console.print(f"{place.path}: its card has {name}", markup=False, soft_wrap=True)
+    if reliability is not None:
+        plot_reliability(persons, reliability)
     if worst is not None:
         from rtmpose_sdk.benchmarks.worst import worst_sheet
 
         write_image(worst[1], worst_sheet(persons, worst[0], images, points))
-    if results_file is not None:
-        write_bytes(results_file, json.dumps(report.results).encode())
-    if json_file is not None:
-        write_bytes(json_file, json.dumps(report.figures, indent=1).encode())
 
 
 def _select(
@@ -209,7 +257,7 @@ def _poser(pipeline: Pipeline, open_pipeline: Callable[[], Pipeline], processes:
 def _settings(
     pipeline: Pipeline, annotations: Path, flip_test: bool, detection_threshold: float
 ) -> dict[str, Any]:
-    """What the results depend on, as JSON has it."""
+    """What the results depend on, as JSON has it: cards, too, wherever they come from."""
     from rtmpose_sdk.profile import hashes
 
     networks = {"pose": pipeline.top_down(), "detector": pipeline.detector}
@@ -218,14 +266,14 @@ def _settings(
         "flip_test": flip_test,
         "detection_threshold": detection_threshold if pipeline.detector else None,
         **{
-            role: [hashes(net.runtime.path), net.runtime.engine, net.runtime.precision] if net else None
+            role: [
+                hashes(net.runtime.path),
+                hashlib.sha256(net.card.to_json().encode()).hexdigest(),
+                net.runtime.engine,
+                net.runtime.precision,
+            ]
+            if net
+            else None
             for role, net in networks.items()
         },
     }
-
-
-def _boxes(detector: Detector, annotations: Path, images: Path, progress: Progress) -> Report:
-    from rtmpose_sdk.benchmarks.accuracy import evaluate_detector
-
-    with detector:
-        return evaluate_detector(detector, annotations, images, lambda rows: progress.track(rows))

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import importlib.util
+import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.table import Table
@@ -14,20 +15,23 @@ from rtmpose_sdk.errors import InputError, MissingExtraError
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.matched import Matched
-    from rtmpose_sdk.benchmarks.metrics.calibration import Calibration
 
 
-def print_keypoints(console: Console, persons: Sequence[Matched], names: Sequence[str]) -> None:
-    """A row for each keypoint."""
+def print_keypoints(
+    console: Console, persons: Sequence[Matched], names: Sequence[str]
+) -> list[dict[str, Any]]:
+    """A row for each keypoint; the same for JSON."""
     from rtmpose_sdk.benchmarks.metrics.per_keypoint import PCK_SHARE, keypoint_errors
 
     table = Table("keypoint", "labelled", f"PCK@{PCK_SHARE}", "median px", "median %", "OKS")
-    for row in keypoint_errors(persons, names):
+    errors = keypoint_errors(persons, names)
+    for row in errors:
         table.add_row(
             row.name, str(row.labelled), f"{row.pck:.3f}", f"{row.median_px:.1f}",
             f"{row.median_percent:.1f}", f"{row.oks:.3f}",
         )  # fmt: skip
     console.print(table)
+    return [_plain(row) for row in errors]
 
 
 def check_details(pair: tuple[str, str] | None, names: Sequence[str], plot: Path | None) -> None:
@@ -46,8 +50,8 @@ def check_details(pair: tuple[str, str] | None, names: Sequence[str], plot: Path
 
 def print_distances(
     console: Console, persons: Sequence[Matched], names: Sequence[str], pair: tuple[str, str] | None
-) -> None:
-    """PCK, AUC and, with a pair of keypoints, NME."""
+) -> dict[str, Any]:
+    """PCK, AUC and, with a pair of keypoints, NME; the same for JSON."""
     from rtmpose_sdk.benchmarks.metrics import distances
     from rtmpose_sdk.benchmarks.metrics.auc import LARGEST, auc
     from rtmpose_sdk.benchmarks.metrics.nme import nme
@@ -55,17 +59,19 @@ def print_distances(
 
     errors = distances.distances(persons)
     share = pck(errors, distances.box_sides(persons))
-    said = (
-        f"PCK@{THRESHOLD} of the box's longer side {share:.3f}, AUC to {LARGEST:.0f} px {auc(errors):.3f}"
-    )
+    area = auc(errors)
+    found = {f"PCK@{THRESHOLD}": share, f"AUC to {LARGEST:.0f} px": area}
+    said = f"PCK@{THRESHOLD} of the box's longer side {share:.3f}, AUC to {LARGEST:.0f} px {area:.3f}"
     if pair is not None:
         gaps = distances.between(persons, names.index(pair[0]), names.index(pair[1]))
+        found[f"NME by {pair[0]} to {pair[1]}"] = nme(errors, gaps)
         said += f", NME by {pair[0]} to {pair[1]} {nme(errors, gaps):.3f}"
     console.print(said, soft_wrap=True)
+    return _finite(found)
 
 
-def print_calibration(console: Console, persons: Sequence[Matched], plot: Path | None) -> None:
-    """The bins and the expected calibration error; and the plot, where one is wanted."""
+def print_calibration(console: Console, persons: Sequence[Matched]) -> dict[str, Any]:
+    """The bins and the expected calibration error; the same for JSON."""
     from rtmpose_sdk.benchmarks.metrics.calibration import CORRECT, calibration
 
     found = calibration(persons)
@@ -77,16 +83,28 @@ def print_calibration(console: Console, persons: Sequence[Matched], plot: Path |
     console.print(
         f"expected calibration error {found.ece:.3f}; right: OKS term {CORRECT} or better", soft_wrap=True
     )
-    if plot is not None:
-        _plot(found, plot)
+    return {"expected calibration error": found.ece, "bins": [_plain(row) for row in found.bins]}
 
 
-def _plot(found: Calibration, file: Path) -> None:
+def _plain(row: Any) -> dict[str, Any]:
+    return _finite(row._asdict())
+
+
+def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no NaN."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
+
+
+def plot_reliability(persons: Sequence[Matched], file: Path) -> None:
+    """What `print_calibration` says, as a picture."""
     import matplotlib
 
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    from rtmpose_sdk.benchmarks.metrics.calibration import calibration
+
+    found = calibration(persons)
     figure, axes = pyplot.subplots(figsize=(5, 5))
     axes.plot([0, 1], [0, 1], "--", color="grey", label="as confident as right")
     axes.bar(

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from rtmpose_sdk.cli.options import limit_opencv
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.predictor import Predictor
@@ -32,6 +33,7 @@ def time_paper(
     machine: dict[str, Any],
     json_file: Path | None,
     markdown_file: Path | None,
+    html_file: Path | None,
 ) -> None:
     """Build the networks with random weights, time them, print and write the tables.
 
@@ -40,9 +42,11 @@ def time_paper(
         RTMPoseError: see `rtmpose_sdk.runtimes.open_runtime`.
     """
     from rtmpose_sdk.benchmarks import paper
+    from rtmpose_sdk.benchmarks.report_html import paper_page
     from rtmpose_sdk.benchmarks.report_text import machine_line
     from rtmpose_sdk.exporters.untrained import export_untrained
 
+    limit_opencv(threads)
     console = Console()
     console.width = max(console.width, paper.TABLE_WIDTH)
     with tempfile.TemporaryDirectory(prefix="rtmpose-paper-") as folder, contextlib.ExitStack() as stack:
@@ -54,7 +58,7 @@ def time_paper(
             export_untrained(*network, file)
             opened = Predictor(file, device, threads, precision, engine=engine)
             predictors[network] = stack.enter_context(opened)
-        finder = stack.enter_context(Detector(detector, device, threads, engine=engine))
+        finder = stack.enter_context(Detector(detector, device, threads, precision, engine=engine))
         found = paper.time_rows(predictors, finder, picture, box, warm_up, runs)
         runtime = opened.runtime
     compared = paper.compare_rows(found)
@@ -71,10 +75,13 @@ def time_paper(
         "warm_up": warm_up,
         "runs": took,
     }
-    console.print(", ".join(f"{k} {v}" for k, v in setting.items()), soft_wrap=True)
-    console.print(machine_line(machine), soft_wrap=True)
+    lines = [", ".join(f"{k} {v}" for k, v in setting.items()), machine_line(machine)]
+    for line in lines:
+        console.print(line, markup=False, soft_wrap=True)
     if json_file is not None:
         content = {"rtmpose_bench_paper": 1, "machine": machine, "setting": setting, "rows": compared}
         write_bytes(json_file, json.dumps(content, indent=1).encode())
     if markdown_file is not None:
         write_bytes(markdown_file, paper.markdown(compared).encode())
+    if html_file is not None:
+        write_bytes(html_file, paper_page(paper.cells(compared), lines).encode())

@@ -15,6 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads
+from rtmpose_sdk.cli.tune_stopped import STATUS, report
+from rtmpose_sdk.coco import read_annotations
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
 from rtmpose_sdk.profile import NetworkSettings, Profile, auto_file, engine_versions, hashes, this_machine
@@ -50,6 +52,9 @@ def tune(
     images: Annotated[
         Path | None, typer.Option(help="Their pictures; without --annotations the loss is of agreement.")
     ] = None,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out annotated pictures that are not there.")
+    ] = False,
     video: Annotated[
         Path | None, typer.Option(help="Clip to time on; default: a pan over the bundled photograph.")
     ] = None,
@@ -65,16 +70,29 @@ def tune(
         Path | None, typer.Option(help="Write the profile here instead of for Pipeline('auto').")
     ] = None,
 ) -> None:
-    """Find engine, precision, threads, batch and detector interval for this machine by measuring."""
+    """Find engine, precision, threads, batch and detector interval for this machine by measuring.
+
+    Ctrl-C prints what was measured so far, and writes no profile; with --out it is kept in a file beside.
+    """
     if annotations is not None and images is None:
         raise InputError("--annotations needs --images, the folder with their pictures")
+    if allow_missing and annotations is None:
+        raise InputError("--allow-missing is of the pictures of --annotations; give them, or leave it out")
     if detector is None:
         raise InputError("tune needs a detector; leave out --detector for the bundled one")
     from rtmpose_sdk.benchmarks.halving import choose
-    from rtmpose_sdk.benchmarks.tune import Job, Truth
+    from rtmpose_sdk.benchmarks.subset import present
+    from rtmpose_sdk.benchmarks.tune import Job, Stopped, Truth
     from rtmpose_sdk.benchmarks.tune import tune as search
 
     console = Console(stderr=True)
+    if annotations is not None and images is not None:
+        _, missing = present(
+            read_annotations(annotations), images, allow_missing
+        )  # before minutes of search
+        if missing:
+            said = f"{len(missing)} pictures are missing: {', '.join(missing)}"
+            console.print(said, markup=False, soft_wrap=True)
     every = _intervals(intervals)
     files = tuple(candidate or ())
     poses, finders = (
@@ -89,13 +107,19 @@ def tune(
         finders.able,
         _clip(video, frames),
         _pictures(images) if annotations is None else [],
-        Truth(annotations, images) if annotations is not None and images is not None else None,
+        Truth(annotations, images, allow_missing)
+        if annotations is not None and images is not None
+        else None,
         most,
         persons,
         every,
         runs,
     )
-    found = search(job, lambda line: console.print(line, markup=False, soft_wrap=True))
+    try:
+        found = search(job, lambda line: console.print(line, markup=False, soft_wrap=True))
+    except Stopped as stopped:
+        report(stopped, out)
+        raise typer.Exit(STATUS) from None
     best = choose(found.points, max_ms, max_ap_loss)
     _print(found, best, video, images, annotations)
     limits = {"max_ms": max_ms, "max_ap_loss": max_ap_loss, "threads": most}

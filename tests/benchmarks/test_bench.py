@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
 from rtmpose_sdk.benchmarks.peers import open_peer
 from rtmpose_sdk.benchmarks.persons import fit
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, paper_tables, points
-from rtmpose_sdk.benchmarks.report_text import markdown, share_lines
+from rtmpose_sdk.benchmarks.report_text import artifact_line, markdown, share_lines
 from rtmpose_sdk.benchmarks.stages import track_steps
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
@@ -90,6 +91,83 @@ def test_the_page_asks_nothing_of_the_network(content: dict[str, Any]) -> None:
     assert text.count("<circle") == len(points(hostile))
     HTMLParser().feed(text)
     assert markdown(content).count("| bare engine |") == 2
+
+
+def test_every_report_names_what_was_run(content: dict[str, Any]) -> None:
+    told = copy.deepcopy(content)
+    told["left out"] = ["b.param, openvino: does not read"]
+    told["reports"][0]["ms"] |= {
+        name: {**told["reports"][0]["ms"]["draw"]} for name in ("pipeline", "peer x")
+    }
+    told["reports"][0]["ms"]["pipeline"]["p50"] = told["reports"][0]["ms"]["peer x"]["p50"] / 2
+    for text in (markdown(told), page(told)):
+        for words in (
+            f"engine {told['reports'][0]['setting']['engine']}, device cpu",
+            "threads 1, batch 2",
+            "of the predictor&#x27;s time" if text.startswith("<") else "of the predictor's time",
+            "peer x: 2.000 x the time of pipeline",
+            f"peak resident memory, all candidates: {told['peak memory MB']:.0f} MB",
+            "left out: b.param, openvino: does not read",
+        ):
+            assert words in text, words
+
+
+def test_the_cpus_peak_says_nothing_of_a_gpu(content: dict[str, Any]) -> None:
+    report = copy.deepcopy(content["reports"][0])
+    assert "of a matrix product's" in artifact_line(report)
+    report["artifact"]["peak GFLOP/s"] = None
+    assert artifact_line(report).endswith("GFLOP/s")
+
+
+def test_impossible_combinations_are_skipped(tmp_path: Path) -> None:
+    words = ["--threads", "1", "--warm-up", "0", "--runs", "1"]
+    both = [*words, "--engine", "onnxruntime", "--engine", "ncnn", "--json", str(tmp_path / "b.json")]
+    done = CliRunner().invoke(app, both, env={"COLUMNS": "300"}, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert "left out: rtmpose-t-own, ncnn, 1 thread, 1 person: engine 'ncnn' does not read" in done.output
+    found = read_baseline(tmp_path / "b.json")
+    assert [r["setting"]["engine"].split()[0] for r in found["reports"]] == ["onnxruntime"]
+    assert len(found["left out"]) == 1
+    with pytest.raises(InputError, match=r"none of the 2 combinations can be had: .*'ncnn'.*'torch'"):
+        CliRunner().invoke(app, [*words, "--engine", "ncnn", "--engine", "torch"], catch_exceptions=False)
+    with pytest.raises(InputError, match=r"^engine 'ncnn' does not read"):
+        CliRunner().invoke(app, [*words, "--engine", "ncnn"], catch_exceptions=False)
+
+
+def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
+    words = ["--threads", "1", "--warm-up", "0", "--runs", "2", "--json", str(tmp_path / "b.json")]
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        words += ["--pose", shutil.copy(find_model(DEFAULT_POSE), tmp_path / folder / "model.onnx")]
+    done = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert done.exit_code == 0
+    found = read_baseline(tmp_path / "b.json")
+    names = [r["setting"]["pose"] for r in found["reports"]]
+    assert names == ["rtmpose-t (one/model.onnx)", "rtmpose-t (two/model.onnx)"]
+    assert {c.candidate.split(",")[0] for c in compare(found, found)} == {
+        "one/model.onnx",
+        "two/model.onnx",
+    }
+
+
+def test_a_report_against_itself_has_not_changed(content: dict[str, Any]) -> None:
+    twice = copy.deepcopy(content)
+    twice["reports"] += copy.deepcopy(content["reports"])  # as older reports have models of one file name
+    for figures in twice["reports"][-1]["ms"].values():
+        figures["p50"] *= 3
+    changes = compare(twice, twice)
+    assert len(changes) == sum(len(r["ms"]) for r in twice["reports"])
+    assert {c.slower for c in changes} == {0}
+
+
+def test_skipped_frames_are_compared_by_their_mean(content: dict[str, Any]) -> None:
+    new, old = copy.deepcopy(content), copy.deepcopy(content)
+    for side, mean in ((new, 12.0), (old, 10.0)):
+        figures = {**side["reports"][0]["ms"]["draw"], "p50": 5.0, "mean": mean}
+        side["reports"][0]["ms"]["pipeline, detection every 5"] = figures
+    [change] = [c for c in compare(new, old) if c.slower]
+    assert (change.step, change.figure) == ("pipeline, detection every 5", "mean")
+    assert change.slower == pytest.approx(0.2)
 
 
 def test_the_papers_rows_hold_its_ratios() -> None:
@@ -288,3 +366,6 @@ def test_the_ap_of_a_card() -> None:
     known = {"x AP50, boxes": 0.62, "x AP, boxes": 0.276}
     assert ap_of({"accuracy": known}) == 0.276
     assert ap_of({"accuracy": {}}) is None
+    inherited = {"AP (COCO), of the fp32 model": 65.9}
+    assert ap_of({"accuracy": inherited}) is None
+    assert ap_of({"accuracy": inherited | {"AP, by the export": 0.65}}) == 0.65

@@ -2,26 +2,33 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
+import onnx
 import pytest
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline
+from rtmpose_sdk.artifacts import artifact_card, card_beside
 from rtmpose_sdk.benchmarks.accuracy import evaluate_pipeline
 from rtmpose_sdk.benchmarks.coco_score import FIGURES
 from rtmpose_sdk.benchmarks.matched import match
 from rtmpose_sdk.benchmarks.metrics.calibration import calibrate
 from rtmpose_sdk.benchmarks.metrics.per_keypoint import keypoint_errors
+from rtmpose_sdk.benchmarks.report_html import ap_of
 from rtmpose_sdk.benchmarks.subset import present, single_person
+from rtmpose_sdk.benchmarks.tune import Truth
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.zoo import find_model
 
 SET = get_keypoint_set("coco17")
 
@@ -146,6 +153,123 @@ def test_the_command_on_real_pictures(coco: dict, tmp_path: Path) -> None:
     found = json.loads(results.read_text())
     assert {len(row["keypoints"]) for row in found} == {51}
     assert rows[0]["id"] not in {row["image_id"] for row in found}
+
+
+@pytest.fixture(scope="module")
+def some(photo: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Five pictures of one person, as the model itself poses it, and a folder with four of them."""
+    folder = tmp_path_factory.mktemp("some")
+    (folder / "images").mkdir()
+    images, labels = [], []
+    with Pipeline(detector=None, threads=1) as pipeline:
+        for i in range(5):
+            picture = photo[:, 8 * i :]
+            height, width = picture.shape[:2]
+            x, y, w, h = (5 - min(8 * i, 5), 11, 361, 500)
+            [points] = pipeline(picture, [[x, y, x + w, y + h]]).keypoints + np.float32([i, 0])
+            flat = np.concatenate([points, np.full((17, 1), 2)], axis=1).round(1).reshape(-1).tolist()
+            images.append({"id": i, "file_name": f"{i}.png", "width": width, "height": height})
+            label = {"id": i + 1, "image_id": i, "category_id": 1, "iscrowd": 0, "keypoints": flat}
+            labels.append({**label, "num_keypoints": 17, "bbox": [x, y, w, h], "area": w * h / 2})
+            if i:
+                cv2.imwrite(str(folder / "images" / f"{i}.png"), picture)
+    kinds = [{"id": 1, "name": "person", "keypoints": list(SET.names)}]
+    file = folder / "some.json"
+    file.write_text(json.dumps({"images": images, "annotations": labels, "categories": kinds}))
+    return file, folder / "images"
+
+
+def _eval(some: tuple[Path, Path], *more: object) -> Any:
+    words = ["eval", "--annotations", some[0], "--images", some[1], "--threads", "1", *more]
+    return CliRunner().invoke(app, [*map(str, words)], env={"COLUMNS": "200"})
+
+
+def test_the_json_holds_all_and_comes_before_plots(some: tuple[Path, Path], tmp_path: Path) -> None:
+    details = ["--per-keypoint", "--normalize-by", "left_eye", "right_eye", "--calibration"]
+    (tmp_path / "no folder").touch()
+    broken = tmp_path / "no folder" / "sheet.png"
+    done = _eval(some, "--allow-missing", *details, "--worst", 2, broken, "--json", tmp_path / "e.json")
+    assert done.exit_code != 0  # the sheet
+    found = json.loads((tmp_path / "e.json").read_text())
+    assert found["AP"] > 0.8
+    assert len(found["missing"]) == 1
+    assert found["settings"]["pose"] == "rtmpose-t-own"
+    assert found["settings"]["engine"].startswith("onnxruntime")
+    assert found["settings"]["flip test"] is False
+    assert [row["name"] for row in found["keypoints"]] == list(SET.names)
+    assert set(found["distances"]) == {"PCK@0.2", "AUC to 30 px", "NME by left_eye to right_eye"}
+    assert sum(b["keypoints"] for b in found["calibration"]["bins"]) > 50
+
+
+def test_boxes_only_counts_missing_pictures(some: tuple[Path, Path], tmp_path: Path) -> None:
+    words = ["--boxes-only", "--detector", "rtmdet-nano-own"]
+    refused = _eval(some, *words)
+    assert isinstance(refused.exception, InputError)
+    assert "1 of 5 annotated pictures are missing" in str(refused.exception)
+    done = _eval(some, *words, "--allow-missing", "--json", tmp_path / "b.json")
+    assert done.exit_code == 0, done.exception
+    assert "1 pictures are missing" in done.output
+    assert json.loads((tmp_path / "b.json").read_text())["pictures"] == 4
+
+
+def test_tune_counts_missing_pictures(some: tuple[Path, Path]) -> None:
+    words = ["tune", "--annotations", str(some[0]), "--images", str(some[1])]
+    refused = CliRunner().invoke(app, words)
+    assert "1 of 5 annotated pictures are missing" in str(refused.exception)
+    truth = Truth(*some, allow_missing=True)
+    assert len(truth.select(json.loads(some[0].read_text()))["images"]) == 4
+
+
+def test_annotations_without_counts_score_the_same(some: tuple[Path, Path], tmp_path: Path) -> None:
+    content = json.loads(some[0].read_text())
+    for row in content["annotations"]:
+        row.pop("num_keypoints")
+    bare = tmp_path / "some.json"
+    bare.write_text(json.dumps(content))
+    figures = []
+    for file in (some[0], bare):
+        done = _eval((file, some[1]), "--allow-missing", "--json", tmp_path / "e.json")
+        assert done.exit_code == 0, done.exception
+        figures.append(
+            {k: v for k, v in json.loads((tmp_path / "e.json").read_text()).items() if k != "settings"}
+        )
+    assert figures[0] == figures[1]
+
+
+@pytest.mark.parametrize("beside", [False, True])
+def test_the_measured_ap_goes_into_the_card(some: tuple[Path, Path], tmp_path: Path, beside: bool) -> None:
+    model = tmp_path / "model.onnx"
+    shutil.copy(find_model("rtmpose-t-own"), model)
+    before = artifact_card(model)
+    if beside:
+        network = onnx.load(model)
+        del network.metadata_props[:]
+        onnx.save(network, model)
+        card_beside(model).write_text(dataclasses.replace(before, accuracy={}).to_json())
+    done = _eval(some, "--allow-missing", "--pose", model, "--write-card", "--json", tmp_path / "e.json")
+    assert done.exit_code == 0, done.exception
+    ap = json.loads((tmp_path / "e.json").read_text())["AP"]
+    after = artifact_card(model)
+    name = "some AP (ground-truth boxes, 4 pictures)"
+    assert after.accuracy[name] == pytest.approx(ap, abs=1e-4)
+    assert dataclasses.replace(after, accuracy={}) == dataclasses.replace(before, accuracy={})
+    assert card_beside(model).is_file() == beside
+    if beside:
+        assert ap_of({"accuracy": after.accuracy}) == pytest.approx(ap, abs=1e-4)
+
+
+def test_a_card_that_is_nobodys_file_is_not_written(
+    some: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "files").mkdir()
+    monkeypatch.setenv("RTMPOSE_HOME", str(tmp_path))
+    cached = shutil.copy(find_model("rtmpose-t-own"), tmp_path / "files" / "m.onnx")
+    for file in (cached, find_model("rtmpose-t-own")):
+        refused = _eval(some, "--allow-missing", "--write-card", "--pose", file)
+        assert "is of the cache or the package" in str(refused.exception)
+    refused = _eval(some, "--allow-missing", "--write-card")
+    assert isinstance(refused.exception, InputError)
+    assert "rtmpose-t-own is not an artifact itself" in str(refused.exception)
 
 
 @pytest.mark.parametrize(("size", "least"), [("256_192", 0.65), ("128_96", 0.52)])

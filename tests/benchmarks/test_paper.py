@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
 from collections import defaultdict
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from typer.testing import CliRunner
@@ -13,6 +15,7 @@ from rtmpose_sdk import Detector, Predictor
 from rtmpose_sdk.benchmarks import paper
 from rtmpose_sdk.benchmarks.cli import app
 from rtmpose_sdk.benchmarks.latency import summarize
+from rtmpose_sdk.benchmarks.report_html import paper_page
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.untrained import export_untrained
 
@@ -60,3 +63,39 @@ def test_what_paper_goes_without() -> None:
     words = ["--paper", "--persons", "4", "--threads", "1", "--threads", "2", "--peer", "rtmlib"]
     with pytest.raises(InputError, match="--peer, --persons, --threads"):
         CliRunner().invoke(app, words, catch_exceptions=False)
+
+
+def test_the_papers_page_holds_its_tables() -> None:
+    rows = paper.rows()
+    compared = paper.compare_rows({row.step: summarize([1e7]) for row in rows})
+    text = paper_page(paper.cells(compared), ["engine <x>, threads 1"])
+    assert text.count("<table>") == 3
+    assert "<td>RTMPose-l 384x288 COCO-WholeBody</td>" in text
+    assert "engine &lt;x&gt;, threads 1" in text
+
+
+def test_settings_hold_for_the_detector_and_opencv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Times nothing: what is opened, and how, is looked at."""
+    export_untrained("rtmpose-t", "coco17", (192, 256), tmp_path / "t.onnx")
+    seen: dict[str, object] = {}
+
+    def time_rows(predictors: dict, detector: Detector, *_: object) -> dict:
+        seen["opencv"] = cv2.getNumThreads()
+        seen["precision"] = detector.runtime.precision
+        return {row.step: summarize([1e7]) for row in paper.rows()}
+
+    def copied(*arguments: object) -> None:
+        shutil.copy(tmp_path / "t.onnx", arguments[-1])
+
+    monkeypatch.setattr("rtmpose_sdk.benchmarks.paper.time_rows", time_rows)
+    monkeypatch.setattr("rtmpose_sdk.exporters.untrained.export_untrained", copied)
+    before = cv2.getNumThreads()
+    words = ["--paper", "--threads", "1", "--engine", "openvino", "--precision", "fp32"]
+    try:
+        cv2.setNumThreads(2)
+        done = CliRunner().invoke(app, [*words, "--html", str(tmp_path / "p.html")], catch_exceptions=False)
+    finally:
+        cv2.setNumThreads(before)
+    assert done.exit_code == 0, done.output
+    assert seen == {"opencv": 1, "precision": "fp32"}
+    assert (tmp_path / "p.html").read_text().startswith("<!doctype html>")

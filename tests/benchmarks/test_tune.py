@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
+import cv2
 import numpy as np
 import onnx
 import pytest
@@ -17,14 +21,17 @@ from typer.testing import CliRunner
 from rtmpose_sdk import Pipeline
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.agreement import disagreement
-from rtmpose_sdk.benchmarks.halving import Point, choose, halve, pareto
+from rtmpose_sdk.benchmarks.halving import Point, choose, halve, halve_to_front, pareto
+from rtmpose_sdk.benchmarks.tune import Job, tune
 from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, VerificationError
 from rtmpose_sdk.exporters.calibrate import calibration_images
 from rtmpose_sdk.exporters.candidates import variants
 from rtmpose_sdk.exporters.onnx import full_storage, half_storage
+from rtmpose_sdk.profile import engine_version, engine_versions, hashes, usable_profile
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_model
 
+OWN = (("rtmpose-t-own", "pose"), ("rtmdet-nano-own", "detect"))
 POINTS = st.dictionaries(
     st.text(min_size=1), st.builds(Point, st.floats(0, 100), st.floats(0, 100)), min_size=1
 )
@@ -131,7 +138,9 @@ def test_a_profile_runs_what_was_measured(tuned: Path, photo: np.ndarray) -> Non
     [
         (lambda raw: raw["machine"].update(processor="Z80"), "another machine: processor Z80"),
         (lambda raw: raw["machine"].update(cores=999), "another machine: cores 999"),
+        (lambda raw: raw["machine"].update({"instruction sets": ["mmx"]}), "instruction sets"),
         (lambda raw: raw.update(version=99), "version 99"),
+        (lambda raw: raw.update(version=1), "version 1; expected 2"),
         (lambda raw: raw.pop("pose"), "not a profile"),
         (lambda raw: raw["pose"]["sha256"].update({"gone.onnx": "0"}), "gone.onnx is missing"),
         (lambda raw: raw["engines"].update(abacus="1"), "needs abacus 1"),
@@ -149,6 +158,99 @@ def test_a_profile_that_does_not_hold(tuned: Path, change, message: str) -> None
     with pytest.raises(InputError, match=message) as error:
         Pipeline(profile=broken)
     assert "rtmpose tune" in str(error.value)
+
+
+def test_a_card_that_came_or_changed_ends_a_profile(tuned: Path, tmp_path: Path) -> None:
+    for file in tuned.parent.glob("*.onnx"):
+        shutil.copy(file, tmp_path)
+    raw = json.loads(tuned.read_text())
+    pose = tmp_path / "rtmpose-t-own.onnx"
+    raw["pose"]["path"] = str(pose)
+    profile = tmp_path / "p.json"
+    profile.write_text(json.dumps(raw))
+    usable_profile(profile)
+    card = tmp_path / "rtmpose-t-own.onnx.card.json"
+    card.write_text(artifact_card(pose).to_json())
+    with pytest.raises(InputError, match=r"card\.json came after the measurement; run `rtmpose tune`"):
+        usable_profile(profile)
+    raw["pose"]["sha256"] = hashes(pose)
+    profile.write_text(json.dumps(raw))
+    usable_profile(profile)
+    card.write_text(card.read_text().replace('"simcc_split_ratio": 2.0', '"simcc_split_ratio": 4.0'))
+    with pytest.raises(InputError, match=r"card\.json is not the one that was measured"):
+        usable_profile(profile)
+
+
+def test_an_engine_of_another_distribution_has_its_version() -> None:
+    version = engine_version("cv2")  # of opencv-python or opencv-python-headless
+    assert version is not None
+    assert version.startswith(cv2.__version__)
+    assert engine_versions(["abacus"]) == {}
+
+
+def test_ctrl_c_ends_the_search_without_a_profile(tmp_path: Path) -> None:
+    words = ["tune", "--threads", "1", "--frames", "2", "--runs", "1000000", "--intervals", "1"]
+    process = subprocess.Popen(
+        [Path(sys.executable).with_name("rtmpose"), *words, "--out", tmp_path / "p.json"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stderr is not None
+    for line in process.stderr:
+        if "loses" in line:
+            break
+    process.send_signal(signal.SIGINT)
+    printed, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130, complaints
+    assert "Traceback" not in complaints
+    assert "no profile is written" in printed
+    assert [file.name for file in tmp_path.iterdir()] == ["p.partial.json"]
+    kept = json.loads((tmp_path / "p.partial.json").read_text())
+    assert {name.split()[0] for name in kept["settings, ms"]} == {"pose", "detect"}
+    with pytest.raises(InputError, match="not a profile"):
+        usable_profile(tmp_path / "p.partial.json")
+
+
+def test_a_round_that_was_cut_short_chooses_nobody() -> None:
+    calls = 0
+
+    def step() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 15:  # in the fourth round: 2, 3 and 5 calls are of whole ones
+            raise KeyboardInterrupt
+
+    rounds: list[dict[str, float]] = []
+    with pytest.raises(KeyboardInterrupt):
+        halve_to_front({"a": step}, {"a": 0.0}, 64, lambda ms: rounds.append(dict(ms)))
+    assert [set(ms) for ms in rounds] == [{"a"}] * 3
+    calls = 0
+    with pytest.raises(KeyboardInterrupt):
+        halve({"a": step, "b": step}, 1, 100)
+
+
+@pytest.mark.parametrize(
+    ("clip", "message"), [([], "has no frame"), ([0, 0], "nobody is found in the 2 frames")]
+)
+def test_a_clip_with_nobody(clip: list[int], message: str) -> None:
+    frames = [np.full((64, 64, 3), value, np.uint8) for value in clip]
+    pose, finder = (variants(find_model(n), t, None).able for n, t in OWN)
+    with pytest.raises(InputError, match=message):
+        tune(Job(pose, finder, frames, [], None, 1, 1, (1,), 1))
+
+
+def test_an_int8_export_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openvino")
+
+    def fails(*_: object) -> Path:
+        raise VerificationError("its int8 export does not give its keypoints")
+
+    monkeypatch.setattr("rtmpose_sdk.exporters.candidates._int8", fails)
+    found = variants(find_model("rtmpose-t-own"), "pose", np.zeros((1, 256, 192, 3), np.uint8))
+    assert {"onnxruntime fp32", "openvino fp32"} <= {v.name for v in found.able}
+    assert not any(v.kind == "int8" for v in found.able)
+    assert any(reason.startswith("openvino int8: its int8 export does not") for reason in found.left_out)
 
 
 def test_another_version_of_an_engine_is_said(tuned: Path) -> None:

@@ -210,7 +210,7 @@ def test_an_error_there_is_told_here(server: Server, client: Callable[..., None]
 def test_files_that_are_not_there_or_not_sent_are_refused(
     server: Server, client: Callable[..., None], tmp_path: Path
 ) -> None:
-    done = bench("--device", server.device, "--peer", tmp_path)
+    done = bench("--device", server.device, "--peer", f"movenet={tmp_path}")
     assert "--peer reads a file of this machine" in str(done.exception)
     done = bench("--device", server.device, "--image", tmp_path / "x.gif")
     assert "x.gif: no such file; expected a picture" in str(done.exception)

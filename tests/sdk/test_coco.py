@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtmpose_sdk.coco import person_boxes, read_annotations
+from rtmpose_sdk.coco import labelled, person_boxes, read_annotations
 from rtmpose_sdk.errors import InputError
 
 
@@ -22,6 +22,19 @@ def test_persons_with_keypoints_only() -> None:
     found = person_boxes({"annotations": rows}, Path("a.json"))
     assert list(found) == [1]
     np.testing.assert_array_equal(found[1], [[10, 20, 40, 60], [1, 2, 4, 6]])
+
+
+def test_persons_without_a_count_are_counted() -> None:
+    seen, hidden = [5, 5, 2, 7, 7, 0], [0, 0, 0, 0, 0, 0]
+    rows = [
+        {"image_id": 1, "bbox": [0, 0, 5, 5], "keypoints": seen},
+        {"image_id": 1, "bbox": [1, 1, 5, 5], "keypoints": hidden},
+        {"image_id": 1, "bbox": [2, 2, 5, 5], "keypoints": seen, "num_keypoints": 0},
+        {"image_id": 1, "bbox": [3, 3, 5, 5]},
+    ]
+    assert [labelled(row) for row in rows] == [1, 0, 0, 0]
+    found = person_boxes({"annotations": rows}, Path("a.json"))
+    assert {k: v.tolist() for k, v in found.items()} == {1: [[0, 0, 5, 5]]}
 
 
 @pytest.mark.parametrize("row", [{"num_keypoints": 1, "bbox": [1, 2, 3, 4]}, {"bbox": [1]}, {}, 7])
