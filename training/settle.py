@@ -67,7 +67,7 @@ def _restate(norm: nn.BatchNorm2d, mean: Tensor, variance: Tensor) -> None:
     assert norm.running_mean is not None
     assert norm.running_var is not None
     slope = norm.weight / (norm.running_var + norm.eps).sqrt()
-    norm.bias += (mean - norm.running_mean) * slope
+    norm.bias.add_((mean - norm.running_mean) * slope)
     norm.weight.copy_(slope * (variance + norm.eps).sqrt())
     norm.running_mean.copy_(mean)
     norm.running_var.copy_(variance)
