@@ -16,15 +16,19 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
 
 from rtmpose_sdk import Detections, FrameResult, PoseResult, PoseStream, get_keypoint_set
 from rtmpose_sdk.benchmarks.scenes import COCO, Scene, walk
+from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.predict_resume import Earlier
 from rtmpose_sdk.cli.predict_sources import name_of, split_sources
 from rtmpose_sdk.cli.predict_stages import Stop, finish
+from rtmpose_sdk.closing import Closing
+from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.follow import follow
-from rtmpose_sdk.sources import ArraySource, Frame
+from rtmpose_sdk.sources import ArraySource, Frame, Source, open_source
 from rtmpose_sdk.writers import LinesWriter, TableWriter, Writer
 
 av = pytest.importorskip("av")
@@ -306,6 +310,43 @@ def test_drawing_and_writing_have_threads_of_their_own() -> None:
     here = {threading.get_ident()}
     assert len(threads | notes.threads | here) == 3
     assert all({"decode", "detect", "pose", "own", "draw", "write"} <= set(o.found.seconds) for o in done)
+
+
+def test_threads_hold_for_the_decoder_and_a_shown_frame_is_drawn_once(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--threads 1 --show`, with a window that takes notes where there is no screen."""
+    asked, shown, drawn = [], [], []
+
+    class Screen(Closing):
+        def __init__(self, title: str) -> None:
+            pass
+
+        def show(self, picture: np.ndarray) -> bool:
+            shown.append(picture.shape)
+            return len(shown) < 3  # then it is closed
+
+    def open_and_note(*arguments: object, **options: object) -> Source:
+        asked.append(options["decoder_threads"])
+        return open_source(*arguments, **options)
+
+    paint = Painter.__call__
+
+    def paint_and_note(self: Painter, image: np.ndarray, poses: PoseResult, at: float = 0.0) -> np.ndarray:
+        drawn.append(at)
+        return paint(self, image, poses, at)
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("rtmpose_sdk.cli.window.Window", Screen)
+    monkeypatch.setattr("rtmpose_sdk.cli.predict_video.open_source", open_and_note)
+    monkeypatch.setattr(Painter, "__call__", paint_and_note)
+    arguments = ["predict", str(clip), "--show", "--threads", "1", "--save", "video,jsonl"]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    assert asked == [1]
+    written = len(lines(tmp_path / "out" / "astronaut.jsonl"))
+    assert len(drawn) == len(set(drawn)) == len(shown) == written
+    assert 3 <= written < 60
 
 
 def test_a_writers_error_comes_to_the_reader_and_all_threads_end() -> None:
