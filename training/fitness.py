@@ -14,9 +14,16 @@ from rtmpose_sdk.errors import DataError
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.training.check import look_at
 from rtmpose_sdk.training.config import RunConfig
-from rtmpose_sdk.training.persons import Source
+from rtmpose_sdk.training.persons import LEAST_SIDE, Source
 from rtmpose_sdk.training.progress import Progress
-from rtmpose_sdk.training.rows import annotation_rows, corners, keypoint_names, picture_files, triplets
+from rtmpose_sdk.training.rows import (
+    annotation_rows,
+    corners,
+    keypoint_names,
+    picture_files,
+    triplets,
+    xywh,
+)
 
 _SHOWN = 5
 
@@ -95,7 +102,9 @@ def _posed(content: dict[str, Any], source: Source, unlabelled: bool) -> set[Any
     return {
         row.get("image_id")
         for row in annotation_rows(content, source.annotations, category)
-        if not row.get("iscrowd") and (unlabelled or any((triplets(row) or [])[2::3]))
+        if not row.get("iscrowd")
+        and (unlabelled or any((triplets(row) or [])[2::3]))
+        and min((xywh(row) or [0.0])[2:], default=0.0) >= LEAST_SIDE
     }
 
 
