@@ -20,6 +20,8 @@ from rtmpose_sdk.predictor import Predictor
 
 TABLE_WIDTH = 112
 KEYPOINT_SETS = {"COCO": "coco17", "COCO-WholeBody": "coco_wholebody133"}
+DETECTOR_SIZE = (320, 320)
+"""Of Table 11's RTMDet-nano, (width, height) px."""
 REFERENCE = "RTMPose-m"
 """Ratios are to this model's row on COCO in the same table."""
 
