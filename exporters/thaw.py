@@ -8,7 +8,6 @@ comes out is the artifact is not believed but measured.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,6 @@ from torch import Tensor, nn
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import CheckpointError, InputError
-from rtmpose_sdk.exporters.export import export
-from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.verify import runtime_reference, torch_reference
 from rtmpose_sdk.models import DetectModel, PoseModel, build_model
 from rtmpose_sdk.runtimes import open_runtime
@@ -80,21 +77,6 @@ def network_from_artifact(file: Path, card: ModelCard | None = None) -> PoseMode
                     "give the checkpoint (.pth)"
                 )
     return network
-
-
-def export_resized(file: Path, input_size: tuple[int, int], out: Path) -> None:
-    """Write a detector's ONNX file for another input size, which its weights do not depend on; not verified.
-
-    Args:
-        file: the detector, see `network_from_artifact`.
-        input_size: (width, height) px, multiples of 32.
-        out: the .onnx.
-
-    Raises:
-        CheckpointError: see `network_from_artifact`.
-    """
-    card = replace(artifact_card(file), input_size=input_size, accuracy={})
-    export(Subject(card, network_from_artifact(file)), out, None)
 
 
 def _empty(name: str, keypoint_set: str, size: tuple[int, int]) -> PoseModel | DetectModel:

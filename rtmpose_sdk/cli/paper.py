@@ -45,7 +45,7 @@ def time_paper(
     from rtmpose_sdk.benchmarks import paper
     from rtmpose_sdk.benchmarks.report_html import paper_page
     from rtmpose_sdk.benchmarks.report_text import machine_line
-    from rtmpose_sdk.exporters.thaw import export_resized
+    from rtmpose_sdk.exporters.resize import export_resized
     from rtmpose_sdk.exporters.untrained import export_untrained
 
     limit_opencv(threads)
