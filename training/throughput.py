@@ -47,11 +47,12 @@ def throughput(
     rounds: Annotated[int, typer.Option(min=1, help="Pairs of measurements.")] = 5,
     steps: Annotated[int, typer.Option(min=2, help="Steps of a measurement.")] = 6,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    bf16: Annotated[bool, typer.Option("--bf16", help="Arithmetic in bf16.")] = False,
 ) -> None:
     """Print training samples per second: the network alone, and with its data."""
     torch.set_num_threads(threads)
     task = _task(model, Source.of(data, images), batch, steps * (rounds + 1), device)
-    fabric = Fabric(accelerator=device, devices=1)
+    fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed" if bf16 else "32-true")
     step = _step(task, fabric)
     ready = task.batch(0, 0, 1)
     for _ in range(2):
@@ -70,7 +71,8 @@ def throughput(
     console = Console()
     console.print(table)
     console.print(
-        f"{model}, batch {batch}, {threads} torch threads, {device}, {rounds} x {steps} steps interleaved"
+        f"{model}, batch {batch}, {threads} torch threads, {device}, {'bf16' if bf16 else 'fp32'}, "
+        f"{rounds} x {steps} steps interleaved"
     )
 
 
