@@ -130,7 +130,9 @@ def _float_layers(subject: Subject, card: ModelCard, wish: Wish, track: Track) -
 
     if wish.calibration is None:
         raise InputError("int8 needs crops to calibrate with (--calibrate FOLDER)")
-    return choose_float_layers(measure_sensitivity(subject.graph, card, wish.calibration, track))
+    symmetric = wish.backend == "tensorrt"  # what is measured is what is built
+    found = measure_sensitivity(subject.graph, card, wish.calibration, track, symmetric)
+    return choose_float_layers(found)
 
 
 def _tolerances(wish: Wish, precision: str) -> str:

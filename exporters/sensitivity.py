@@ -38,6 +38,7 @@ def measure_sensitivity(
     card: ModelCard,
     crops: NDArray[np.uint8],
     track: Callable[[Sequence[Layer]], Iterable[Layer]] = iter,
+    symmetric: bool = False,
 ) -> list[Sensitivity]:
     """Error of every layer, in the graph's order, at the outputs of the network's last layers.
 
@@ -46,6 +47,7 @@ def measure_sensitivity(
         card: how pictures become its input.
         crops: (N,h,w,3) uint8 BGR; the last few are probed with, the others calibrated with.
         track: shows progress.
+        symmetric: activations are quantised as for TensorRT, see `Int8Quantizer`.
 
     Raises:
         InputError: too few crops.
@@ -55,7 +57,7 @@ def measure_sensitivity(
             f"int8 is calibrated on real crops: {len(crops)} were given; expected {2 * PROBE_CROPS} or more"
         )
     short = cut_behind_layers(graph)
-    quantizer = Int8Quantizer(short, card, crops[:-PROBE_CROPS])
+    quantizer = Int8Quantizer(short, card, crops[:-PROBE_CROPS], symmetric)
     probe = Normalizer(card)(crops[-PROBE_CROPS:])
     want = _run(quantizer.quantize([]), probe)
     return [
