@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -31,6 +32,21 @@ def _network() -> nn.Sequential:
     return nn.Sequential(nn.Linear(3, 4, bias=False), nn.BatchNorm1d(4), nn.Linear(4, 1))
 
 
+def _terminate() -> None:
+    """SIGTERM for this process; returns when it has arrived, in whatever thread that is."""
+    reader, writer = socket.socketpair()
+    writer.setblocking(False)
+    reader.settimeout(30)
+    before = signal.set_wakeup_fd(writer.fileno())
+    try:
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert reader.recv(1) == bytes([signal.SIGTERM])
+    finally:
+        signal.set_wakeup_fd(before)
+        reader.close()
+        writer.close()
+
+
 class _Line:
     """Fits a line; the batch is drawn from the step's number alone."""
 
@@ -49,7 +65,7 @@ class _Line:
     ) -> dict[str, Tensor]:
         step, x = batch
         if step == self._kill_at:
-            os.kill(os.getpid(), signal.SIGTERM)
+            _terminate()
         if step == self._broken_at:
             x = x * float("nan")  # reaches the running statistics, too
         loss = (network(x) - x.sum(1, keepdim=True)).square().mean()
