@@ -20,7 +20,6 @@ import pytest
 from rtmpose_sdk import Pipeline
 from rtmpose_sdk.cli.window import Window
 from rtmpose_sdk.drawing import Painter
-from rtmpose_sdk.sources import Frame
 
 SIZE = (640, 480)
 
@@ -68,15 +67,15 @@ def test_a_frame_is_shown_whole_and_in_its_colours(
     with Pipeline(threads=1) as pipeline:
         found = pipeline.stream()(large, 0.0)
     assert len(found.poses)
-    painter = Painter()
+    drawn = Painter()(large, found.poses, 0.0)
     with Window("test") as window:
-        assert window.show(painter, Frame(large, 0, 0.0), found)
+        assert window.show(drawn)
         shown = screen.grab()
         window._root.event_generate("<Key-q>")
-        assert not window.show(painter, Frame(large, 1, 0.1), found)
+        assert not window.show(drawn)
     # 0.85 of the screen's height, and as wide as that makes it.
     width, height = 489, 408
-    want = cv2.resize(painter(large, found.poses, 0.0), (width, height), interpolation=cv2.INTER_AREA)
+    want = cv2.resize(drawn, (width, height), interpolation=cv2.INTER_AREA)
     place = cv2.matchTemplate(shown, want, cv2.TM_SQDIFF)
     left, top = cv2.minMaxLoc(place)[2]
     assert np.abs(shown[top : top + height, left : left + width].astype(int) - want).mean() < 2
