@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
 import threading
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
@@ -33,18 +31,10 @@ def _network() -> nn.Sequential:
 
 
 def _terminate() -> None:
-    """SIGTERM for this process; returns when it has arrived, in whatever thread that is."""
-    reader, writer = socket.socketpair()
-    writer.setblocking(False)
-    reader.settimeout(30)
-    before = signal.set_wakeup_fd(writer.fileno())
-    try:
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert reader.recv(1) == bytes([signal.SIGTERM])
-    finally:
-        signal.set_wakeup_fd(before)
-        reader.close()
-        writer.close()
+    """What SIGTERM would run. A real one is for a process of its own (test_run.py), not for pytest's."""
+    handler = signal.getsignal(signal.SIGTERM)
+    assert callable(handler)
+    handler(signal.SIGTERM, None)
 
 
 class _Line:
