@@ -11,6 +11,7 @@ from typing import Any, Literal
 from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.models.build import HeadKind, HeadOptions
+from rtmpose_sdk.training.optimizer import OptimizerName
 from rtmpose_sdk.training.persons import Source
 from rtmpose_sdk.training.simcc_loss import Reduction
 
@@ -34,6 +35,7 @@ class RunConfig:
         epochs, weak_epochs: of the whole run, and of its end with weak augmentation.
         batch: samples of a step, of all processes together.
         rate: the flat learning rate; None is 4e-3 per batch of 1024 (pose) or 256 (detector).
+        optimizer: see `build_optimizer`.
         warmup: steps of the warm-up; at most a tenth of the run.
         weight_decay, ema_decay, clip_norm: see `Schedule`.
         head, kernel_size, gau, light: see `HeadOptions`.
@@ -68,6 +70,7 @@ class RunConfig:
     weak_epochs: float = 30
     batch: int = 64
     rate: float | None = None
+    optimizer: OptimizerName = "adamw"
     warmup: int = 1000
     weight_decay: float = 0.0
     ema_decay: float = 0.9998

@@ -23,7 +23,7 @@ from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.batches import Batches, batch_threads
 from rtmpose_sdk.training.logs import Log
-from rtmpose_sdk.training.optimizer import Ema, build_optimizer, rate_at
+from rtmpose_sdk.training.optimizer import Ema, OptimizerName, build_optimizer, rate_at
 from rtmpose_sdk.training.state import State, save_weights
 
 LAST, BEST = "last.pt", "best.pth"
@@ -60,11 +60,12 @@ class Schedule:
         steps: of the whole run.
         rate: the flat learning rate.
         warmup: steps of the linear warm-up.
-        weight_decay: AdamW's; none on norms and biases.
+        weight_decay: as in AdamW; none on norms and biases.
         ema_decay: 0 is no average.
         clip_norm: gradients are shortened to this norm.
         evaluate_every, save_every: steps.
         tensorboard: write its events beside the CSV files.
+        optimizer: adamw is the paper's; muon makes the steps of matrices orthogonal.
     """
 
     steps: int
@@ -76,6 +77,7 @@ class Schedule:
     evaluate_every: int
     save_every: int
     tensorboard: bool = False
+    optimizer: OptimizerName = "adamw"
 
     def evaluates(self, done: int) -> bool:
         """True where so many steps are followed by an evaluation."""
@@ -109,7 +111,14 @@ def run_training(
     network, optimizer = fabric.setup(
         task.network,
         # Fabric does not shorten the gradients of a fused optimizer in fp16.
-        build_optimizer(task.network, schedule.rate, schedule.weight_decay, fused=not scaled),
+        build_optimizer(
+            task.network,
+            schedule.rate,
+            schedule.weight_decay,
+            schedule.optimizer,
+            fused=not scaled,
+            dtype=torch.bfloat16 if fabric.strategy.precision.precision == "bf16-mixed" else torch.float32,
+        ),
     )
     ema = Ema(task.network, schedule.ema_decay)
     state = State(task.network, optimizer.optimizer, ema, fabric.strategy.precision, folder / LAST)

@@ -1,4 +1,4 @@
-"""AdamW, its learning rate over time, and the averaged weights (paper section 3.4 and 4.1)."""
+"""AdamW or Muon, the learning rate over time, and the averaged weights (paper section 3.4 and 4.1)."""
 
 from __future__ import annotations
 
@@ -9,6 +9,9 @@ from typing import Literal
 import torch
 from torch import nn
 
+from rtmpose_sdk.training.muon import Muon, is_matrix
+
+OptimizerName = Literal["adamw", "muon"]
 BASE_RATE = 4e-3
 BASE_BATCHES = {"pose": 1024, "detector": 256}
 """Batches that the base rate is meant for: section 4.1; RTMDet's published training."""
@@ -48,21 +51,40 @@ def rate_at(step: int, steps: int, rate: float, warmup: int = WARMUP_STEPS) -> f
 
 
 def build_optimizer(
-    network: nn.Module, rate: float, weight_decay: float, fused: bool = True
+    network: nn.Module,
+    rate: float,
+    weight_decay: float,
+    name: OptimizerName = "adamw",
+    fused: bool = True,
+    dtype: torch.dtype = torch.float32,
 ) -> torch.optim.AdamW:
-    """AdamW without decay on normalisation layers and biases; fused is faster."""
+    """AdamW (the paper's) or Muon, without decay on normalisation layers and biases.
+
+    Args:
+        network: what is trained; frozen parameters are left out.
+        rate: learning rate.
+        weight_decay: of all matrices and kernels.
+        name: which.
+        fused: AdamW's faster code.
+        dtype: that Muon multiplies in.
+    """
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     norms = (nn.BatchNorm2d, nn.LayerNorm, nn.GroupNorm)
     for module in network.modules():
-        for name, parameter in module.named_parameters(recurse=False):
+        for key, parameter in module.named_parameters(recurse=False):
             if not parameter.requires_grad:
                 continue
-            plain = isinstance(module, norms) or name == "bias" or parameter.ndim < 2
+            plain = isinstance(module, norms) or key == "bias" or parameter.ndim < 2
             (free if plain else decayed).append(parameter)
     unique = list(dict.fromkeys(decayed))
     groups = [{"params": unique, "weight_decay": weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.AdamW(groups, lr=rate, fused=fused)
+    if name == "adamw":
+        return torch.optim.AdamW(groups, lr=rate, fused=fused)
+    groups[0]["params"] = [p for p in unique if not is_matrix(p)]
+    matrices = [p for p in unique if is_matrix(p)]
+    groups.append({"params": matrices, "weight_decay": weight_decay, "muon": True})
+    return Muon(groups, rate, dtype, fused)
 
 
 class Ema:

@@ -64,6 +64,7 @@ def build_schedule(config: RunConfig, count: int) -> Schedule:
         evaluate_every=max(round(config.evaluate_epochs * count / config.batch), 1),
         save_every=config.save_steps,
         tensorboard=config.tensorboard,
+        optimizer=config.optimizer,
     )
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import os
 import time
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Annotated, Any
 import typer
 
 from rtmpose_sdk.cli.options import parse_size
+from rtmpose_sdk.cli.train_choices import Device, Head, Optimizer, Precision, Reduction, Storage, Task
 from rtmpose_sdk.cli.train_run import finish, training_room
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.zoo import find_checkpoint
@@ -18,51 +18,6 @@ from rtmpose_sdk.zoo import find_checkpoint
 WEIGHT_DECAY = 0.05
 """Of RTMDet and of RTMPose m, l, x; RTMPose t and s have none (paper, section 4.1)."""
 POSE, DETECTOR, RUN = "Pose", "Detector", "Where and how it runs"
-
-
-class Task(str, enum.Enum):
-    """What is trained."""
-
-    POSE = "pose"
-    DETECTOR = "detector"
-
-
-class Head(str, enum.Enum):
-    """Heads of the paper: RTMPose's, and those of Table 1."""
-
-    RTMPOSE = "rtmpose"
-    SIMCC_STAR = "simcc-star"
-    SIMCC = "simcc"
-    HEATMAP = "heatmap"
-
-
-class Precision(str, enum.Enum):
-    """Arithmetic of training."""
-
-    FP32 = "fp32"
-    BF16 = "bf16"
-    FP16 = "fp16"
-
-
-class Storage(str, enum.Enum):
-    """How the artifact stores weights."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-
-
-class Reduction(str, enum.Enum):
-    """Of the SimCC loss over bins."""
-
-    SUM = "sum"
-    MEAN = "mean"
-
-
-class Device(str, enum.Enum):
-    """What trains."""
-
-    CPU = "cpu"
-    CUDA = "cuda"
 
 
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
@@ -141,6 +96,10 @@ def train(
         float | None,
         typer.Option(help="Learning rate; default: 4e-3 per batch of 1024 (pose), 256 (detector)."),
     ] = None,
+    optimizer: Annotated[
+        Optimizer,
+        typer.Option(help="The paper's is adamw; muon learns more in few steps, each 5 to 15 % longer."),
+    ] = Optimizer.ADAMW,
     warmup: Annotated[
         int, typer.Option(min=0, help="Steps of the warm-up; at most a tenth of the run.")
     ] = 1000,
@@ -310,6 +269,7 @@ def train(
         weak_epochs=min(defaults["weak_epochs"] if weak_epochs is None else weak_epochs, length),
         batch=batch or defaults["batch"],
         rate=rate,
+        optimizer=optimizer.value,
         warmup=warmup,
         weight_decay=_weight_decay(name) if weight_decay is None else weight_decay,
         ema_decay=ema,

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from rtmpose_sdk.models import build_model
+from rtmpose_sdk.training.muon import orthogonal
 from rtmpose_sdk.training.optimizer import Ema, build_optimizer, default_rate, rate_at
 
 
@@ -36,6 +39,69 @@ def test_norms_biases_and_gains_have_no_decay_and_nothing_is_lost() -> None:
     assert all(p.ndim < 2 for p in free["params"])
     chosen = {id(p) for group in (decayed, free) for p in group["params"]}
     assert chosen == {id(p) for p in network.parameters()}
+
+
+def _singular_values(matrix: torch.Tensor) -> torch.Tensor:
+    return torch.linalg.svd(matrix.double(), full_matrices=False).S
+
+
+@pytest.mark.parametrize("shape", [(40, 40), (24, 90), (90, 24)])
+def test_muon_keeps_directions_and_evens_out_their_sizes(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    u, _, v = torch.linalg.svd(torch.randn(shape, generator=generator), full_matrices=False)
+    sizes = torch.logspace(0, -2, min(shape))  # the least a hundredth of the largest
+    found = orthogonal(u @ torch.diag(sizes) @ v)
+    inner = u.T @ found @ v.T
+    assert _singular_values(found).min() > 0.5
+    assert _singular_values(found).max() < 1.3
+    assert (inner - torch.diag(torch.diagonal(inner))).abs().max() < 1e-4
+    assert torch.equal(orthogonal(torch.zeros(shape)), torch.zeros(shape))
+
+
+def test_muon_steps_matrices_and_adamw_the_rest() -> None:
+    network = build_model("rtmpose-t", keypoint_set=5, input_size=(64, 64)).to(
+        memory_format=torch.channels_last
+    )
+    other = copy.deepcopy(network)
+    x = torch.randn(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    muon, adamw = (build_optimizer(n, 1e-2, 0.1, name) for n, name in ((network, "muon"), (other, "adamw")))
+    groups = muon.param_groups
+    matrices = {id(p) for p in groups[2]["params"]}
+    assert {id(p) for group in groups for p in group["params"]} == {id(p) for p in network.parameters()}
+    for n, optimizer in ((network, muon), (other, adamw)):
+        before = {name: p.detach().clone() for name, p in n.named_parameters()}
+        sum(v.square().mean() for v in n(x)).backward()
+        optimizer.step()
+    assert muon.param_groups is groups
+    assert len(matrices) > 30
+    for (name, mine), reference in zip(network.named_parameters(), other.parameters(), strict=True):
+        if id(mine) not in matrices:
+            assert torch.equal(mine, reference), name
+            continue
+        rows = mine.flatten(1)
+        moved = (mine.detach() - before[name] * (1 - 1e-2 * 0.1)).flatten(1)
+        expected = orthogonal((reference.grad * (0.05 * 0.95 + 0.05)).flatten(1))
+        assert torch.allclose(moved, -1e-2 * 0.2 * max(rows.shape) ** 0.5 * expected, atol=1e-6), name
+
+
+def test_muon_finds_a_matrix_that_adamw_has_not_found_yet() -> None:
+    """Directions of very different sizes, across the axes: what Muon is for."""
+    generator = torch.Generator().manual_seed(0)
+    turn = torch.linalg.qr(torch.randn(40, 40, generator=generator)).Q
+    x = torch.randn(512, 40, generator=generator) * torch.logspace(0, -2, 40) @ turn
+    wanted = torch.randn(40, 32, generator=generator)
+    left = {}
+    for name in ("muon", "adamw"):
+        network = nn.Linear(40, 32, bias=False)
+        nn.init.zeros_(network.weight)
+        optimizer = build_optimizer(network, 0.05, 0.0, name)
+        for step in range(200):
+            optimizer.param_groups[-1]["lr"] = optimizer.param_groups[0]["lr"] = rate_at(step, 200, 0.05, 0)
+            optimizer.zero_grad()
+            (network(x) - x @ wanted).square().mean().backward()
+            optimizer.step()
+        left[name] = (network.weight.T - wanted).square().mean().item()
+    assert left["muon"] < 0.8 * left["adamw"]
 
 
 def test_frozen_stages_are_not_optimised_and_keep_their_statistics() -> None:

@@ -94,6 +94,7 @@ def test_the_run_leaves_a_report_logs_and_weights(trained: Path) -> None:
 
 def test_a_run_that_is_killed_hard_resumes_to_the_same_weights(kites: Path, tmp_path: Path) -> None:
     options = ["--data", kites, "--epochs", 12, "--pretrain-epochs", 0, "--rate", 1e-3, *SMALL]
+    options += ["--optimizer", "muon"]  # AdamW is a part of it
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 
     def alone(*words: object) -> None:
