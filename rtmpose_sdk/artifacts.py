@@ -16,6 +16,8 @@ from rtmpose_sdk.runtimes import Runtime, open_runtime
 from rtmpose_sdk.zoo import locate, published_of
 
 CARD_SUFFIX = ".card.json"
+HOLDS_CARD = (".onnx", ".xml", ".pt2")
+"""Files that can have the card inside; what is inside counts, not what lies beside."""
 
 
 class Model(NamedTuple):
@@ -90,7 +92,8 @@ def artifact_card(source: str | Path) -> ModelCard:
     """
     path, published = locate(source)
     beside = card_beside(path)
-    if beside.is_file():  # an engine file may need a device that this machine does not have
+    # An engine file may need a device that this machine does not have: it is not opened.
+    if path.suffix not in HOLDS_CARD and beside.is_file():
         return ModelCard.from_json(beside.read_text("utf-8"), str(beside))
     with open_runtime(mmdeploy.network_file(path) if path.is_dir() else path) as runtime:
         return _card(path, runtime, published)

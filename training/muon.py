@@ -81,7 +81,8 @@ class Muon(torch.optim.AdamW):
         if gradient is None:
             return
         state = self.state[parameter]
-        if "momentum" not in state:
+        if not state:
+            state["step"] = torch.zeros(())  # AdamW looks for it where a state is loaded
             state["momentum"] = torch.zeros_like(parameter)
         momentum = state["momentum"].lerp_(gradient, 1 - MOMENTUM)
         wanted = gradient.lerp(momentum, MOMENTUM).flatten(1)  # Nesterov's

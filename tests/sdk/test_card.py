@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
+from pathlib import Path
 
 import pytest
 
+from rtmpose_sdk.artifacts import artifact_card, card_beside, open_model, read_card
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import CardError
+from rtmpose_sdk.zoo import find_model
 
 
 def make_card(**changes: object) -> ModelCard:
@@ -75,3 +79,13 @@ def test_damaged_cards_name_file_and_field(edit: object, message: str) -> None:
     for text in ("{", "[1]"):
         with pytest.raises(CardError, match=r"model\.onnx"):
             ModelCard.from_json(text, "model.onnx")
+
+
+def test_the_card_inside_counts_wherever_a_card_is_read(tmp_path: Path) -> None:
+    model = tmp_path / "model.onnx"
+    shutil.copy(find_model("rtmpose-t-own"), model)
+    inside = artifact_card(model)
+    card_beside(model).write_text(dataclasses.replace(inside, name="another").to_json())
+    assert artifact_card(model) == inside
+    with open_model(model, "pose").runtime as runtime:
+        assert read_card(runtime) == inside

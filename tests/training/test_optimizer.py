@@ -84,6 +84,25 @@ def test_muon_steps_matrices_and_adamw_the_rest() -> None:
         assert torch.allclose(moved, -1e-2 * 0.2 * max(rows.shape) ** 0.5 * expected, atol=1e-6), name
 
 
+def test_muon_goes_on_from_its_state() -> None:
+    def stepped(network: nn.Module, optimizer: torch.optim.Optimizer, steps: range) -> None:
+        for step in steps:
+            x = torch.randn(8, 40, generator=torch.Generator().manual_seed(step))
+            optimizer.zero_grad()
+            network(x).square().mean().backward()
+            optimizer.step()
+
+    whole = nn.Sequential(nn.Linear(40, 32), nn.Linear(32, 3))
+    cut = copy.deepcopy(whole)
+    stepped(whole, build_optimizer(whole, 1e-2, 0.0, "muon"), range(6))
+    first, second = (build_optimizer(cut, 1e-2, 0.0, "muon") for _ in range(2))
+    stepped(cut, first, range(3))
+    second.load_state_dict(copy.deepcopy(first.state_dict()))
+    stepped(cut, second, range(3, 6))
+    assert torch.equal(whole[0].weight, cut[0].weight)
+    assert torch.equal(whole[1].bias, cut[1].bias)
+
+
 def test_muon_finds_a_matrix_that_adamw_has_not_found_yet() -> None:
     """Directions of very different sizes, across the axes: what Muon is for."""
     generator = torch.Generator().manual_seed(0)
