@@ -123,12 +123,13 @@ def run_training(
     ema = Ema(task.network, schedule.ema_decay)
     state = State(task.network, optimizer.optimizer, ema, fabric.strategy.precision, folder / LAST)
     done = state.load(fabric.device) if (folder / LAST).is_file() else 0
-    log = Log(folder, done, state.evaluated, schedule.tensorboard and fabric.is_global_zero)
+    fabric.barrier()  # all have read the state before one of them writes another
+    log = Log(folder, done, state.evaluated, schedule.tensorboard) if fabric.is_global_zero else None
     means = _Means()
 
     def evaluate() -> None:
         """Saves before, for an evaluation may break, and after, for it may have found the best."""
-        if fabric.is_global_zero:
+        if log is not None:
             state.save(done)
             _evaluate(task, ema.network, state, log, folder, done)
             state.save(done)
@@ -173,7 +174,7 @@ def run_training(
             last = done == schedule.steps
             if (done % LOG_EVERY == 0 or last) and means:
                 figures = means.take() | {"rate": rate}
-                if fabric.is_global_zero:
+                if log is not None:
                     log.step(done, figures)
                 on_step(done, figures)
             evaluating = schedule.evaluates(done)

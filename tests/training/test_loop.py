@@ -118,6 +118,18 @@ def test_a_killed_run_goes_on_to_the_same_weights_and_curve(tmp_path: Path) -> N
     assert read_log(whole / "figures.csv")["step"] == [20, 40, 60]
 
 
+def test_other_processes_than_the_first_write_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run_training(_Line(), replace(SCHEDULE, steps=40), tmp_path, _fabric())
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
+    assert {"last.pt", "best.pth", "log.csv", "figures.csv"} == set(before)
+    monkeypatch.setattr(Fabric, "is_global_zero", False)
+    with pytest.raises(KeyboardInterrupt):  # resumed, and stopped after an evaluation and a save
+        run_training(_Line(kill_at=55), SCHEDULE, tmp_path, _fabric())
+    assert {file.name: file.read_bytes() for file in tmp_path.iterdir()} == before
+
+
 def test_nan_stops_names_the_batch_and_keeps_the_last_good_weights(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"step 33: the loss .* samples of step 33"):
         run_training(_Line(broken_at=33), SCHEDULE, tmp_path, _fabric())
