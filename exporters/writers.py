@@ -99,7 +99,7 @@ def _write_tensorrt(
     graph = subject.graph
     if precision == "int8":
         graph = _int8_graph(subject, card, wish, symmetric=True)
-    elif precision == "fp16":
+    if precision != "fp32":
         graph = half_graph(graph)
     write_tensorrt(
         None,
