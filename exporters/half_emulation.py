@@ -17,9 +17,10 @@ def emulate_half(model: onnx.ModelProto) -> onnx.ModelProto:
 
     ONNX Runtime's CPU kernels compute fp16 nodes in fp32, and neither round nor overflow between two of
     them: an fp16 graph that gives NaN on a GPU gives right numbers there. This one gives what a GPU that
-    adds up in fp32 (tensor cores do) would. Of fp16 QuantizeLinear and DequantizeLinear around a layer they
-    make one whose bias is rounded with the product of two scales in fp16, which underflows: wrong keypoints.
-    Here what is dequantised is rounded, and nothing of that happens.
+    adds up in fp32 (tensor cores do) would.
+
+    Around fp16 DequantizeLinear they go wrong: a layer's bias is made int32 with the product of two scales,
+    in fp16, where it underflows (ONNX Runtime 1.32, WeightBiasQuantization). The emulation is not touched.
 
     A norm (ReduceL2) is computed from its squares, as TensorRT's ONNX parser takes it apart.
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import numpy as np
+from typing import Any
+
 import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper, version_converter
@@ -37,16 +38,14 @@ def with_half_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
     except Exception as error:  # noqa: BLE001 - onnx raises RuntimeError and kinds of its own
         why = " ".join(str(error).split())[:300]
         raise InputError(
-            f"an int8 graph of operator set {opset} cannot be converted to {MIN_OPSET}, the first with fp16 "
-            f"quantisation: {why}"
+            f"this int8 graph's operator set {opset} cannot be converted to {MIN_OPSET}, the first that "
+            f"quantises fp16: {why}"
         ) from None
 
 
-def holds(scale: NDArray[np.generic] | None) -> bool:
+def holds(scale: NDArray[Any] | None) -> bool:
     """True if fp16 holds each scale with all of its eleven bits; None is one that is computed."""
-    if scale is None or scale.dtype == np.float16:
-        return scale is not None
-    return bool((scale >= _SMALLEST_SCALE).all() and (scale <= _LARGEST_SCALE).all())
+    return scale is not None and bool(((scale >= _SMALLEST_SCALE) & (scale <= _LARGEST_SCALE)).all())
 
 
 def unheld_layers(model: onnx.ModelProto) -> set[str]:
