@@ -13,7 +13,7 @@ of neighbouring SimCC bins, and a bin is half a pixel. So:
 - A product of two activations is fp16 there. Each factor is first divided by its largest magnitude along
   the axis that is summed over, and the product multiplied by both, in fp32. The factors then lie in -1...1
   and n products sum up to at most n: no weights and no picture can make it overflow.
-- An int8 layer stays as it is. A DequantizeLinear is made directly before each node that it feeds, in that
+- An int8 layer stays one. A DequantizeLinear is made directly before each node that it feeds, in that
   node's type (a Cast between them, and TensorRT makes no int8 layer); a QuantizeLinear has the type of what
   it is given. Where fp16 does not hold a scale, the layer is fp32.
 
@@ -32,13 +32,7 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.half_choice import float_node_names
-from rtmpose_sdk.exporters.half_int8 import (
-    DEQUANTIZE,
-    QUANTIZE,
-    holds,
-    operator_set,
-    with_half_pairs,
-)
+from rtmpose_sdk.exporters.half_int8 import DEQUANTIZE, QUANTIZE, holds, operator_set, with_half_pairs
 
 HALF_MAX = 65504.0
 """The largest fp16 number."""

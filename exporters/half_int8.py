@@ -51,7 +51,7 @@ def holds(scale: NDArray[Any] | None) -> bool:
 def unheld_layers(model: onnx.ModelProto) -> set[str]:
     """Nodes, by their first output, that are given or give int8 with a scale that fp16 does not hold.
 
-    In fp32 such a layer costs nothing: int8 comes in, and int8 goes out.
+    In fp32 they keep their scales, and hand on int8 as before. TensorRT refuses a scale of 0.
     """
     scales = {tensor.name: tensor for tensor in model.graph.initializer}
     touched = set()

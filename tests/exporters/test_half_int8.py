@@ -235,7 +235,7 @@ def _qdq(
 ) -> onnx.ModelProto:
     """Nodes (kind, inputs, output) on x (N,4,6,6); what has a scale is quantised, weights per channel."""
     made = []
-    constants = {"zero": np.array(0, np.int8), "axes": np.array([-1], np.int64)}
+    constants = {"zero": np.array(0, np.int8), "axes": np.array([-1]), "flat": np.array([0, 4, 36])}
     for name, value in weights.items():
         scale = np.abs(value).reshape(len(value), -1).max(axis=1) / 127
         constants |= {
@@ -269,8 +269,8 @@ KERNEL = RNG.normal(size=(4, 4, 1, 1)).astype(np.float32)
 IMAGE = RNG.normal(size=(2, 4, 6, 6)).astype(np.float32)
 
 
-def _one(model: onnx.ModelProto, optimized: bool = False) -> np.ndarray:
-    result: np.ndarray = _session(model, optimized).run(None, {"image": IMAGE})[0]
+def _one(model: onnx.ModelProto, image: np.ndarray = IMAGE) -> np.ndarray:
+    result: np.ndarray = _session(model, False).run(None, {"image": image})[0]
     return result
 
 
@@ -321,27 +321,30 @@ def test_what_feeds_both_precisions_is_dequantised_twice() -> None:
     np.testing.assert_allclose(have, want, atol=0.02 * np.abs(want).max())
 
 
-@pytest.mark.parametrize(("size", "kind"), [(1.0, HALF), (1e3, HALF), (1e5, FLOAT)])
+@pytest.mark.parametrize(("size", "kind"), [(1.0, HALF), (2e4, HALF), (1e5, FLOAT)])
 def test_products_in_the_fp32_part(size: float, kind: int) -> None:
-    """fp16 between int8 numbers, overflow included, unless fp16 does not hold the range of what follows."""
+    """fp16 between int8 numbers, unless it does not hold their scales; 2e4 gives products of 120,000."""
     model = _qdq(
         [
             ("Conv", ["x", "a"], "f"),
-            ("ReduceL2", ["f", "axes"], "n"),
-            ("Div", ["f", "n"], "d"),
+            ("Reshape", ["f", "flat"], "r"),
+            ("ReduceL2", ["r", "axes"], "n"),
+            ("Div", ["r", "n"], "d"),
             ("MatMul", ["d", "m"], "p"),
             ("Add", ["p", "p"], "y"),
         ],
-        {"a": KERNEL, "m": (RNG.normal(size=(6, 6)) * size).astype(np.float32)},
+        {"a": KERNEL, "m": np.tile(np.linspace(-size, size, 6), (36, 1))},
         {"x": 0.02, "d": 0.008, "p": 0.02 * size},
-        {"y": ["N", 4, 6, 6]},
+        {"y": ["N", 4, 6]},
     )
     types = _Types(half_graph(model))
     (product,) = (n for n in types.nodes if n.op_type == "MatMul")
     assert types.of[product.output[0]] == kind
     assert types.of[product.input[0]] == types.of[product.input[1]] == kind
-    want, have = _one(model), _one(emulate_half(half_graph(model)))
-    np.testing.assert_allclose(have, want, atol=0.03 * np.abs(want).max())
+    even = np.ones_like(IMAGE)
+    want, have = _one(model, even), _one(emulate_half(half_graph(model)), even)
+    assert np.abs(want).max() == pytest.approx(2 * 127 * 0.02 * size, rel=0.02)  # int8's largest number
+    np.testing.assert_allclose(have, want, rtol=1e-3)
 
 
 def test_an_operator_that_cannot_be_converted_is_named() -> None:
