@@ -99,7 +99,7 @@ def _what_runs(trial: Path, graph: onnx.ModelProto | None, card: ModelCard, fold
     """The artifact; or, where its engine cannot run here, the graph that it was made of.
 
     Engines are built where there is no GPU, or no binding of CUDA: the wheels bring the builder alone.
-    ONNX Runtime on a CPU computes fp16 graphs in fp32, so those are emulated.
+    ONNX Runtime on a CPU computes fp16 nodes in fp32, so those are emulated.
     """
     if graph is None:
         return trial
@@ -112,7 +112,7 @@ def _what_runs(trial: Path, graph: onnx.ModelProto | None, card: ModelCard, fold
         else:
             return trial
     stand_in = folder / "graph.onnx"
-    save_onnx(emulate_half(graph) if card.precision == "fp16" else graph, card, stand_in)
+    save_onnx(emulate_half(graph), card, stand_in)
     return stand_in
 
 

@@ -13,13 +13,16 @@ of neighbouring SimCC bins, and a bin is half a pixel. So:
 - A product of two activations is fp16 there. Each factor is first divided by its largest magnitude along
   the axis that is summed over, and the product multiplied by both, in fp32. The factors then lie in -1...1
   and n products sum up to at most n: no weights and no picture can make it overflow.
+- An int8 layer stays one. A DequantizeLinear is made directly before each node that it feeds, in that
+  node's type (a Cast between them, and TensorRT makes no int8 layer); a QuantizeLinear has the type of what
+  it is given. Where fp16 does not hold a scale, the layer is fp32.
 
 All of it is written down in the graph, in Cast nodes: an engine has nothing to choose.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import numpy as np
@@ -28,15 +31,14 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.half_choice import float_node_names
+from rtmpose_sdk.exporters.half_int8 import DEQUANTIZE, QUANTIZE, holds, operator_set, with_half_pairs
 
 HALF_MAX = 65504.0
 """The largest fp16 number."""
 MIN_OPSET = 13
 _AXES_ARE_INPUTS = 18
 """Operator set from which ReduceMax takes its axes as an input."""
-WEIGHTED = ("Conv", "ConvTranspose", "MatMul", "Gemm")
-SENSITIVE = ("ReduceL2", "Softmax")
-"""Operators that are computed in fp32, with all that follows them."""
 _TINY = 1e-30
 """Smallest divisor of a row; a row of zeros stays one."""
 _FLOAT_ONLY = {"Resize": (1, 2)}
@@ -49,43 +51,20 @@ def half_graph(model: onnx.ModelProto, float_nodes: Collection[str] | None = Non
     """The mixed-precision graph; same inputs and outputs.
 
     Args:
-        model: fp32 graph of plain operators, as `build_onnx` gives it.
+        model: fp32 graph of plain operators, as `build_onnx` gives it; or with QuantizeLinear and
+            DequantizeLinear, as `Int8Quantizer` gives it.
         float_nodes: nodes (by the name of their first output) whose results are fp32; None takes
             `float_node_names(model)`. Nothing else is safe: for experiments.
 
     Raises:
         InputError: a weight that fp16 cannot hold, or a graph of an older operator set.
     """
-    opset = max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
+    opset = operator_set(model)
     if opset < MIN_OPSET:
         raise InputError(f"the graph has operator set {opset}; expected {MIN_OPSET} or later")
-    model = _with_plain_weights(model)
+    model = with_half_pairs(_with_plain_weights(model))
     names = float_node_names(model) if float_nodes is None else float_nodes
-    return _Halving(model, names, opset).graph()
-
-
-def float_node_names(model: onnx.ModelProto) -> set[str]:
-    """Nodes that stay fp32, by the name of their first output.
-
-    They are those before the first layer with weights, those in `SENSITIVE`, products of two activations,
-    last layers with weights, and all that follows any of these.
-    """
-    nodes = list(model.graph.node)
-    constants = {tensor.name for tensor in model.graph.initializer}
-    weighted = {n.output[0] for n in nodes if n.op_type in WEIGHTED and n.input[1] in constants}
-    leads_to_weights: set[str] = set()
-    for node in reversed(nodes):
-        if node.output[0] in weighted or leads_to_weights.intersection(node.output):
-            leads_to_weights.update(node.input)
-    starts = {
-        node.output[0]
-        for node in nodes
-        if node.op_type in SENSITIVE
-        or (node.op_type == "MatMul" and node.input[1] not in constants)
-        or (node.output[0] in weighted and node.output[0] not in leads_to_weights)
-    }
-    image = {node.output[0] for node in nodes} - weighted - _downstream(nodes, weighted)
-    return image | starts | _downstream(nodes, starts)
+    return _Halving(model, names).graph()
 
 
 def _with_plain_weights(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -110,20 +89,10 @@ def _with_plain_weights(model: onnx.ModelProto) -> onnx.ModelProto:
     return result
 
 
-def _downstream(nodes: Iterable[onnx.NodeProto], starts: Collection[str]) -> set[str]:
-    """First outputs of the nodes that depend on any of `starts`."""
-    reached, found = set(starts), set()
-    for node in nodes:
-        if reached.intersection(node.input):
-            reached.update(node.output)
-            found.add(node.output[0])
-    return found
-
-
 class _Halving:
     """One pass over the nodes; a cast is made where a tensor is first needed in the other type."""
 
-    def __init__(self, model: onnx.ModelProto, float_nodes: Collection[str], opset: int) -> None:
+    def __init__(self, model: onnx.ModelProto, float_nodes: Collection[str]) -> None:
         try:
             inferred = shape_inference.infer_shapes(model, strict_mode=True).graph
         except shape_inference.InferenceError as error:
@@ -131,11 +100,12 @@ class _Halving:
         types = {
             v.name: v.type.tensor_type for v in (*inferred.input, *inferred.output, *inferred.value_info)
         }
-        self.model, self.float_nodes, self.opset = model, float_nodes, opset
+        self.model, self.float_nodes, self.opset = model, float_nodes, operator_set(model)
         self.weights = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
         self.ranks = {name: len(kind.shape.dim) for name, kind in types.items()}
         self.floats = {name for name, kind in types.items() if kind.elem_type == TensorProto.FLOAT}
         self.floats |= {name for name, value in self.weights.items() if value.dtype == np.float32}
+        self.dequantized = {n.output[0]: n for n in model.graph.node if n.op_type == DEQUANTIZE}
         self.halves: set[str] = set()
         """Tensors of the fp32 graph that are made in fp16."""
         self.made: set[str] = set()
@@ -146,15 +116,36 @@ class _Halving:
     def graph(self) -> onnx.ModelProto:
         """The new model."""
         for node in self.model.graph.node:
-            if node.output[0] not in self.float_nodes:
+            if node.op_type == DEQUANTIZE:
+                continue  # made where it is needed, in the type that is needed there
+            if node.op_type == QUANTIZE:
+                self._quantize(node)
+            elif node.output[0] not in self.float_nodes:
                 self._halve(node)
-            elif node.op_type != "MatMul" or self.ranks[node.output[0]] != 3:
+            elif node.op_type != "MatMul" or self.ranks[node.output[0]] != 3 or self._is_int8(node):
                 self._copy(node, self._as_float)
             elif node.input[1] in self.weights and self.weights[node.input[1]].ndim == 2:
                 self._convolution(node)
             else:
                 self._product(node)
+        for value in self.model.graph.output:
+            self._as_float(value.name)
         return self._assembled()
+
+    def _quantize(self, node: onnx.NodeProto) -> None:
+        held = holds(self.weights.get(node.input[1]))
+        self._copy(node, self._as_half if node.input[0] in self.halves and held else self._as_float)
+
+    def _is_int8(self, node: onnx.NodeProto) -> bool:
+        """True for a product whose factors are both dequantised: one of int8 numbers."""
+        return self.dequantized.keys() >= set(node.input)
+
+    def _dequantize(self, name: str, result: str, cast: Callable[[str], str]) -> str:
+        if result not in self.made:
+            self.made.add(result)
+            copied = self._copy(self.dequantized[name], cast)
+            copied.name, copied.output[0] = f"DequantizeLinear_{result}", result
+        return result
 
     def _halve(self, node: onnx.NodeProto) -> None:
         copied = self._copy(node, self._as_half)
@@ -198,15 +189,20 @@ class _Halving:
             return half
         if name in self.halves:
             return name
+        if name in self.dequantized and holds(self.weights.get(self.dequantized[name].input[1])):
+            return self._dequantize(name, half, self._as_half)
         if half not in self.made:
+            full = self._as_float(name)
             self.made.add(half)
-            self._cast(name, half, TensorProto.FLOAT16)
+            self._cast(full, half, TensorProto.FLOAT16)
         return half
 
     def _as_float(self, name: str) -> str:
         if name in self.weights:
             self.constants[name] = self.weights[name]
             return name
+        if name in self.dequantized:
+            return self._dequantize(name, name, self._as_float)
         if name not in self.halves:
             return name
         full = f"{name}.float"

@@ -19,10 +19,13 @@ def emulate_half(model: onnx.ModelProto) -> onnx.ModelProto:
     them: an fp16 graph that gives NaN on a GPU gives right numbers there. This one gives what a GPU that
     adds up in fp32 (tensor cores do) would.
 
+    Around fp16 DequantizeLinear they go wrong: a layer's bias is made int32 with the product of two scales,
+    in fp16, where it underflows (ONNX Runtime 1.32, WeightBiasQuantization). The emulation is not touched.
+
     A norm (ReduceL2) is computed from its squares, as TensorRT's ONNX parser takes it apart.
 
     Args:
-        model: a graph with fp16 nodes, as `half_graph` gives it.
+        model: a graph with fp16 nodes, as `half_graph` gives it; others come back as they are.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -98,8 +99,15 @@ def _write_tensorrt(
 
     graph = subject.graph
     if precision == "int8":
+        if "sm75" in wish.targets:
+            warnings.warn(
+                "int8 for sm75: TensorRT for RTX has no int8 convolutions for compute capability 7.5 and "
+                "computes them in fp16, with the accuracy of int8; expected a later target, or --precision "
+                "fp16",
+                stacklevel=2,
+            )
         graph = _int8_graph(subject, card, wish, symmetric=True)
-    elif precision == "fp16":
+    if precision != "fp32":
         graph = half_graph(graph)
     write_tensorrt(
         None,
