@@ -99,7 +99,7 @@ def _write_tensorrt(
 
     graph = subject.graph
     if precision == "int8":
-        if "sm75" in wish.targets:
+        if "sm75" in map(str.lower, wish.targets):
             warnings.warn(
                 "int8 for sm75: TensorRT for RTX has no int8 convolutions for compute capability 7.5 and "
                 "computes them in fp16, with the accuracy of int8; expected a later target, or --precision "
