@@ -30,20 +30,21 @@ def strong_enough(found: Detections, least: float) -> tuple[Floats, Floats]:
 
 
 def choose_boxes(
-    boxes: Floats, scores: Floats, tracks: list[Track], new_score: float
+    boxes: Floats, scores: Floats, tracks: list[Track], places: Floats, new_score: float
 ) -> dict[int, int | None]:
     """The box that each track (by `id`) most likely means, weak ones last (ByteTrack); None is no box.
 
     Args:
         boxes: (N,4) xyxy px, detected.
         scores: (N,).
-        tracks: whose motion says where they are.
+        tracks: who is looked for.
+        places: (T,4) xyxy px, where they should be by now, ending at the picture's edge as detections do.
         new_score: score from which a box is strong.
     """
     chosen: dict[int, int | None] = {id(t): None for t in tracks}
     if not tracks or not len(boxes):
         return chosen
-    overlap = iou(np.stack([t.motion.box for t in tracks]), boxes)
+    overlap = iou(places, boxes)
     strong = scores >= new_score
     # A weak box within a strong one is a part of that person.
     part = np.zeros(len(boxes), bool)

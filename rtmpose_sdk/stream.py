@@ -182,7 +182,7 @@ class PoseStream:
         active = [t for t in tracker.active if self._is_inside(t)]
         for track in [t for t in tracker.active if t not in active]:
             tracker.lose(track)
-        chosen = choose_boxes(boxes, scores, active, settings.new_score)
+        chosen = choose_boxes(boxes, scores, active, tracker.places(active), settings.new_score)
         unseen = [t for t, i in chosen.items() if i is None]
         strong = np.flatnonzero(scores >= settings.new_score).tolist()
         rows = list(dict.fromkeys([*strong, *(i for i in chosen.values() if i is not None)]))

@@ -123,20 +123,25 @@ class Tracker:
             shift = (after[:2] + after[2:] - before[:2] - before[2:]) / 2
             track.keypoints = (track.keypoints + shift).astype(np.float32)
 
+    def places(self, tracks: list[Track]) -> Floats:
+        """(T,4) xyxy px: where tracks should be. Detections end at the picture's edge, so do these."""
+        if not tracks:
+            return np.zeros((0, 4), np.float32)
+        places: Floats = np.clip(
+            np.stack([t.motion.box for t in tracks]), 0, np.array([*self.image_size] * 2, np.float32)
+        )
+        return places
+
     def match(self, candidates: Candidates, tracks: list[Track]) -> list[tuple[int, int]]:
         """Pairs (track, candidate) of the best assignment over OKS and IoU in one cost (Hungarian)."""
         if not tracks or not len(candidates):
             return []
-        # Detections end at the picture's edge, so must what is compared with them.
-        width, height = self.image_size
-        boxes = np.clip(
-            np.stack([t.motion.box for t in tracks]), 0, np.array([width, height] * 2, np.float32)
-        )
+        boxes = self.places(tracks)
         likeness = self._likeness(tracks, boxes, candidates)
         for row, track in enumerate(tracks):
             if track.state == "lost":
                 likeness[row] = self._return_likeness(track, candidates)
-        low, high = boxes[:, :2] <= EDGE, boxes[:, 2:] >= np.array([width, height]) - EDGE
+        low, high = boxes[:, :2] <= EDGE, boxes[:, 2:] >= np.array(self.image_size) - EDGE
         at_edge = (low | high).any(axis=1)
         # Whoever comes in or goes out changes size: a leg, later a person. One lies in the other.
         recent = np.array([self._time - t.seen < PASSING for t in tracks])
