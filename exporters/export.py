@@ -57,9 +57,11 @@ def export(
         What was measured; None without crops.
 
     Raises:
-        InputError: a precision that the backend does not have, no crops, no calibration for int8.
+        InputError: a precision that the backend does not have, no crops, no calibration for int8, or
+            weights that would replace another engine's.
         MissingExtraError: a package that the backend needs to write.
     """
+    _check_weights_file(out)
     precision = check_precision(wish.backend, wish.precision)
     inherited = subject.card.accuracy if precision == "fp32" else of_fp32(subject.card.accuracy)
     card = replace(subject.card, precision=precision, accuracy=inherited, verification={})
@@ -86,6 +88,16 @@ def export(
         for file in sorted(made.iterdir(), key=lambda f: f == trial):
             file.replace(out.with_name(file.name))
     return found
+
+
+def _check_weights_file(out: Path) -> None:
+    """OpenVINO and ncnn both keep weights in a `.bin` of the artifact's name."""
+    other = {".xml": ".param", ".param": ".xml"}.get(out.suffix)
+    if other is not None and out.with_suffix(other).is_file():
+        raise InputError(
+            f"{out}: its weights would replace those of {out.with_suffix(other).name}, which are in "
+            f"{out.with_suffix('.bin').name}, too; expected another name or folder for --out"
+        )
 
 
 def of_fp32(accuracy: Mapping[str, float]) -> dict[str, float]:

@@ -97,6 +97,10 @@ def test_what_cannot_be_exported_from(subject: Subject, tmp_path: Path, detector
         export(subject, tmp_path / "m.onnx", crops, Wish("onnx", "int8"))
     with pytest.raises(InputError, match="2 were given; expected 32 or more"):
         export(subject, tmp_path / "m.onnx", crops, Wish("onnx", "int8", calibration=crops))
+    weights = (tmp_path / "m.bin").read_bytes()
+    with pytest.raises(InputError, match=r"would replace those of m\.xml, which are in m\.bin"):
+        export(subject, tmp_path / "m.param", crops, Wish("ncnn"))
+    assert (tmp_path / "m.bin").read_bytes() == weights
     assert {p.name for p in tmp_path.iterdir()} == {"m.xml", "m.bin"}
 
 
