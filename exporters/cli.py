@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from rtmpose_sdk.cli.options import parse_size
+from rtmpose_sdk.cli.options import Storage, parse_size
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError, OutputError, VerificationError
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision, verification_device
@@ -58,13 +58,6 @@ class InputKind(str, enum.Enum):
 
     IMAGE = "image"
     TENSOR = "tensor"
-
-
-class Storage(str, enum.Enum):
-    """How weights are stored."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
 
 
 class EndToEnd(str, enum.Enum):

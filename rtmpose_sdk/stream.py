@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.appearance import Wardrobe
-from rtmpose_sdk.choosing import choose_boxes, clip_box, strong_enough, without_doubles, without_nobody
+from rtmpose_sdk.choosing import choose_boxes, strong_enough, without_doubles, without_nobody
 from rtmpose_sdk.cuts import CutFinder
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.frame import FrameResult
@@ -188,8 +188,8 @@ class PoseStream:
         rows = list(dict.fromkeys([*strong, *(i for i in chosen.values() if i is not None)]))
         by_id = {id(t): t for t in active}
         unseen_tracks = [by_id[key] for key in unseen]
-        own = [clip_box(t.motion.box, picture) for t in unseen_tracks]
-        all_boxes = np.concatenate([boxes[rows], np.array(own, np.float32).reshape(-1, 4)])
+        own = tracker.places(unseen_tracks)
+        all_boxes = np.concatenate([boxes[rows], own])
         all_scores = np.concatenate([scores[rows], np.zeros(len(own), np.float32)])
         candidates = self._ask_pose(picture, all_boxes, all_scores.astype(np.float32))
         candidates = self._without_doubles(without_nobody(candidates, settings.least_confidence))
@@ -229,7 +229,7 @@ class PoseStream:
         tracks = tracker.active
         if any(not self._is_inside(t) for t in tracks):
             return [], True
-        boxes = np.array([clip_box(t.motion.box, picture) for t in tracks], np.float32).reshape(-1, 4)
+        boxes = tracker.places(tracks)
         candidates = self._ask_pose(picture, boxes, np.zeros(len(boxes), np.float32))
         candidates = self._without_doubles(candidates)
         pairs = tracker.match(candidates, tracks)

@@ -64,6 +64,10 @@ class Muon(torch.optim.AdamW):
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
         """One step of all groups."""
+        loss = None
+        if closure is not None:  # its gradients are for the matrices, too
+            with torch.enable_grad():
+                loss = closure()
         groups = self.param_groups
         for group in groups:
             if group["muon"]:
@@ -71,7 +75,7 @@ class Muon(torch.optim.AdamW):
                     self._step_matrix(parameter, group["lr"], group["weight_decay"])
         self.param_groups = [group for group in groups if not group["muon"]]
         try:
-            loss: float | None = super().step(closure)
+            super().step()
         finally:
             self.param_groups = groups
         return loss

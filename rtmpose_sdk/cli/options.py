@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from typing import Annotated
 
 import cv2
 import typer
 
 from rtmpose_sdk.errors import InputError
+
+
+class Storage(str, enum.Enum):
+    """How an artifact stores its weights."""
+
+    FP32 = "fp32"
+    FP16 = "fp16"
+
 
 Pose = Annotated[
     str,

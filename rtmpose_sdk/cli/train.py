@@ -9,8 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from rtmpose_sdk.cli.options import parse_size
-from rtmpose_sdk.cli.train_choices import Device, Head, Optimizer, Precision, Reduction, Storage, Task
+from rtmpose_sdk.cli.options import Storage, parse_size
+from rtmpose_sdk.cli.train_choices import Device, Head, Optimizer, Precision, Reduction, Task
 from rtmpose_sdk.cli.train_run import finish, training_room
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.zoo import find_checkpoint
@@ -98,7 +98,7 @@ def train(
     ] = None,
     optimizer: Annotated[
         Optimizer,
-        typer.Option(help="The paper's is adamw; muon learns more in few steps, each 5 to 15 % longer."),
+        typer.Option(help="The paper's is adamw; muon learns more in few steps."),
     ] = Optimizer.ADAMW,
     warmup: Annotated[
         int, typer.Option(min=0, help="Steps of the warm-up; at most a tenth of the run.")

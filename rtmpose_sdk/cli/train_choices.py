@@ -36,13 +36,6 @@ class Optimizer(str, enum.Enum):
     MUON = "muon"
 
 
-class Storage(str, enum.Enum):
-    """How the artifact stores weights."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-
-
 class Reduction(str, enum.Enum):
     """Of the SimCC loss over bins."""
 

@@ -19,7 +19,6 @@ from onnx.reference import ReferenceEvaluator
 from torch import nn
 
 from rtmpose_sdk.card import CARD_KEY, ModelCard
-from rtmpose_sdk.decode import decode_simcc
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters import half_drift
 from rtmpose_sdk.exporters.crops import verification_images
@@ -29,6 +28,8 @@ from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import build_onnx
 from rtmpose_sdk.models.rtmw_head import RTMWHead
 from rtmpose_sdk.zoo import find_model
+
+from .conftest import keypoint_drift, run_graph
 
 PLAIN: frozenset[str] = frozenset()
 """`float_nodes` of a plain cast: nothing stays fp32."""
@@ -56,23 +57,10 @@ def crops(pose: onnx.ModelProto, coco: dict) -> np.ndarray:
     return verification_images(_card(pose), coco["folder"], coco["file"], 64)
 
 
-def _run(model: onnx.ModelProto, images: np.ndarray) -> list[np.ndarray]:
-    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
-    name = model.graph.input[0].name
-    batches = [session.run(None, {name: images[i : i + 16]}) for i in range(0, len(images), 16)]
-    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-
-
-def _drift(want: list[np.ndarray], have: list[np.ndarray]) -> np.ndarray:
-    """How far each keypoint moved, px of the crop."""
-    points = [decode_simcc(x, y, 2.0, 10.0).keypoints for x, y in (want, have)]
-    return np.abs(points[0] - points[1]).max(axis=-1).ravel()
-
-
 def _emulated(
     model: onnx.ModelProto, images: np.ndarray, names: Collection[str] | None
 ) -> list[np.ndarray]:
-    return _run(emulate_half(half_graph(model, names)), images)
+    return run_graph(emulate_half(half_graph(model, names)), images)
 
 
 def _kinds(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto]]:
@@ -184,17 +172,17 @@ def test_rtmw() -> None:
     assert counts["half"]["DepthToSpace"] == 1
     assert counts["half"]["Conv"] == 6
     images = verification_images(card, None, None, 16)
-    want, have = _run(model, images), _emulated(model, images, None)
+    want, have = run_graph(model, images), _emulated(model, images, None)
     for a, b in zip(want, have, strict=True):
         assert np.abs(a - b).max() < 0.01 * np.abs(a).max()
 
 
 def test_keypoints_stay_within_a_pixel(pose: onnx.ModelProto, crops: np.ndarray) -> None:
-    want = _run(pose, crops)
-    for have in (_run(half_graph(pose), crops), _emulated(pose, crops, None)):
+    want = run_graph(pose, crops)
+    for have in (run_graph(half_graph(pose), crops), _emulated(pose, crops, None)):
         assert all(np.isfinite(values).all() for values in have)
         assert all(values.dtype == np.float32 for values in have)
-        drift = _drift(want, have)
+        drift = keypoint_drift(want, have)
         assert np.median(drift) == 0
         assert np.percentile(drift, 99) <= 1.0
         assert (drift > 0).mean() < 0.03
@@ -202,7 +190,7 @@ def test_keypoints_stay_within_a_pixel(pose: onnx.ModelProto, crops: np.ndarray)
 
 def test_a_plain_cast_moves_keypoints(pose: onnx.ModelProto, crops: np.ndarray) -> None:
     """Why the classifiers are fp32: eleven bits make ties of neighbouring bins, and ties move."""
-    drift = _drift(_run(pose, crops), _emulated(pose, crops, PLAIN))
+    drift = keypoint_drift(run_graph(pose, crops), _emulated(pose, crops, PLAIN))
     assert np.percentile(drift, 99) > 1.0
     assert (drift > 0).mean() > 0.05
 
@@ -238,13 +226,13 @@ def test_large_features_break_a_plain_cast(pose: onnx.ModelProto, photo: np.ndar
     """ScaleNorm takes any scale away, but its sum of squares passes 65504 on the way there."""
     images = verification_images(_card(pose), None, None, 8)[:8]
     model = _scaled(pose, "head.final_layer", 300.0)
-    want = _run(model, images)
+    want = run_graph(model, images)
     plain = _emulated(model, images, PLAIN)
     assert all(np.isfinite(values).all() for values in plain)  # nobody is told
-    assert (_drift(want, plain) > 5).mean() > 0.3
-    assert (_drift(want, _emulated(model, images, None)) <= 1).mean() > 0.98
+    assert (keypoint_drift(want, plain) > 5).mean() > 0.3
+    assert (keypoint_drift(want, _emulated(model, images, None)) <= 1).mean() > 0.98
     # What hides it: the kernels of a CPU compute fp16 nodes in fp32.
-    assert (_drift(want, _run(half_graph(model, PLAIN), images)) <= 2).mean() > 0.9
+    assert (keypoint_drift(want, run_graph(half_graph(model, PLAIN), images)) <= 2).mean() > 0.9
 
 
 def test_large_attention_breaks_a_plain_cast(pose: onnx.ModelProto) -> None:
@@ -252,11 +240,11 @@ def test_large_attention_breaks_a_plain_cast(pose: onnx.ModelProto) -> None:
     images = verification_images(_card(pose), None, None, 8)[:8]
     uv = next(n for n in _with_shape(pose, (256, 1152)))
     model = _scaled(pose, uv, 40.0)
-    want = _run(model, images)
+    want = run_graph(model, images)
     assert not all(np.isfinite(values).all() for values in _emulated(model, images, PLAIN))
     have = _emulated(model, images, None)
     assert all(np.isfinite(values).all() for values in have)
-    assert (_drift(want, have) <= 1).mean() > 0.98
+    assert (keypoint_drift(want, have) <= 1).mean() > 0.98
 
 
 def _with_shape(model: onnx.ModelProto, shape: tuple[int, ...]) -> list[str]:
@@ -265,9 +253,9 @@ def _with_shape(model: onnx.ModelProto, shape: tuple[int, ...]) -> list[str]:
 
 def test_boxes_and_scores_stay(detector: onnx.ModelProto, coco: dict) -> None:
     images = verification_images(_card(detector), coco["folder"], None, 24)
-    boxes, scores = _run(detector, images)
+    boxes, scores = run_graph(detector, images)
     for have_boxes, have_scores in (
-        _run(half_graph(detector), images),
+        run_graph(half_graph(detector), images),
         _emulated(detector, images, None),
     ):
         assert np.abs(have_scores - scores).max() < 0.01

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
@@ -31,6 +30,8 @@ from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.runtimes.engine_file import read_engine_header
 from rtmpose_sdk.runtimes.tensorrt_module import installed_flavours
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_model
+
+from .conftest import keypoint_drift, run_graph
 
 FLOAT, HALF, INT8 = TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.INT8
 UNIT = ["Abs", "ReduceMax", "Clip", "Div"]
@@ -148,28 +149,6 @@ def test_layers_with_scales_that_fp16_does_not_hold_are_fp32(
     assert min(v.min() for v in halves) >= np.finfo(np.float16).smallest_normal
 
 
-def _session(model: onnx.ModelProto, optimized: bool = True) -> onnxruntime.InferenceSession:
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
-    if not optimized:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-    return onnxruntime.InferenceSession(
-        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-    )
-
-
-def _run(model: onnx.ModelProto, images: np.ndarray, optimized: bool = True) -> list[np.ndarray]:
-    session, name = _session(model, optimized), model.graph.input[0].name
-    batches = [session.run(None, {name: images[i : i + 16]}) for i in range(0, len(images), 16)]
-    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
-
-
-def _drift(want: list[np.ndarray], have: list[np.ndarray]) -> np.ndarray:
-    """How far each keypoint moved, px of the crop."""
-    points = [decode_simcc(x, y, 2.0, 10.0).keypoints for x, y in (want, have)]
-    return np.abs(points[0] - points[1]).max(axis=-1).ravel()
-
-
 def _unrounded(half: onnx.ModelProto, full: onnx.ModelProto) -> onnx.ModelProto:
     """The mixed graph with every fp16 tensor fp32, weights and scales those of the fp32 graph."""
     result = onnx.ModelProto()
@@ -198,28 +177,31 @@ def test_keypoints_are_those_of_int8_with_fp32_around_it(coco: dict, shared: Pat
     crops = verification_images(card, coco["folder"], coco["file"], 64)
     model = _quantized(subject, calibration, ("node_conv2d_9", "node_linear", "node_linear_2"))
     half = half_graph(model)
-    want, network = _run(model, crops, False), _run(subject.graph, crops)
+    want, network = run_graph(model, crops, False), run_graph(subject.graph, crops)
 
-    assert np.percentile(_drift(want, _run(_unrounded(half, model), crops, False)), 99) <= 1.0
+    assert np.percentile(keypoint_drift(want, run_graph(_unrounded(half, model), crops, False)), 99) <= 1.0
 
-    have, other = _run(emulate_half(half), crops), _run(model, crops)
+    have, other = run_graph(emulate_half(half), crops), run_graph(model, crops)
     assert all(np.isfinite(values).all() for values in have)
     assert all(values.dtype == np.float32 for values in have)
     assert output_error(network, have) < 1.2 * output_error(network, want)
     assert output_error(want, have) < 1.5 * output_error(want, other)
     sure = decode_simcc(*network, 2.0, 10.0).scores.ravel() > 0.6
     assert sure.mean() > 0.15
-    assert np.percentile(_drift(want, have)[sure], 99) <= np.percentile(_drift(want, other)[sure], 99) + 1
+    assert (
+        np.percentile(keypoint_drift(want, have)[sure], 99)
+        <= np.percentile(keypoint_drift(want, other)[sure], 99) + 1
+    )
 
 
 def test_scores_and_boxes_stay(detector: tuple[onnx.ModelProto, ModelCard], coco: dict) -> None:
     model, card = detector
     images = verification_images(card, coco["folder"], None, 12)
-    boxes, scores = _run(model, images, False)
+    boxes, scores = run_graph(model, images, False)
     half = half_graph(model)
-    exact = _run(_unrounded(half, model), images, False)
+    exact = run_graph(_unrounded(half, model), images, False)
     assert np.abs(exact[1] - scores).max() < 1e-3
-    have, other = _run(emulate_half(half), images), _run(model, images)  # which has other kernels
+    have, other = run_graph(emulate_half(half), images), run_graph(model, images)  # which has other kernels
     assert np.abs(have[1] - scores).mean() < 1.5 * np.abs(other[1] - scores).mean()
     sure = scores > 0.4
     assert sure.sum() > 20
@@ -271,7 +253,7 @@ IMAGE = RNG.normal(size=(2, 4, 6, 6)).astype(np.float32)
 
 
 def _one(model: onnx.ModelProto, image: np.ndarray = IMAGE) -> np.ndarray:
-    result: np.ndarray = _session(model, False).run(None, {"image": image})[0]
+    result: np.ndarray = run_graph(model, image, False)[0]
     return result
 
 

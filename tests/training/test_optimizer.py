@@ -103,6 +103,24 @@ def test_muon_goes_on_from_its_state() -> None:
     assert torch.equal(whole[1].bias, cut[1].bias)
 
 
+def test_muon_steps_by_the_gradients_of_its_closure() -> None:
+    x = torch.randn(8, 40, generator=torch.Generator().manual_seed(0))
+    plain = nn.Linear(40, 32)
+    other = copy.deepcopy(plain)
+    plain(x).square().mean().backward()
+    build_optimizer(plain, 1e-2, 0.0, "muon").step()
+
+    def closure() -> float:
+        loss = other(x).square().mean()
+        loss.backward()
+        return loss.item()
+
+    before = other(x).square().mean().item()
+    assert build_optimizer(other, 1e-2, 0.0, "muon").step(closure) == before
+    assert torch.equal(plain.weight, other.weight)
+    assert torch.equal(plain.bias, other.bias)
+
+
 def test_muon_finds_a_matrix_that_adamw_has_not_found_yet() -> None:
     """Directions of very different sizes, across the axes: what Muon is for."""
     generator = torch.Generator().manual_seed(0)
@@ -115,7 +133,8 @@ def test_muon_finds_a_matrix_that_adamw_has_not_found_yet() -> None:
         nn.init.zeros_(network.weight)
         optimizer = build_optimizer(network, 0.05, 0.0, name)
         for step in range(200):
-            optimizer.param_groups[-1]["lr"] = optimizer.param_groups[0]["lr"] = rate_at(step, 200, 0.05, 0)
+            for group in optimizer.param_groups:
+                group["lr"] = rate_at(step, 200, 0.05, 0)
             optimizer.zero_grad()
             (network(x) - x @ wanted).square().mean().backward()
             optimizer.step()
