@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from torch import Tensor, nn
 
+LABEL_SIGMA_CELLS = 1.0
+"""Of training's labels, in cells of a map at stride 8; MMPose's 2 cells at stride 4 are the same in px."""
 PAPER_DECONVS = (256, 256, 256)
 """Channels of the deconvolutions of Table 1's heatmap and SimCC heads; they lead to stride 4."""
 PRETRAINING_DECONVS = (128, 128)
@@ -46,8 +50,12 @@ class HeatmapHead(nn.Module):
         self.final_layer = nn.Conv2d(deconvs[-1] if deconvs else in_channels, keypoints, 1)
 
     def forward(self, features: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        """Features at strides 8, 16, 32 → (N,K,h,w): logits in training, else probabilities or raw."""
+        """Features at strides 8, 16, 32 → (N,K,h,w): logits in training, else raw maps or probabilities.
+
+        Probabilities are in units of the peak of a label, so that a sure keypoint's height is about 1.
+        """
         maps: Tensor = self.final_layer(self.deconv_layers(features[-1]))
         if self.training or self.raw:
             return maps
-        return maps.flatten(2).softmax(-1).view(maps.shape)
+        probabilities = maps.flatten(2).softmax(-1).view(maps.shape)
+        return probabilities * (2 * math.pi * LABEL_SIGMA_CELLS**2)

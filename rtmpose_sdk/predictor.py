@@ -149,9 +149,17 @@ class Predictor(Network):
         xyxy, _ = _checked(boxes, (picture.shape[1], picture.shape[0]))
         if len(xyxy) == 0:
             raise InputError("boxes are empty; outputs have no shape without a person")
+        return self.crop_outputs(self._crop(picture, xyxy).images)
+
+    def crop_outputs(self, images: Image) -> dict[str, Floats]:
+        """The same of crops that are cut out already.
+
+        Args:
+            images: (N,h,w,3) uint8 BGR of the card's `input_size`; N at least 1.
+        """
         parts = [
-            self._run(self._crop(picture, xyxy[start : start + self.batch_limit]).images)
-            for start in range(0, len(xyxy), self.batch_limit)
+            self._run(images[start : start + self.batch_limit])
+            for start in range(0, len(images), self.batch_limit)
         ]
         return dict(zip(self._outputs, map(np.concatenate, zip(*parts, strict=True)), strict=True))
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import shutil
 from importlib import resources
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from rtmpose_sdk.card import ModelCard
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATA = Path(str(resources.files("rtmpose_sdk"))) / "data"
@@ -70,3 +73,26 @@ def coco_persons(coco: dict) -> list[tuple[Path, np.ndarray]]:
         for row in coco["images"]
         if row["id"] in boxes
     ]
+
+
+@pytest.fixture(scope="session")
+def tinypose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """PP-TinyPose, an OpenVINO file of another project, with a card of ours beside it."""
+    pytest.importorskip("openvino")
+    folder = tmp_path_factory.mktemp("tinypose")
+    for name in ("model.xml", "model.bin"):
+        shutil.copyfile(shared / "weights" / "tinypose" / "256_192" / name, folder / name)
+    card = ModelCard(
+        "tinypose",
+        "pose",
+        (192, 256),
+        "heatmap",
+        "rgb",
+        (123.675, 116.28, 103.53),
+        (58.395, 57.12, 57.375),
+        "nchw",
+        "float32",
+        keypoint_set="coco17",
+    )
+    (folder / "model.xml.card.json").write_text(card.to_json())
+    return folder / "model.xml"

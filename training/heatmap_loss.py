@@ -5,8 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-SIGMA_CELLS = 1.0
-"""Of a label, in cells of a map at stride 8; MMPose's 2 cells at stride 4 are the same in px."""
+from rtmpose_sdk.models.heatmap_head import LABEL_SIGMA_CELLS
 
 
 def heatmap_targets(keypoints: Tensor, map_size: tuple[int, int], input_size: tuple[int, int]) -> Tensor:
@@ -23,7 +22,7 @@ def heatmap_targets(keypoints: Tensor, map_size: tuple[int, int], input_size: tu
     for axis in (0, 1):
         cells = keypoints[..., axis] * (map_size[axis] - 1) / (input_size[axis] - 1)
         grid = torch.arange(map_size[axis], dtype=torch.float32, device=keypoints.device)
-        axes.append(torch.softmax(-((grid - cells[..., None]) ** 2) / (2 * SIGMA_CELLS**2), dim=-1))
+        axes.append(torch.softmax(-((grid - cells[..., None]) ** 2) / (2 * LABEL_SIGMA_CELLS**2), dim=-1))
     return axes[1][..., :, None] * axes[0][..., None, :]
 
 

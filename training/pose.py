@@ -14,11 +14,11 @@ from torch import Tensor, nn
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.training.canvases import Canvases, canvas_size, warp_canvases, warp_on_device
 from rtmpose_sdk.training.heatmap_loss import heatmap_loss
+from rtmpose_sdk.training.imitation import ImitatedTeacher
 from rtmpose_sdk.training.normalization import MEAN_BGR, STD_BGR
 from rtmpose_sdk.training.order import sample_order
 from rtmpose_sdk.training.pose_augment import STRONG, WEAK, PoseAugmentation, PoseSample, sample_crops
 from rtmpose_sdk.training.simcc_loss import Reduction, distillation_loss, simcc_loss
-from rtmpose_sdk.training.teacher import LogitsTeacher
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class PoseLoss:
         split_ratio: SimCC bins per px.
         reduction: over SimCC's bins, see `soft_cross`.
         heatmap_weight: of the heatmap loss, where the network is `WithHeatmaps`; 0 where it is not.
-        teacher: whose bins are imitated as well, with the same weight; None is nobody.
+        teacher: who is imitated as well, with the same weight; None is nobody.
     """
 
     head: Literal["simcc", "heatmap"] = "simcc"
@@ -39,7 +39,7 @@ class PoseLoss:
     split_ratio: float = 2.0
     reduction: Reduction = "sum"
     heatmap_weight: float = 0.0
-    teacher: LogitsTeacher | None = None
+    teacher: ImitatedTeacher | None = None
 
 
 @dataclass(frozen=True)
@@ -129,11 +129,8 @@ class PoseTask:
             losses["heatmap"] = found * how.heatmap_weight
         losses["simcc"] = simcc_loss(outputs, keypoints, weights, how.split_ratio, how.beta, how.reduction)
         if how.teacher is not None:
-            x, y = how.teacher(images.round().byte().cpu().numpy())
-            everywhere = torch.ones_like(weights)
-            losses["teacher"] = distillation_loss(
-                outputs, (x.to(device), y.to(device)), everywhere, how.beta, how.teacher.beta, how.reduction
-            )
+            x, y, sure = (part.to(device) for part in how.teacher(images.round().byte().cpu().numpy()))
+            losses["teacher"] = distillation_loss(outputs, (x, y), sure, how.beta, how.reduction)
         return losses
 
     def _images(self, batch: PoseBatch, device: torch.device) -> Tensor:

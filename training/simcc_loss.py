@@ -81,19 +81,17 @@ def simcc_loss(
 
 def distillation_loss(
     outputs: tuple[Tensor, Tensor],
-    teacher: tuple[Tensor, Tensor],
+    targets: tuple[Tensor, Tensor],
     weights: Tensor,
     beta: float,
-    teacher_beta: float,
     reduction: Reduction = "sum",
 ) -> Tensor:
-    """KL divergence of the student's bins from a SimCC teacher's, both axes; shapes as `simcc_loss`."""
+    """KL divergence of softmax(beta * output) from a teacher's probabilities, both axes.
+
+    Shapes as `simcc_loss`; `targets` are probabilities (N,K,bins).
+    """
     total = torch.zeros((), device=weights.device)
-    for output, target in zip(outputs, teacher, strict=True):
-        total = total + soft_cross(
-            torch.log_softmax(output.float() * beta, dim=-1),
-            torch.softmax(target.float() * teacher_beta, dim=-1),
-            weights,
-            reduction,
-        )
+    for output, target in zip(outputs, targets, strict=True):
+        found = torch.log_softmax(output.float() * beta, dim=-1)
+        total = total + soft_cross(found, target, weights, reduction)
     return total

@@ -17,6 +17,7 @@ from rtmpose_sdk.training.canvases import Canvases, canvas_bytes, cut_canvases
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.detector import DetectorTask
 from rtmpose_sdk.training.detector_augment import DetectorAugmentation
+from rtmpose_sdk.training.imitation import ImitatedTeacher, imitable
 from rtmpose_sdk.training.loop import Schedule, Task
 from rtmpose_sdk.training.optimizer import default_rate
 from rtmpose_sdk.training.persons import Persons, read_persons
@@ -24,7 +25,7 @@ from rtmpose_sdk.training.pictures import read_pictures
 from rtmpose_sdk.training.pose import PoseLoss, PoseTask
 from rtmpose_sdk.training.pose_augment import WEAK, PoseAugmentation
 from rtmpose_sdk.training.progress import Progress
-from rtmpose_sdk.training.teacher import LogitsTeacher, has_bins, label
+from rtmpose_sdk.training.teacher import label
 
 CANVASES, LABELS = "canvases.u8", "labels.npz"
 _DEVICE_MEMORY_PART = 0.5
@@ -81,14 +82,14 @@ def pose_task(
     schedule = build_schedule(config, len(canvases))
     teacher = None
     if config.teacher and config.head != "heatmap":
-        if has_bins(config.teacher, config.input_size):
-            teacher = LogitsTeacher(config.teacher, keypoint_set, config.input_size)
-            progress.say(f"{config.teacher}: gives labels, and its bins are imitated")
+        if imitable(config.teacher, config.input_size):
+            teacher = ImitatedTeacher(config.teacher, keypoint_set, config.input_size, SPLIT_RATIO)
+            progress.say(f"{config.teacher}: gives labels, and is imitated on each crop")
         else:
             width, height = config.input_size
             progress.say(
-                f"{config.teacher}: gives labels only; its bins could be imitated if it were SimCC of "
-                f"{width}x{height}"
+                f"{config.teacher}: gives labels only; it could be imitated if it gave SimCC or heatmaps "
+                f"of {width}x{height}"
             )
     strong = PoseAugmentation(
         scale=config.scale,

@@ -1,4 +1,4 @@
-"""A stronger model's keypoints for persons that nobody labelled, and its bins where it is SimCC."""
+"""A stronger model's keypoints for persons that nobody labelled."""
 
 from __future__ import annotations
 
@@ -7,14 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import torch
-from numpy.typing import NDArray
-from torch import Tensor
 
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.training.persons import Persons
 
@@ -75,52 +71,3 @@ def label(
     labelled = (persons.weights > 0).any(axis=1)
     enough = ((weights > 0).sum(axis=1) >= min(LEAST_KEYPOINTS, len(keypoint_set))) & (area >= LEAST_AREA)
     return replace(persons, keypoints=keypoints, weights=weights).chosen(np.flatnonzero(labelled | enough))
-
-
-class LogitsTeacher:
-    """A SimCC model whose bins a student imitates, on the very crops that the student sees.
-
-    Args:
-        teacher: a pose model, see `Predictor`.
-        keypoint_set, input_size: the student's; the teacher's must be the same.
-        threads: of the engine.
-
-    Raises:
-        InputError: other keypoints, another input size, or not SimCC.
-    """
-
-    def __init__(
-        self,
-        teacher: str | Path,
-        keypoint_set: KeypointSet,
-        input_size: tuple[int, int],
-        threads: int | None = None,
-    ) -> None:
-        self._predictor = Predictor(teacher, threads=threads)
-        card = self._predictor.card
-        if (
-            card.decoder != "simcc"
-            or card.input_size != input_size
-            or self._predictor.keypoint_set.names != keypoint_set.names
-        ):
-            self._predictor.close()
-            raise InputError(
-                f"{teacher}: gives {card.decoder} of {card.keypoint_set} at {card.input_size}; to learn "
-                f"from its bins it must give simcc of {keypoint_set.name} at {input_size}"
-            )
-        self.beta = card.simcc_beta
-        self._normalize = Normalizer(card)
-        names = [spec.name for spec in self._predictor.runtime.outputs]
-        self._outputs = [names.index("simcc_x"), names.index("simcc_y")]
-
-    def __call__(self, images: NDArray[np.uint8]) -> tuple[Tensor, Tensor]:
-        """SimCC x and y (N,K,bins) of crops (N,h,w,3) uint8 BGR."""
-        outputs = self._predictor.runtime.run(self._normalize(images))
-        x, y = (torch.from_numpy(np.asarray(outputs[i], np.float32)) for i in self._outputs)
-        return x, y
-
-
-def has_bins(teacher: str | Path, input_size: tuple[int, int]) -> bool:
-    """True where a teacher's bins can be imitated at this input size, False where only its labels can."""
-    with Predictor(teacher) as predictor:
-        return predictor.card.decoder == "simcc" and predictor.card.input_size == input_size

@@ -126,8 +126,8 @@ def train(
     teacher: Annotated[
         str | None,
         typer.Option(
-            help="A stronger pose model of the same keypoints: labels what is not labelled; is imitated "
-            "bin by bin where it is SimCC of the same input size.",
+            help="A stronger pose model of the same keypoints: labels what is not labelled; is imitated on "
+            "each crop where it gives SimCC or heatmaps of the same input size.",
             rich_help_panel=POSE,
         ),
     ] = None,

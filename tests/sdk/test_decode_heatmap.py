@@ -65,29 +65,6 @@ def test_nan_is_an_error() -> None:
         decode_heatmap(maps, (32, 32), udp=False)
 
 
-@pytest.fixture(scope="module")
-def tinypose(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """PP-TinyPose, an OpenVINO file of another project, with a card of ours beside it."""
-    pytest.importorskip("openvino")
-    folder = tmp_path_factory.mktemp("tinypose")
-    for name in ("model.xml", "model.bin"):
-        shutil.copyfile(shared / "weights" / "tinypose" / "256_192" / name, folder / name)
-    card = ModelCard(
-        "tinypose",
-        "pose",
-        SIZE,
-        "heatmap",
-        "rgb",
-        (123.675, 116.28, 103.53),
-        (58.395, 57.12, 57.375),
-        "nchw",
-        "float32",
-        keypoint_set="coco17",
-    )
-    (folder / "model.xml.card.json").write_text(card.to_json())
-    return folder / "model.xml"
-
-
 @pytest.mark.parametrize(("peak", "ap"), [("dark", 0.662), ("quarter", 0.655)])
 def test_a_foreign_heatmap_network_has_its_accuracy(
     tinypose: Path, coco: dict, tmp_path: Path, peak: str, ap: float

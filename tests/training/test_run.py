@@ -140,19 +140,36 @@ def test_fine_tuning_lists_what_did_not_fit(trained: Path, kites: Path, tmp_path
     assert torch.equal(before, torch.load(tmp_path / "run" / "weights.pth", weights_only=True)[stem])
 
 
-def test_a_simcc_teacher_labels_and_is_imitated(trained: Path, kites: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def heatmap_teacher(kites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    run = tmp_path_factory.mktemp("runs") / "heatmaps"
+    _rtmpose(
+        *("train", "pose", "--data", kites, "--out", run, "--head", "heatmap", "--epochs", 12),
+        *("--rate", 2e-3, "--weak-epochs", 0, "--init", "rtmpose-t-own", *SMALL),
+    )
+    return run / "rtmpose-t.onnx"
+
+
+@pytest.mark.parametrize("decoder", ["simcc", "heatmap"])
+def test_a_teacher_labels_and_is_imitated(
+    decoder: str, request: pytest.FixtureRequest, kites: Path, tmp_path: Path
+) -> None:
     """Nobody's `tail` is labelled; the teacher knows it."""
+    teacher = request.getfixturevalue("trained") / "rtmpose-t.onnx"
+    if decoder == "heatmap":
+        teacher = request.getfixturevalue("heatmap_teacher")
     content = json.loads(kites.read_text())
     for row in content["annotations"]:
         row["keypoints"][12:] = [0, 0, 0]
         row["num_keypoints"] = 4
     (tmp_path / "images").symlink_to(kites.parent / "images")
     (tmp_path / "no_tail.json").write_text(json.dumps(content))
-    _rtmpose(
+    done = _rtmpose(
         *("train", "pose", "--data", tmp_path / "no_tail.json", "--out", tmp_path / "run", "--epochs", 2),
-        *("--teacher", trained / "rtmpose-t.onnx", "--teacher-confidence", 0, "--pretrain-epochs", 0),
+        *("--teacher", teacher, "--teacher-confidence", 0, "--pretrain-epochs", 0),
         *SMALL,
     )
+    assert "is imitated on each crop" in done.stderr
     labels = np.load(tmp_path / "run" / "labels.npz")
     assert (labels["weights"][:, 4] > 0).any()
     assert (labels["weights"][:, :4] == 1).all()

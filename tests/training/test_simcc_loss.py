@@ -84,10 +84,10 @@ def test_nobody_labelled_is_no_loss_not_nan() -> None:
 @given(st.integers(0, 1000))
 def test_distillation_is_zero_only_for_the_teacher_itself(seed: int) -> None:
     generator = torch.Generator().manual_seed(seed)
-    teacher = torch.randn(2, 3, 24, generator=generator), torch.randn(2, 3, 32, generator=generator)
+    logits = torch.randn(2, 3, 24, generator=generator), torch.randn(2, 3, 32, generator=generator)
+    x, y = (torch.softmax(axis * 10, dim=-1) for axis in logits)
     ones = torch.ones(2, 3)
     # A student with beta 5 imitates a teacher with beta 10 by outputs twice as large.
-    twice = (teacher[0] * 2, teacher[1] * 2)
-    assert distillation_loss(twice, teacher, ones, 5.0, 10.0).item() == pytest.approx(0, abs=1e-5)
-    other = (teacher[0].roll(1, -1), teacher[1])
-    assert distillation_loss(other, teacher, ones, 10.0, 10.0).item() > 0.01
+    twice = (logits[0] * 2, logits[1] * 2)
+    assert distillation_loss(twice, (x, y), ones, 5.0).item() == pytest.approx(0, abs=1e-5)
+    assert distillation_loss(logits, (x.roll(1, -1), y), ones, 10.0).item() > 0.01
