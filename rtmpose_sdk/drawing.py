@@ -124,6 +124,9 @@ class Painter:
     def _draw_ways(self, canvas: Image, poses: PoseResult, time: float, width: int) -> None:
         if self.trail <= 0 or poses.track_ids is None:
             return
+        for way in self._ways.values():
+            if way[-1][0] > time:  # another video began
+                way.clear()
         for person, number in enumerate(poses.track_ids.tolist()):
             x1, _, x2, y2 = poses.boxes[person].tolist()
             self._ways.setdefault(number, deque()).append((time, round((x1 + x2) / 2), round(y2)))
@@ -132,6 +135,7 @@ class Painter:
                 way.popleft()
             if not way:
                 del self._ways[number]
+                continue
             line = np.array([place[1:] for place in way], np.int32).reshape(-1, 1, 2)
             cv2.polylines(canvas, [line], False, id_color(number), width, cv2.LINE_AA)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from pathlib import Path
 
 import cv2
@@ -12,6 +13,9 @@ from numpy.typing import NDArray
 from rtmpose_sdk.errors import ImageError, OutputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+_JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
+"""Neither a stuffed byte (00) nor a restart (D0 to D7), which stand within a scan."""
+_JPEG_END = 0xD9
 
 
 def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
@@ -41,7 +45,8 @@ def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
         raise ImageError(
             f"{origin} has shape {image.shape}; expected (H,W,3), (H,W,4) or (H,W), one picture"
         )
-    return image
+    # A view such as rgb[..., ::-1] would be copied by OpenCV for each person, and slowly.
+    return np.ascontiguousarray(image)
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -72,11 +77,22 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
 def _is_truncated(data: bytes) -> bool:
     """True where a JPEG, PNG or WebP file ends early; decoders would fill up with grey, silently."""
     if data.startswith(b"\xff\xd8"):  # the last scan must be closed; thumbnails have ends of their own
-        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+        return data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda") and not _jpeg_ends(data)
     if data.startswith(b"\x89PNG"):
         return b"IEND" not in data
     if data.startswith(b"RIFF") and data[8:12] == b"WEBP":
         return len(data) < int.from_bytes(data[4:8], "little") + 8
+    return False
+
+
+def _jpeg_ends(data: bytes) -> bool:
+    """True where a JPEG's own segments lead to its end, whatever follows: phones append a film."""
+    place = 2
+    while (marker := _JPEG_MARKER.search(data, place)) is not None:
+        kind, place = marker.group(1)[0], marker.end()
+        if kind == _JPEG_END:
+            return True
+        place += int.from_bytes(data[place : place + 2], "big")  # over thumbnails, which have ends
     return False
 
 

@@ -35,7 +35,9 @@ class OneStageStream:
         """The persons' boxes; their poses are kept until they are asked for."""
         found = self._find(picture)
         with self._turn:
-            self._found.append((picture, found))
+            # A reused buffer is the same object with other content: what it held before is gone.
+            others = [entry for entry in self._found if entry[0] is not picture]
+            self._found = deque([*others, (picture, found)], maxlen=AHEAD)
         return Detections(found.boxes, found.box_scores, found.image_size)
 
     def pose(self, picture: Image, boxes: Detections) -> PoseResult:

@@ -23,6 +23,11 @@ PICTURES_FPS = 30.0
 URL_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
 
 
+def without_login(address: str) -> str:
+    """An address as it may be shown: rtsp://user:password@host is rtsp://host."""
+    return re.sub(r"^([a-z]+://)[^/?#]*@", r"\1", address)
+
+
 @dataclass(frozen=True)
 class Frame:
     """One picture of a video.

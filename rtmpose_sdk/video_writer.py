@@ -83,17 +83,25 @@ class VideoWriter(Writer):
 
     def _start(self, size: tuple[int, int]) -> None:
         try:
-            self._container = self._av.open(
+            self._av.Codec(CODEC, "w")
+        except ValueError:
+            raise OutputError(
+                f"{self.path}: this FFmpeg has no encoder {CODEC}; install PyAV from PyPI (pip install "
+                "av), or save jsonl instead"
+            ) from None
+        try:
+            container = self._av.open(
                 str(self.path),
                 "w",
                 format="mp4",
                 options={"movflags": FRAGMENTS, "flush_packets": "1"},
             )
-            self._stream = self._container.add_stream(
-                CODEC, rate=Fraction(self._fps).limit_denominator(1001), options=QUALITY
-            )
         except (self._av.FFmpegError, OSError, ValueError) as error:
             raise OutputError(f"{self.path}: cannot be written as a video ({error})") from None
+        self._stream = container.add_stream(
+            CODEC, rate=Fraction(self._fps).limit_denominator(1001), options=QUALITY
+        )
+        self._container = container
         self._stream.width, self._stream.height = size[0] + size[0] % 2, size[1] + size[1] % 2
         self._stream.pix_fmt = "yuv420p"
         context = self._stream.codec_context

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import MissingExtraError, SourceError
 from rtmpose_sdk.reopening import Pause, Reopening
-from rtmpose_sdk.sources import Frame, Source
+from rtmpose_sdk.sources import Frame, Source, without_login
 
 NUDGE = 1e-3
 """Seconds after the frame before, for one that has the same time stamp: times must grow."""
@@ -65,7 +65,7 @@ class VideoSource(Source):
         threads: int | None,
         pause: Pause | None = None,
     ) -> None:
-        super().__init__("standard input" if address == "-" else address)
+        super().__init__("standard input" if address == "-" else without_login(address))
         self._address, self._fps, self._time_limit = address, fps, time_limit
         self._threads = threads
         self._is_address = "://" in address
@@ -156,17 +156,20 @@ class VideoSource(Source):
         convert = VideoReformatter()  # one for all frames: setting it up costs as much as half a frame
         first: float | None = None
         last = stamp_before = -1.0
+        end = 0.0
         count = 0
         step = 1 / self.fps if self.fps else 1 / 30
         try:
             for picture in self._pictures():
+                end = max(end, picture.time or 0.0)
                 if self._fps is not None:
                     time = count / self._fps
                 else:
                     stamp = picture.time
                     if first is None:
                         first = stamp if stamp is not None else 0.0
-                    time = stamp - first if stamp is not None else last + step
+                    following = last + step if count else 0.0
+                    time = stamp - first if stamp is not None else following
                     if time < stamp_before:
                         raise SourceError(
                             f"{self.name}: time stamps go back at frame {index + count} (from "
@@ -186,11 +189,24 @@ class VideoSource(Source):
             return
         if count == 0:
             raise SourceError(f"{self.name}: there is not one frame in it")
-        if self._announced is not None and not self.live and count < self._announced - SHORTFALL:
+        if count < (self._announced or 0) - SHORTFALL and not self.live and self._ends_early(end):
             raise SourceError(
                 f"{self.name}: ends after {count} of {self._announced} frames: it is truncated or damaged; "
                 "the frames before are good"
             )
+
+    def _ends_early(self, end: float) -> bool:
+        """True where the last frame's time stamp, s, is before the end that the file announces.
+
+        A file that was trimmed without encoding it anew holds frames that its edit list hides: they count
+        in its number of frames, and not in its duration.
+        """
+        stream = self._stream
+        if not stream.duration or not stream.average_rate:
+            return True
+        begin = float((stream.start_time or 0) * stream.time_base)
+        duration = float(stream.duration * stream.time_base)
+        return end - begin + (SHORTFALL + 1) / float(stream.average_rate) < duration
 
     def _pictures(self) -> Iterator[Any]:
         """Decoded pictures until the end, or until it is stopped."""

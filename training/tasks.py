@@ -83,7 +83,9 @@ def pose_task(
     teacher = None
     if config.teacher and config.head != "heatmap":
         if imitable(config.teacher, config.input_size):
-            teacher = ImitatedTeacher(config.teacher, keypoint_set, config.input_size, SPLIT_RATIO)
+            teacher = ImitatedTeacher(
+                config.teacher, keypoint_set, config.input_size, SPLIT_RATIO, torch.get_num_threads()
+            )
             progress.say(f"{config.teacher}: gives labels, and is imitated on each crop")
         else:
             width, height = config.input_size

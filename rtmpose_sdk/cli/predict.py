@@ -24,7 +24,13 @@ from rtmpose_sdk.cli.options import (
     limit_opencv,
 )
 from rtmpose_sdk.cli.predict_sources import VideoInput, name_of, split_sources
-from rtmpose_sdk.cli.predict_video import DEFAULT_SAVE, VideoOptions, parse_save, predict_video
+from rtmpose_sdk.cli.predict_video import (
+    DEFAULT_SAVE,
+    VideoOptions,
+    parse_save,
+    predict_video,
+    spare_sources,
+)
 from rtmpose_sdk.cli.run import print_error
 from rtmpose_sdk.drawing import ColorBy, Painter
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
@@ -35,6 +41,10 @@ from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 _VIDEOS, _DRAWING = "Videos", "Drawing"
+_FOR_VIDEOS = (
+    *("save", "detect_every", "smooth", "start", "end", "stride", "fps", "time_limit", "resume", "show"),
+    "trail",
+)
 RESULTS_FILE = "results.json"
 
 
@@ -119,7 +129,22 @@ def _tracking(threshold: float | None) -> Tracking:
     )
 
 
+def _refuse_video_options(context: typer.Context) -> None:
+    """Nothing that was asked for is left undone in silence."""
+    given = [
+        "--" + name.replace("_", "-")
+        for name in _FOR_VIDEOS
+        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
+    ]
+    if given:
+        raise InputError(
+            f"{', '.join(given)}: for videos, and these are pictures; add --track where they are the "
+            "frames of one video"
+        )
+
+
 def predict(
+    context: typer.Context,
     source: Annotated[
         list[str],
         typer.Argument(
@@ -204,7 +229,11 @@ def predict(
     ] = False,
 ) -> None:
     """Find the keypoints of the people in pictures and videos."""
-    painter = Painter(min_confidence, cast(ColorBy, color_by), trail=trail, hide_faces=hide_faces)
+
+    def make_painter() -> Painter:
+        return Painter(min_confidence, cast(ColorBy, color_by), trail=trail, hide_faces=hide_faces)
+
+    painter = make_painter()
     videos, others = split_sources(source, track)
     if videos and others:
         raise InputError("pictures and videos together; give them to two calls")
@@ -226,10 +255,11 @@ def predict(
             resume,
             show,
             threads,
-            painter,
+            make_painter,
             _tracking(detection_threshold),
         )
         _prepare_videos(videos)
+        spare_sources(videos, options)
         with Pipeline(
             pose,
             DEFAULT_DETECTOR if detector is None else detector,
@@ -242,6 +272,7 @@ def predict(
             for video in videos:
                 predict_video(video, pipeline, options, Console(stderr=True))
         return
+    _refuse_video_options(context)
     if boxes is Boxes.FULL and detector is not None:
         raise InputError("--boxes full needs no detector; leave out --detector or --boxes full")
     if boxes is Boxes.DETECT and detector is None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES
-from rtmpose_sdk.sources import URL_SCHEMES, natural_order
+from rtmpose_sdk.sources import URL_SCHEMES, natural_order, without_login
 
 VideoInput = str | tuple[str, ...]
 """One video: a source as `open_source` takes it, or picture files that are its frames."""
@@ -81,7 +81,7 @@ def name_of(source: VideoInput) -> str:
     if source.isdigit():
         return f"camera{source}"
     if source.startswith(URL_SCHEMES):
-        return re.sub(r"[^\w.-]+", "_", source.partition("://")[2]).strip("_.") or "stream"
+        return re.sub(r"[^\w.-]+", "_", without_login(source).partition("://")[2]).strip("_.") or "stream"
     path = Path(source)
     if path.is_dir():
         return _folder(path)

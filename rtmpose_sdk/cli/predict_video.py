@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
@@ -69,7 +69,7 @@ class VideoOptions:
     resume: bool
     show: bool
     threads: int | None
-    painter: Painter
+    make_painter: Callable[[], Painter]
     tracking: Tracking
 
 
@@ -134,7 +134,9 @@ def predict_video(source: VideoInput, pipeline: Pipeline, options: VideoOptions,
         f"{name}: {done.frames} frames, {ids} {'person' if ids == 1 else 'people'}: {', '.join(files)}"
     )
     if done.interrupted:
-        typer.echo(f"stopped at frame {done.last}; --resume goes on from there")
+        where = f"stopped at frame {done.last}" if done.last >= 0 else "stopped before the first frame"
+        resumable = not opened.live and Save.JSONL in options.save and done.last >= 0
+        typer.echo(where + ("; --resume goes on from there" if resumable else ""))
         raise typer.Exit(130)
 
 
@@ -169,7 +171,7 @@ def _run(
         TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
     )
-    painter = options.painter if window is not None or Save.VIDEO in options.save else None
+    painter = options.make_painter() if window is not None or Save.VIDEO in options.save else None
     depth = LIVE_DEPTH if source.live else DEPTH
     clock, spent = perf_counter(), dict.fromkeys(PARTS, 0.0)
     with (
@@ -225,6 +227,22 @@ _SUFFIXES = {
     Save.OPENPOSE: "_openpose",
     Save.PARQUET: ".parquet",
 }
+
+
+def spare_sources(sources: list[VideoInput], options: VideoOptions) -> None:
+    """No video's results may replace a source.
+
+    Raises:
+        OutputError: the drawn video of one would.
+    """
+    files = [Path(s) for s in sources if isinstance(s, str) and Path(s).is_file()]
+    for source in sources:
+        for kind in options.save:
+            path = options.out / (name_of(source) + _SUFFIXES[kind])
+            if path.exists() and any(path.samefile(file) for file in files):
+                raise OutputError(
+                    f"{path}: is a source, which its results would replace; choose another --out"
+                )
 
 
 def _check_places(name: str, options: VideoOptions) -> None:

@@ -426,6 +426,9 @@ def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(clip: Path, tmp_path: 
         (["v.mp4", "v.mp4"], "two sources are called 'v'"),
         (["97"], "camera 97 cannot be opened"),
         (["v.mp4", "--show"], "--show needs"),
+        (["v.mp4", "--out", ".", "--overwrite"], "v.mp4: is a source, which its results would replace"),
+        (["photo.jpg", "--save", "csv", "--trail", "2"], "--save, --trail: for videos"),
+        (["photo.jpg", "--no-smooth"], "--smooth: for videos"),
     ],
 )
 def test_wrong_calls(
@@ -437,6 +440,7 @@ def test_wrong_calls(
     assert done.returncode == 1
     assert message in " ".join(done.stderr.split())
     assert not list(tmp_path.glob("out/*.jsonl"))
+    assert (tmp_path / "v.mp4").read_bytes() == clip.read_bytes()
 
 
 def test_without_pyav_the_extra_is_named(clip: Path, tmp_path: Path) -> None:

@@ -67,6 +67,17 @@ def test_a_trail_is_as_long_as_was_asked_for() -> None:
     np.testing.assert_array_equal(painter(GREY, nobody, 9.0), GREY)
 
 
+def test_a_trail_does_not_go_on_in_another_video() -> None:
+    used = Painter(boxes=False, ids=False, trail=1.0)
+    for i in range(20):
+        used(GREY, person(x=10.0 * i), i / 10)
+    anew = Painter(boxes=False, ids=False, trail=1.0)
+    for i in range(2):
+        np.testing.assert_array_equal(
+            used(GREY, person(x=400.0), i / 10), anew(GREY, person(x=400.0), i / 10)
+        )
+
+
 def test_faces_are_hidden_even_where_they_are_not_sure() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
     for confidence in (0.9, 0.1):

@@ -69,6 +69,29 @@ def test_bytes_after_the_end_do_no_harm(photo: np.ndarray, tmp_path: Path) -> No
     assert read_image(tmp_path / "long.jpg").shape == photo.shape
 
 
+@pytest.mark.parametrize(
+    "options", [[], [cv2.IMWRITE_JPEG_PROGRESSIVE, 1, cv2.IMWRITE_JPEG_RST_INTERVAL, 4]]
+)
+def test_a_film_after_the_end_does_no_harm(photo: np.ndarray, tmp_path: Path, options: list[int]) -> None:
+    """Phones append one; in it, what begins a scan may be the last marker."""
+    data = cv2.imencode(".jpg", photo, options)[1].tobytes()
+    film = b"ftypmp4" + b"\xff\xd9 \xff\xda" + bytes(1000)
+    (tmp_path / "motion.jpg").write_bytes(data + film)
+    np.testing.assert_array_equal(
+        read_image(tmp_path / "motion.jpg"), cv2.imdecode(np.frombuffer(data, np.uint8), 1)
+    )
+    for share in (0.3, 0.99):
+        (tmp_path / "cut.jpg").write_bytes(data[: int(len(data) * share)])
+        with pytest.raises(ImageError, match="truncated"):
+            read_image(tmp_path / "cut.jpg")
+
+
+def test_views_become_arrays_that_opencv_reads_at_once(photo: np.ndarray) -> None:
+    assert as_bgr(photo[..., ::-1]).flags.c_contiguous
+    np.testing.assert_array_equal(as_bgr(photo[..., ::-1]), photo[..., ::-1])
+    assert as_bgr(photo) is photo
+
+
 def test_files_that_are_no_pictures(tmp_path: Path) -> None:
     (tmp_path / "empty.jpg").write_bytes(b"")
     (tmp_path / "text.jpg").write_text("hello")

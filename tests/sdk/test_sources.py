@@ -22,7 +22,7 @@ import pytest
 from rtmpose_sdk import open_source
 from rtmpose_sdk.camera import CameraSource
 from rtmpose_sdk.errors import ImageError, InputError, SourceError
-from rtmpose_sdk.sources import Frame
+from rtmpose_sdk.sources import Frame, without_login
 from rtmpose_sdk.stages import Background
 from rtmpose_sdk.videos import VideoSource
 
@@ -42,9 +42,10 @@ def make_video(
     rotation: int = 0,
     codec: str = "mpeg4",
     size: tuple[int, int] = (64, 48),
+    format: str | None = None,
     **options: str,
 ) -> Path:
-    with av.open(str(path), "w", options=options) as out:
+    with av.open(str(path), "w", format, options=options) as out:
         stream = out.add_stream(codec, rate=30)
         (stream.width, stream.height), stream.pix_fmt = size, "yuv420p"
         clock = Fraction(1, 30) if codec == "mpeg2video" else Fraction(1, 1000)  # MPEG-2 has few rates
@@ -165,6 +166,45 @@ def test_a_truncated_file_gives_what_it_has(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match=r"v\.mp4: (ends after \d+ of 90 frames|broken after \d+ frames)"):
         frames.extend(open_source(file))
     assert 20 < len(frames) < 90
+
+
+def test_a_file_trimmed_without_encoding_is_whole(tmp_path: Path) -> None:
+    """As `ffmpeg -ss 0.5 -c copy` does: an edit list hides the frames before 0.5 s."""
+    file = make_video(tmp_path / "v.mp4", [i / 30 for i in range(90)])
+    with av.open(str(file)) as given, av.open(str(tmp_path / "trim.mp4"), "w") as out:
+        stream = given.streams.video[0]
+        copy = out.add_stream_from_template(stream)
+        for packet in given.demux(stream):
+            if packet.dts is None:
+                continue
+            back = round(0.5 / packet.time_base)
+            packet.pts, packet.dts, packet.stream = packet.pts - back, packet.dts - back, copy
+            out.mux(packet)
+    for fps in (None, 30):
+        with open_source(tmp_path / "trim.mp4", fps) as source:
+            assert source.length == 90
+            frames = list(source)
+        assert len(frames) == 75
+        assert frames[-1].time == pytest.approx(74 / 30, abs=0.01)
+
+
+def test_a_file_without_time_stamps_begins_at_zero(tmp_path: Path) -> None:
+    file = make_video(tmp_path / "v.h264", [i / 30 for i in range(40)], codec="libx264", format="h264")
+    with open_source(file) as source:
+        rate = source.fps
+        assert rate
+        times = [frame.time for frame in source]
+    np.testing.assert_allclose(times, np.arange(40) / rate, atol=1e-6)
+
+
+def test_a_camera_addresss_login_is_not_shown() -> None:
+    address = "rtsp://admin:s3cr@t@127.0.0.1:9/h264?user=a@b"
+    assert without_login(address) == "rtsp://127.0.0.1:9/h264?user=a@b"
+    assert without_login("rtsp://127.0.0.1:9/a@b") == "rtsp://127.0.0.1:9/a@b"
+    with pytest.raises(SourceError) as caught:
+        open_source(address, time_limit=1.0)
+    assert "s3cr" not in str(caught.value)
+    assert "127.0.0.1:9" in str(caught.value)
 
 
 def test_a_codec_that_is_not_there(tmp_path: Path) -> None:

@@ -370,3 +370,21 @@ def test_a_network_in_one_stage_serves_a_stream(overlap: bool) -> None:
     assert min(r.confidences.mean() for r in results) > 0.5
     nobody = both.pose(calls[-1], Detections(np.ones((1, 4), np.float32), np.ones(1, np.float32), SIZE))
     assert nobody.confidences.max() == 0
+
+
+def test_one_stage_with_a_buffer_that_is_used_again() -> None:
+    """As `cap.read(buffer)` gives them: every frame is the same object."""
+    scene = Scene([walk((300, 600), (90, 0)), walk((900, 640), (-60, 0))], seconds=1, jitter=0.0)
+    buffer = BLACK.copy()
+
+    def find(picture: np.ndarray) -> PoseResult:
+        scene.time = picture[0, 0, 0] / 30
+        return scene.pose(picture, scene.detect(picture))
+
+    both = OneStageStream(find, COCO)
+    stream = PoseStream(both.detect, both.pose, COCO, 1, smoothing=None)
+    for index in range(8):
+        buffer[0, 0, 0] = index
+        found = stream(buffer, index / 30)
+        assert found.poses.confidences.min() > 0.3
+        np.testing.assert_allclose(found.poses.keypoints, find(buffer).keypoints, atol=1e-4)

@@ -341,6 +341,16 @@ def test_a_video_has_one_size(tmp_path: Path) -> None:
         make_video_writer(tmp_path / "file" / "v.mp4")
 
 
+def test_an_encoder_that_is_not_there_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rtmpose_sdk.video_writer.CODEC", "libnothing")
+    with (
+        pytest.raises(OutputError, match="no encoder libnothing"),
+        make_video_writer(tmp_path / "v.mp4") as w,
+    ):
+        w.write(*step(0))
+    assert not list(tmp_path.iterdir())
+
+
 def test_memory_of_writers_does_not_grow(tmp_path: Path) -> None:
     def peak() -> int:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
