@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from rtmpose_sdk.errors import ImageError, OutputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+LARGEST_SIDE = 32766
 _JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 """Neither a stuffed byte (00) nor a restart (D0 to D7), which stand within a scan."""
 _JPEG_END = 0xD9
@@ -37,6 +38,11 @@ def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
         )
     if image.size == 0:
         raise ImageError(f"{origin} has shape {image.shape}: there is no pixel in it")
+    if max(image.shape[:2]) > LARGEST_SIDE:
+        raise ImageError(
+            f"{origin} has shape {image.shape}; expected sides of at most {LARGEST_SIDE} px, which is what "
+            "OpenCV can warp; make it smaller or cut it into parts"
+        )
     if image.ndim == 2 or (image.ndim == 3 and image.shape[2] == 1):
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
     if image.ndim == 3 and image.shape[2] == 4:

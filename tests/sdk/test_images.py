@@ -28,6 +28,7 @@ def test_grey_and_bgra_are_converted(photo: np.ndarray) -> None:
         (np.zeros((0, 0, 3), np.uint8), "no pixel"),
         (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\)"),
         (np.zeros((1, 4, 4, 3), np.uint8), "one picture"),
+        (np.zeros((32767, 1, 3), np.uint8), "sides of at most 32766 px"),
         (None, "NoneType"),
         ("photo.jpg", "str"),
     ],
