@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from rtmpose_sdk.artifacts import artifact_card
-from rtmpose_sdk.benchmarks.coco_score import score, scorer
+from rtmpose_sdk.benchmarks.coco_score import score, scorer, with_areas
 from rtmpose_sdk.benchmarks.posers import Poser, Task, batched, one_by_one
 from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
 from rtmpose_sdk.coco import check_ids, person_boxes, person_category, read_annotations
@@ -159,7 +159,7 @@ def evaluate_detector(
             results.append({"image_id": row["id"], "category_id": category, "bbox": box, "score": sure})
     if not results:
         raise InputError(f"{images}: no box in {len(truth['images'])} pictures; there is no AP")
-    figures = score(truth, results, "bbox")
+    figures = score(with_areas(truth), results, "bbox")
     return Report(figures, len(truth["images"]), len(results), results)
 
 

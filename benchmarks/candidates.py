@@ -195,7 +195,9 @@ def open_candidate(
         raise
     after = resident_memory()  # the steps above ran both networks once
     runtime = predictor.runtime
-    files = [runtime.path, *(p for p in (runtime.path.with_suffix(".bin"),) if p.is_file())]
+    files = [runtime.path]
+    if runtime.path.suffix in (".xml", ".param"):  # OpenVINO's and ncnn's weights are beside the graph
+        files.append(runtime.path.with_suffix(".bin"))
     macs = multiply_adds(runtime.path)
     return Candidate(
         choice,

@@ -40,6 +40,12 @@ def multiply_adds(file: Path) -> int | None:
             if not out or not kernel:
                 return None
             total += math.prod(out) * math.prod(kernel[1:])
+        elif node.op_type == "ConvTranspose":
+            kernel = weights.get(node.input[1]) or shapes.get(node.input[1])
+            given = shapes.get(node.input[0])
+            if not given or not kernel:
+                return None
+            total += math.prod(given) * math.prod(kernel[1:])
         elif node.op_type in ("MatMul", "Gemm"):
             left = weights.get(node.input[0]) or shapes.get(node.input[0])
             if not out or not left:

@@ -111,6 +111,11 @@ class Scoring:
             self._persons += match(picture, labels, poses, in_order=self._given)
             self._heads += mpii.head_sizes(posed, self._file)
 
+    @property
+    def gives_ap(self) -> bool:
+        """False where the annotations are measured by PCKh."""
+        return self._persons is None
+
     def figures(self) -> dict[str, float]:
         """By name; of at least one result."""
         if self._persons is not None:

@@ -71,7 +71,7 @@ class EndToEnd(str, enum.Enum):
 @app.command()
 def export(
     weights: Annotated[
-        Path,
+        str,
         typer.Option(
             help="Checkpoint (.pth) in the published layout, or an fp32 ONNX model with a card: a file, an "
             "address, or a name. For --end2end any precision."
@@ -184,10 +184,23 @@ def export(
         raise InputError(f"--calibration-images {calibration_images}: not a folder; expected pictures")
     half = storage is Storage.FP16
     if end2end is not None:
-        if backend is not Backend.ONNX or precision not in (None, Precision.FP32) or model or keypoints:
+        of_networks = {
+            "--backend": backend is not Backend.ONNX,
+            "--precision": precision not in (None, Precision.FP32),
+            "--model": model,
+            "--keypoints": keypoints,
+            "--input-size": input_size,
+            "--input": input_kind is not InputKind.IMAGE,
+            "--nms": nms,
+            "--license": license_name != "unknown",
+            "--accuracy": accuracy,
+            "--notes": notes,
+            "--batch, --target, --timing-cache, --flavour": batch or target or timing_cache or flavour,
+        }
+        if given := [name for name, value in of_networks.items() if value]:
             raise InputError(
-                "--end2end puts networks as they are into one ONNX file: leave out --backend, --precision, "
-                "--model and --keypoints; export the network first, int8 too, give that file as --weights"
+                f"--end2end puts networks as they are into one ONNX file: leave out {', '.join(given)}; "
+                "export the network first, int8 too, and give that file as --weights"
             )
         _end2end(
             end2end, weights, detector, detection_threshold, out, half, verify, images, annotations, crops
@@ -210,11 +223,13 @@ def export(
     from rtmpose_sdk.exporters.wish import Wish
 
     size = parse_size(input_size) if input_size else None
-    weights, published = find_checkpoint(weights)
+    checkpoint, published = find_checkpoint(weights)
     if published is not None:
         keypoints = keypoints or published.keypoint_set or None
         license_name = published.license if license_name == "unknown" else license_name
-    subject = _subject(weights, model, keypoints, size, input_kind.value, nms, license_name, notes, figures)
+    subject = _subject(
+        checkpoint, model, keypoints, size, input_kind.value, nms, license_name, notes, figures
+    )
     card = subject.card
     measure = _measure(annotations, images) if verify and annotations and images else None
     pictures = verification_images(card, images, annotations, crops) if verify else None
@@ -250,14 +265,14 @@ def export(
     print_verification(found, card, out)
     if found is not None and not found.verified:
         raise VerificationError(
-            f"{out}: does not give what {weights.name} gives (see the table); it is kept for a look at it, "
+            f"{out}: does not give what {checkpoint.name} gives (see the table); it is kept for a look, "
             "and its card says verified: false"
         )
 
 
 def _end2end(
     end2end: EndToEnd,
-    weights: Path,
+    weights: str,
     detector: str,
     detection_threshold: float,
     out: Path,

@@ -125,6 +125,10 @@ def compare_end2end(
             shifts.append(np.hypot(*np.moveaxis(ours - found["keypoints"][rows], -1, 0)).ravel())
     if not count:
         raise InputError("no pictures to verify with")
+    if not boxes and not only_one:
+        raise InputError(
+            f"nobody was found in {count} pictures: nothing to verify with; take others (--images)"
+        )
     moved = np.concatenate(shifts)
     if not len(moved):
         moved = np.zeros(1)

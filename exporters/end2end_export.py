@@ -34,8 +34,10 @@ from rtmpose_sdk.exporters.onnx import OPSET, half_storage, save_onnx
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.images import read_image, write_bytes
 from rtmpose_sdk.mmdeploy import network_file
+from rtmpose_sdk.models import PoseModel
+from rtmpose_sdk.models.build import SPLIT_RATIO
 from rtmpose_sdk.predictor import Predictor
-from rtmpose_sdk.zoo import find_model
+from rtmpose_sdk.zoo import find_checkpoint, find_model
 
 
 def read_part(source: str | Path, half: bool) -> Part:
@@ -50,11 +52,15 @@ def read_part(source: str | Path, half: bool) -> Part:
         ModelNotFoundError, ModelFileError, CardError: see `rtmpose_sdk.open_model`.
     """
     if Path(source).suffix.lower() == ".pth":
-        weights = Path(source)
+        weights = find_checkpoint(source).path
         network, keypoint_set = open_network(weights)
-        card = describe_weights(
-            new_card(network.name, network.input_size, keypoint_set, "image"), weights, "unknown", ""
-        )
+        ratio = SPLIT_RATIO
+        if isinstance(network, PoseModel):
+            if network.head_options.gives_heatmaps:
+                raise InputError(f"{source}: gives heatmaps; --end2end is for networks that give SimCC")
+            ratio = network.split_ratio
+        card = new_card(network.name, network.input_size, keypoint_set, "image", split_ratio=ratio)
+        card = describe_weights(card, weights, "unknown", "")
         graph = Subject(card, network).graph
     else:
         path = find_model(source)

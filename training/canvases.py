@@ -6,6 +6,7 @@ so that shifted, shrunk and turned crops still find their surroundings in it.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,8 +17,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rtmpose_sdk.errors import DataError
 from rtmpose_sdk.geometry import crop_boxes
-from rtmpose_sdk.images import read_image
+from rtmpose_sdk.images import read_image, write_bytes
 from rtmpose_sdk.training.persons import Floats, Persons
 
 MARGIN = 1.5
@@ -76,6 +78,7 @@ def cut_canvases(
 
     Raises:
         ImageError: a picture that is missing or broken.
+        DataError: `file` was cut of other persons.
     """
     width, height = canvas_size(input_size)
     shape = (len(persons), height, width, 3)
@@ -85,12 +88,33 @@ def cut_canvases(
         images = np.empty(shape, np.uint8)
         _cut(persons, images, padding * MARGIN, track)
     else:
+        mark, fingerprint = mark_file(file), _fingerprint(persons, input_size, padding)
         if not file.is_file():
+            write_bytes(mark, fingerprint.encode())
             part = file.with_name(file.name + ".part")
             _cut(persons, np.memmap(part, np.uint8, "w+", shape=shape), padding * MARGIN, track)
             part.replace(file)
+        elif not mark.is_file() or mark.read_text() != fingerprint:
+            raise DataError(
+                f"{file}: was cut of other annotations than the training data has now; restore those to go "
+                "on with this run, or begin a new one (--init takes its weights)"
+            )
         images = np.memmap(file, np.uint8, "c", shape=shape)
     return Canvases(images, keypoints.astype(np.float32), persons.weights, input_size, persons.ids)
+
+
+def mark_file(canvases: Path) -> Path:
+    """Beside the canvases: of which persons they are."""
+    return canvases.with_name(canvases.name + ".sha256")
+
+
+def _fingerprint(persons: Persons, input_size: tuple[int, int], padding: float) -> str:
+    """Of everything that a crop and its labels depend on, but for the folder of the pictures."""
+    names = [file.name for file in persons.files]
+    found = hashlib.sha256(repr((input_size, padding, names, list(persons.ids))).encode())
+    for values in (persons.boxes, persons.keypoints, persons.weights):
+        found.update(np.ascontiguousarray(values).tobytes())
+    return found.hexdigest()
 
 
 def _geometry(persons: Persons, size: tuple[int, int], padding: float) -> tuple[Floats, Floats]:

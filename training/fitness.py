@@ -85,7 +85,11 @@ def _check_validation(source: Source, keypoint_set: KeypointSet | None, progress
     for row in annotation_rows(content, file):
         if triplets(row) is None:
             raise DataError(f"{file}: annotation {row['id']} has keypoints that are not a list of numbers")
-    Scoring(read_truth(file, keypoint_set), file, keypoint_set, boxes_given=True)
+    if not Scoring(read_truth(file, keypoint_set), file, keypoint_set, boxes_given=True).gives_ap:
+        raise DataError(
+            f"{file}: is measured by PCKh, because it has boxes of heads (bbox_head), and the best weights "
+            "are found by AP; leave bbox_head out"
+        )
     boxes = person_boxes(content, file)
     if not boxes:
         raise DataError(

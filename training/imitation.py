@@ -55,11 +55,15 @@ class ImitatedTeacher:
         self._predictor = Predictor(teacher, threads=threads)
         self._split_ratio = split_ratio
         card = self._predictor.card
-        if not (_fits(card, input_size) and self._predictor.keypoint_set.names == keypoint_set.names):
+        if not (
+            _fits(card, input_size, split_ratio)
+            and self._predictor.keypoint_set.names == keypoint_set.names
+        ):
             self._predictor.close()
             raise InputError(
                 f"{teacher}: gives {card.decoder} of {card.keypoint_set} at {card.input_size}; to be "
-                f"imitated it must give simcc or heatmaps of {keypoint_set.name} at {input_size}"
+                f"imitated it must give heatmaps, or simcc of {split_ratio:g} bins per px, of "
+                f"{keypoint_set.name} at {input_size}"
             )
 
     def __call__(self, images: NDArray[np.uint8]) -> Beliefs:
@@ -98,14 +102,16 @@ def beliefs_of_maps(
     return Beliefs(axes[0], axes[1], weights)
 
 
-def imitable(teacher: str | Path, input_size: tuple[int, int]) -> bool:
+def imitable(teacher: str | Path, input_size: tuple[int, int], split_ratio: float) -> bool:
     """True where a teacher can be imitated at this input size, False where only its labels can be had."""
     with Predictor(teacher) as predictor:
-        return _fits(predictor.card, input_size)
+        return _fits(predictor.card, input_size, split_ratio)
 
 
-def _fits(card: ModelCard, input_size: tuple[int, int]) -> bool:
-    return card.decoder in IMITATED and card.input_size == input_size
+def _fits(card: ModelCard, input_size: tuple[int, int], split_ratio: float) -> bool:
+    """The same pixels, and SimCC of the same bins; heatmaps become whatever bins are wanted."""
+    bins_fit = card.decoder != "simcc" or card.simcc_split_ratio == split_ratio
+    return card.decoder in IMITATED and card.input_size == input_size and bins_fit
 
 
 def _between(cells: int, pixels: int, split_ratio: float, udp: bool) -> Tensor:

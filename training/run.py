@@ -19,6 +19,7 @@ from rtmpose_sdk.models.build import HeadOptions, default_input_size
 from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact
 from rtmpose_sdk.training.auxiliary import AUXILIARY
+from rtmpose_sdk.training.canvases import mark_file
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.depthwise import speed_up
 from rtmpose_sdk.training.devices import check_device
@@ -173,7 +174,8 @@ def _train(
             progress.say("exporting")
             export_artifact(config, folder, trained.cpu(), keypoint_set, artifact)
             progress.say(f"report: {write_report(folder, config, artifact)}")
-        (folder / CANVASES).unlink(missing_ok=True)
+        for file in (folder / CANVASES, mark_file(folder / CANVASES)):
+            file.unlink(missing_ok=True)
     fabric.barrier()
     return artifact
 

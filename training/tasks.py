@@ -82,7 +82,7 @@ def pose_task(
     schedule = build_schedule(config, len(canvases))
     teacher = None
     if config.teacher and config.head != "heatmap":
-        if imitable(config.teacher, config.input_size):
+        if imitable(config.teacher, config.input_size, SPLIT_RATIO):
             teacher = ImitatedTeacher(
                 config.teacher, keypoint_set, config.input_size, SPLIT_RATIO, torch.get_num_threads()
             )

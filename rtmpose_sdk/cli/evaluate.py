@@ -107,10 +107,10 @@ def evaluate(
     if boxes_only and detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
     details = per_keypoint or distances or normalize_by or calibration or reliability or worst
-    if boxes_only and (details or alone or resume or processes > 1):
+    if boxes_only and (details or alone or resume or flip_test or processes > 1):
         raise InputError(
             "--boxes-only goes without --single-person, --per-keypoint, --distances, --calibration, "
-            "--reliability, --worst, --resume and --processes, which are of keypoints"
+            "--reliability, --worst, --resume, --flip-test and --processes, which are of keypoints"
         )
     if worst is not None and worst[0] < 1:
         raise InputError(f"--worst {worst[0]}; expected at least 1 person")
@@ -155,7 +155,7 @@ def evaluate(
                 place = find_place(pose, runtime) if write_card else None
                 poser = _poser(pipeline, open_pipeline, processes)
                 if resume is not None:
-                    settings = _settings(pipeline, annotations, flip_test, detection_threshold)
+                    settings = _settings(pipeline, annotations, images, flip_test, detection_threshold)
                     poser = kept(poser, resume, settings, points)
                 report = evaluate_pipeline(
                     pipeline,
@@ -255,7 +255,7 @@ def _poser(pipeline: Pipeline, open_pipeline: Callable[[], Pipeline], processes:
 
 
 def _settings(
-    pipeline: Pipeline, annotations: Path, flip_test: bool, detection_threshold: float
+    pipeline: Pipeline, annotations: Path, images: Path, flip_test: bool, detection_threshold: float
 ) -> dict[str, Any]:
     """What the results depend on, as JSON has it: cards, too, wherever they come from."""
     from rtmpose_sdk.profile import hashes
@@ -263,6 +263,7 @@ def _settings(
     networks = {"pose": pipeline.top_down(), "detector": pipeline.detector}
     return {
         "annotations": hashes(annotations),
+        "images": str(images.resolve()),
         "flip_test": flip_test,
         "detection_threshold": detection_threshold if pipeline.detector else None,
         **{

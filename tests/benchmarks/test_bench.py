@@ -81,6 +81,22 @@ def test_multiply_adds_are_the_papers() -> None:
     assert found / 1e9 == pytest.approx(0.36, abs=0.01)
 
 
+def test_multiply_adds_of_transposed_convolutions(tmp_path: Path) -> None:
+    """Each of 5x7 inputs of 8 channels meets a kernel of 4x4 for each of 6 channels."""
+    onnx = pytest.importorskip("onnx")
+    value, node = onnx.helper.make_tensor_value_info, onnx.helper.make_node
+    kernel = onnx.numpy_helper.from_array(np.zeros((8, 6, 4, 4), np.float32), "w")
+    graph = onnx.helper.make_graph(
+        [node("ConvTranspose", ["x", "w"], ["y"], strides=[2, 2], pads=[1, 1, 1, 1])],
+        "g",
+        [value("x", 1, [1, 8, 5, 7])],
+        [value("y", 1, [1, 6, 10, 14])],
+        [kernel],
+    )
+    onnx.save(onnx.helper.make_model(graph), tmp_path / "m.onnx")
+    assert multiply_adds(tmp_path / "m.onnx") == 5 * 7 * 8 * 6 * 16
+
+
 def test_the_page_asks_nothing_of_the_network(content: dict[str, Any]) -> None:
     hostile = copy.deepcopy(content)
     hostile["reports"][0]["name"] = "<script>x</script>"

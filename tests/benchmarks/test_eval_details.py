@@ -210,6 +210,21 @@ def test_boxes_only_counts_missing_pictures(some: tuple[Path, Path], tmp_path: P
     assert done.exit_code == 0, done.exception
     assert "1 pictures are missing" in done.output
     assert json.loads((tmp_path / "b.json").read_text())["pictures"] == 4
+    refused = _eval(some, *words, "--allow-missing", "--flip-test")
+    assert "--boxes-only goes without" in str(refused.exception)
+
+
+def test_boxes_without_areas_have_a_share_of_the_box(some: tuple[Path, Path], tmp_path: Path) -> None:
+    """Not 0 px², which would make every person small."""
+    content = json.loads(some[0].read_text())
+    for row in content["annotations"]:
+        del row["area"]
+    (tmp_path / "bare.json").write_text(json.dumps(content))
+    words = ["--boxes-only", "--detector", "rtmdet-nano-own", "--allow-missing"]
+    done = _eval((tmp_path / "bare.json", some[1]), *words, "--json", tmp_path / "b.json")
+    assert done.exit_code == 0, done.exception
+    figures = json.loads((tmp_path / "b.json").read_text())
+    assert figures["AP large"] > 0
 
 
 def test_tune_counts_missing_pictures(some: tuple[Path, Path]) -> None:

@@ -251,4 +251,17 @@ def test_command(tmp_path: Path) -> None:
     )
     assert backend.returncode == 1
     assert "leave out --backend" in backend.stderr
+    ignored = run(
+        *("--end2end", "pose", "--weights", "rtmpose-t-own", "--out", "q.onnx", "--notes", "hi", "--nms")
+    )
+    assert ignored.returncode == 1
+    assert "leave out --nms, --notes" in ignored.stderr
+    grey = tmp_path.parent / "grey"
+    grey.mkdir()
+    cv2.imwrite(str(grey / "0.png"), np.full((64, 64, 3), 128, np.uint8))
+    nobody = run(
+        *("--end2end", "detector", "--weights", "rtmdet-nano-own", "--out", "q.onnx", "--images", grey)
+    )
+    assert nobody.returncode == 1
+    assert "nobody was found in 1 pictures" in nobody.stderr
     assert [p.name for p in tmp_path.iterdir()] == ["p.onnx"]

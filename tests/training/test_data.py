@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,20 @@ def test_canvases_show_the_person_in_the_middle(kites: Path, tmp_path: Path) -> 
     top = np.rint(kept.keypoints[:, 0]).astype(int)
     colors = kept.images[np.arange(24), top[:, 1], top[:, 0]]
     assert (np.abs(colors.astype(int) - (40, 40, 230)).max(axis=1) < 60).all()
+
+
+def test_canvases_of_other_annotations_are_refused(kites: Path, tmp_path: Path) -> None:
+    """A row was taken out while a run was stopped: every later person would have another's picture."""
+    file = tmp_path / "canvases.u8"
+    persons = read_persons([Source.of(kites)], 5)
+    cut_canvases(persons, (64, 96), 1.25, file)
+    moved = persons.keypoints.copy()
+    moved[3, 2] += 1
+    for other in (persons.chosen(np.arange(1, 24)), replace(persons, keypoints=moved)):
+        with pytest.raises(DataError, match="was cut of other annotations"):
+            cut_canvases(other, (64, 96), 1.25, file)
+    with pytest.raises(DataError, match="was cut of other annotations"):
+        cut_canvases(persons, (64, 96), 1.5, file)
 
 
 def test_pictures_without_persons_are_kept_for_the_detector(kites: Path, tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.predictor import Predictor
-from rtmpose_sdk.training.imitation import SHARPNESS, ImitatedTeacher, beliefs_of_maps
+from rtmpose_sdk.training.imitation import SHARPNESS, ImitatedTeacher, beliefs_of_maps, imitable
 
 COCO17 = get_keypoint_set("coco17")
 
@@ -63,8 +63,16 @@ def test_a_map_without_a_peak_weighs_nothing_and_a_low_one_little() -> None:
 
 def test_another_input_size_is_refused(photo_path: Path) -> None:
     bundled = photo_path.parent / "rtmpose-t-own.onnx"
-    with pytest.raises(InputError, match=r"at \(192, 256\); to be imitated.*at \(96, 128\)"):
+    with pytest.raises(InputError, match=r"at \(192, 256\); to be.*at \(96, 128\)"):
         ImitatedTeacher(bundled, COCO17, (96, 128), 2.0)
+
+
+def test_other_bins_are_refused(photo_path: Path) -> None:
+    bundled = photo_path.parent / "rtmpose-t-own.onnx"
+    assert imitable(bundled, (192, 256), 2.0)
+    assert not imitable(bundled, (192, 256), 3.0)
+    with pytest.raises(InputError, match="simcc of 3 bins per px"):
+        ImitatedTeacher(bundled, COCO17, (192, 256), 3.0)
 
 
 def test_a_simcc_teacher_believes_what_it_answers(photo_path: Path, photo: np.ndarray) -> None:
