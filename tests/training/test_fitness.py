@@ -7,9 +7,11 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from rtmpose_sdk.errors import DataError, InputError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.fitness import check_data
 from rtmpose_sdk.training.persons import read_keypoint_set
@@ -143,6 +145,29 @@ def _twice(content: dict[str, Any]) -> None:
 
 def _no_name(content: dict[str, Any]) -> None:
     content["images"][3].pop("file_name")
+
+
+def test_validation_data_measured_by_pckh_stops_a_run(kites: Path, tmp_path: Path) -> None:
+    """MPII's kind: it would end at the first evaluation, which looks for the best AP."""
+    content = json.loads(kites.read_text())
+    names = get_keypoint_set("mpii16").names
+    content["categories"][0] |= {"keypoints": list(names), "skeleton": []}
+    for row in content["annotations"]:
+        points = np.reshape(row["keypoints"], (-1, 3))
+        row["keypoints"] = np.resize(points, (len(names), 3)).ravel().tolist()
+    (train := tmp_path / "train.json").write_text(json.dumps(content))
+    for row in content["annotations"]:
+        row["bbox_head"] = [10, 10, 20, 20]
+    (val := tmp_path / "val.json").write_text(json.dumps(content))
+    images = str(kites.parent / "images")
+    for file in (train, val):
+        config = RunConfig("pose", "a name", (str(train),), (images,), str(file), images)
+        keypoint_set = read_keypoint_set(config.sources)
+        if file == train:
+            check_data(config, keypoint_set, cut=False, progress=_Heard())
+            continue
+        with pytest.raises(DataError, match=r"val\.json: is measured by PCKh"):
+            check_data(config, keypoint_set, cut=False, progress=_Heard())
 
 
 @pytest.mark.parametrize(
