@@ -363,10 +363,13 @@ def _figures(pairs: list[str]) -> dict[str, float]:
     figures = {}
     for pair in pairs:
         name, _, value = pair.rpartition("=")
+        wrong = InputError(f"--accuracy {pair!r}; expected NAME=VALUE with a number")
+        if not name.strip():
+            raise wrong
         try:
             figures[name.strip()] = float(value)
         except ValueError:
-            raise InputError(f"--accuracy {pair!r}; expected NAME=VALUE with a number") from None
+            raise wrong from None
     return figures
 
 

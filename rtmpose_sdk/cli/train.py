@@ -250,6 +250,8 @@ def train(
         raise InputError("--heatmap-weight is for SimCC heads; --head heatmap learns from nothing else")
     if freeze and not init:
         raise InputError("--freeze keeps what --init brings; random weights are not worth keeping")
+    if teacher_everything and not teacher:
+        raise InputError("--teacher-everything is said of a teacher; name one with --teacher")
     training = training_room()
     defaults = _DEFAULTS[task]
     name = model or defaults["model"]

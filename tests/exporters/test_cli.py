@@ -63,6 +63,7 @@ def test_one_command(weights: Path, tmp_path: Path) -> None:
         (["--model", "rtmdet-nano", "--keypoints", "coco17"], "takes no keypoint set"),
         (["--nms"], "--nms is for detectors"),
         (["--accuracy", "AP"], "expected NAME=VALUE"),
+        (["--accuracy", "0.5"], "expected NAME=VALUE"),
         (["--out", "t.engine"], r"ends in .onnx"),
         (["--backend", "openvino"], r"ends in .xml (--backend openvino)"),
         (["--backend", "openvino", "--out", "t.xml", "--storage", "fp16"], "say --precision fp16"),

@@ -226,6 +226,7 @@ def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None
         (["pose", "--data", "KITES", "--model", "rtmdet-nano"], "cannot be trained as a pose model"),
         (["pose", "--data", "KITES", "--model", "rtmpose-q"], "unknown network 'rtmpose-q'"),
         (["pose", "--data", "KITES", "--freeze", 2], "--freeze keeps what --init brings"),
+        (["pose", "--data", "KITES", "--teacher-everything"], "name one with --teacher"),
         (["pose", "--data", "KITES", "--temperature", 0], "expected a positive number"),
         (["pose", "--data", "KITES", "--device", "cuda"], "torch sees no GPU"),
         (["pose", "--data", "KITES", "--images", "a", "--images", "b"], "2 times --images"),
