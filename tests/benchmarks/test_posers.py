@@ -136,7 +136,7 @@ def test_a_file_of_other_settings_or_of_another_kind(
             list(start(settings=SETTINGS)(tasks))
 
 
-def test_another_card_is_another_setting(photo_path: Path, tmp_path: Path) -> None:
+def test_another_card_or_folder_is_another_setting(photo_path: Path, tmp_path: Path) -> None:
     model = tmp_path / "model.onnx"
     network = onnx.load(find_model("rtmpose-t-own"))
     card = artifact_card("rtmpose-t-own")
@@ -146,11 +146,12 @@ def test_another_card_is_another_setting(photo_path: Path, tmp_path: Path) -> No
     annotations = tmp_path / "a.json"
     annotations.write_text("{}")
     found = []
-    for padding in (1.25, 1.5, 1.25):
+    for padding, images in ((1.25, "a"), (1.5, "a"), (1.25, "a"), (1.25, "b")):
         beside.write_text(dataclasses.replace(card, bbox_padding=padding).to_json())
         with Pipeline(model, None, threads=1) as pipeline:
-            found.append(_settings(pipeline, annotations, False, 0.3))
+            found.append(_settings(pipeline, annotations, tmp_path / images, False, 0.3))
     assert found[0] == found[2] != found[1]
+    assert found[0] != found[3]
 
 
 def test_command(coco: dict, tmp_path: Path) -> None:
