@@ -195,7 +195,10 @@ def export(
             "--license": license_name != "unknown",
             "--accuracy": accuracy,
             "--notes": notes,
-            "--batch, --target, --timing-cache, --flavour": batch or target or timing_cache or flavour,
+            "--batch": batch,
+            "--target": target,
+            "--timing-cache": timing_cache,
+            "--flavour": flavour,
         }
         if given := [name for name, value in of_networks.items() if value]:
             raise InputError(
