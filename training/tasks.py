@@ -90,8 +90,8 @@ def pose_task(
         else:
             width, height = config.input_size
             progress.say(
-                f"{config.teacher}: gives labels only; it could be imitated if it gave heatmaps, or SimCC of "
-                f"{SPLIT_RATIO:g} bins per px, of {width}x{height}"
+                f"{config.teacher}: gives labels only; it could be imitated if it gave heatmaps, or SimCC "
+                f"of {SPLIT_RATIO:g} bins per px, of {width}x{height}"
             )
     strong = PoseAugmentation(
         scale=config.scale,
