@@ -60,7 +60,8 @@ def batches(
     console.print(table)
     first = opened[0]
     console.print(
-        f"{first.path.name}, {first.engine}, {first.device}, {first.threads} threads, {warm_up} + {runs} runs",
+        f"{first.path.name}, {first.engine}, {first.device}, {first.threads} threads, "
+        f"{warm_up} + {runs} runs",
         soft_wrap=True,
     )
 

@@ -54,7 +54,8 @@ def bench(
     ] = [DEFAULT_POSE],  # noqa: B006 - typer reads the default and copies it
     detector: DetectorOption = None,
     device: Annotated[
-        str, typer.Option(help=r"cpu, cuda, cuda:1, ...; ssh:\[user@]host\[:port]\[/device]; adb\[:serial].")
+        str,
+        typer.Option(help=r"cpu, cuda, cuda:1, ...; ssh:\[user@]host\[:port]\[/device]; adb\[:serial]."),
     ] = "cpu",
     engine: Annotated[list[str], typer.Option(help="Engine that reads the file; repeatable.")] = [],  # noqa: B006
     precision: Annotated[list[str], typer.Option(help="fp32, fp16, bf16; repeatable.")] = [],  # noqa: B006

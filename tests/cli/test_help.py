@@ -12,6 +12,7 @@ from rtmpose_sdk.benchmarks.cli import app as bench
 from rtmpose_sdk.cli.main import app as rtmpose
 from rtmpose_sdk.exporters.cli import app as export
 
+WIDE = {"COLUMNS": "500", "TERMINAL_WIDTH": "500"}
 APPS = {"rtmpose": rtmpose, "rtmpose-export": export, "rtmpose-bench": bench}
 
 
@@ -32,7 +33,7 @@ EVERY = [
     ("program", "path", "command"), EVERY, ids=[" ".join((program, *path)) for program, path, _ in EVERY]
 )
 def test_help_is_shown_as_it_was_written(program: str, path: tuple[str, ...], command: Any) -> None:
-    shown = CliRunner().invoke(APPS[program], [*path, "--help"], env={"COLUMNS": "500", "TERMINAL_WIDTH": "500"})
+    shown = CliRunner().invoke(APPS[program], [*path, "--help"], env=WIDE)
     assert shown.exit_code == 0, shown.exception
     for parameter in command.params:
         text = getattr(parameter, "help", None) or ""
@@ -43,5 +44,5 @@ def test_help_is_shown_as_it_was_written(program: str, path: tuple[str, ...], co
 
 
 def test_devices_of_the_bench_are_all_named() -> None:
-    shown = CliRunner().invoke(bench, ["--help"], env={"COLUMNS": "500", "TERMINAL_WIDTH": "500"})
+    shown = CliRunner().invoke(bench, ["--help"], env=WIDE)
     assert "ssh:[user@]host[:port][/device]; adb[:serial]" in shown.stdout
