@@ -107,15 +107,23 @@ class TensorRtRuntime(Runtime):
                 f"{self.path} will be slower than it could be on {self._memory.gpu} ({told})", stacklevel=2
             )
         elif "UNSUPPORTED_CC" in reasons:
-            raise DeviceError(
-                f"{self.path} was not built for {self._memory.gpu}. {_REBUILD} --target with this GPU's "
-                "capability, as in 'sm86'"
-            )
+            raise DeviceError(f"{self.path} was not built for {self._memory.gpu}. {self._target_advice()}")
         else:
             raise ModelFileError(
                 f"{self.path}: {self.engine} refuses it on {self._memory.gpu}: {told}. {_REBUILD}, or "
                 "update the driver where that is too old"
             )
+
+    def _target_advice(self) -> str:
+        """What to build for a GPU; TensorRT for RTX leaves out those of data centres."""
+        targets = [n.lower() for n in self._trt.ComputeCapability.__members__ if n.startswith("SM")]
+        own = next((target for target in targets if f"({target})" in self._memory.gpu), None)
+        if own is not None:
+            return f"{_REBUILD} --target {own}"
+        return (
+            f"{self.engine} builds for {', '.join(targets)} only: export for TensorRT, or to ONNX or "
+            "torch, which run on this GPU"
+        )
 
     def _spec(self, name: str) -> TensorSpec:
         engine = self._cuda_engine

@@ -214,6 +214,7 @@ class FakeTensorRt(ModuleType):
     TensorIOMode = SimpleNamespace(INPUT=1, OUTPUT=2)
     CudaGraphStrategy = SimpleNamespace(WHOLE_GRAPH_CAPTURE="whole")
     EngineValidity = SimpleNamespace(VALID=0, SUBOPTIMAL=1, INVALID=2)
+    ComputeCapability = SimpleNamespace(__members__={"NONE": 0, "SM75": 75, "SM86": 86, "CURRENT": -1})
     EngineInvalidityDiagnostics = SimpleNamespace(__members__={"VERSION_MISMATCH": 1, "UNSUPPORTED_CC": 2})
 
     def __init__(self, cuda: FakeCuda, version: str = "10.13.3.9", rtx: bool = False) -> None:
@@ -518,7 +519,16 @@ class TestRtx:
 
     def test_another_gpu(self, rtx: FakeTensorRt, file: Path) -> None:
         rtx.validity = (2, 2)
-        with pytest.raises(DeviceError, match=r"not built for GeForce GTX 1660 Ti \(sm75\).*--target"):
+        with pytest.raises(DeviceError, match=r"built for GeForce GTX 1660 Ti \(sm75\).*--target sm75$"):
+            open_runtime(file, device="cuda")
+
+    def test_a_gpu_that_nothing_is_built_for(
+        self, rtx: FakeTensorRt, cuda: FakeCuda, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        rtx.validity = (2, 2)  # as TensorRT for RTX 1.7.1 answered on an H100 for sm80, sm89 and no target
+        properties = SimpleNamespace(name=b"NVIDIA H100 80GB HBM3", major=9, minor=0)
+        monkeypatch.setattr(cuda, "cudaGetDeviceProperties", lambda number: (0, properties))
+        with pytest.raises(DeviceError, match=r"H100 80GB HBM3 \(sm90\)\. tensorrt-rtx .* sm75, sm86 only"):
             open_runtime(file, device="cuda")
 
     def test_another_reason(self, rtx: FakeTensorRt, file: Path) -> None:
