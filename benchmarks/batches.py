@@ -38,7 +38,8 @@ def batches(
 
     On a GPU the copies in and out belong to it, and its own events are the clock.
     """
-    opened = [open_model(pose, "pose", device, threads, one, engine).runtime for one in precision or [None]]
+    asked: list[str | None] = [*precision] or [None]
+    opened = [open_model(pose, "pose", device, threads, one, engine).runtime for one in asked]
     table = Table("batch", "arithmetic", "ms", "p99 ms", "ms a crop", "crops/s", "x the first")
     try:
         for size in batch:

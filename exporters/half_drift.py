@@ -5,6 +5,7 @@ python -m rtmpose_sdk.exporters.half_drift --weights W.pth --images DIR --annota
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -24,22 +25,32 @@ from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.network import open_network
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import build_onnx
+from rtmpose_sdk.exporters.torch_graph import TorchGraph
 
 _BATCH = 16
 
 
-def keypoints(
-    model: onnx.ModelProto, card: ModelCard, images: NDArray[np.uint8], threads: int
-) -> tuple[NDArray[np.floating[Any]], int]:
-    """Keypoints (N,K,2), px of the crop, and how many values are not finite; the graph takes pictures."""
+Network = Callable[[NDArray[np.uint8]], Sequence[NDArray[Any]]]
+
+
+def on_cpu(model: onnx.ModelProto, threads: int) -> Network:
+    """A graph in ONNX Runtime, from pictures to SimCC x and y."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
+    session: Any = onnxruntime.InferenceSession(
         model.SerializeToString(), options, providers=["CPUExecutionProvider"]
     )
-    name, found, broken = session.get_inputs()[0].name, [], 0
+    name = session.get_inputs()[0].name
+    return lambda images: session.run(["simcc_x", "simcc_y"], {name: images})
+
+
+def keypoints(
+    network: Network, card: ModelCard, images: NDArray[np.uint8]
+) -> tuple[NDArray[np.floating[Any]], int]:
+    """Keypoints (N,K,2), px of the crop, and how many values are not finite."""
+    found, broken = [], 0
     for start in range(0, len(images), _BATCH):
-        x, y = session.run(["simcc_x", "simcc_y"], {name: images[start : start + _BATCH]})
+        x, y = network(images[start : start + _BATCH])
         broken += int((~np.isfinite(x)).sum() + (~np.isfinite(y)).sum())
         found.append(decode_simcc(x, y, card.simcc_split_ratio, card.simcc_beta).keypoints)
     return np.concatenate(found), broken
@@ -51,20 +62,27 @@ def main(
     annotations: Annotated[Path, typer.Option(help="COCO json with the persons' boxes.")],
     limit: Annotated[int, typer.Option(help="Number of crops.")] = 500,
     threads: Annotated[int, typer.Option(help="Threads.")] = 1,
+    device: Annotated[
+        str | None, typer.Option(help="cuda, cpu: also fp16 as torch really computes it there.")
+    ] = None,
 ) -> None:
     """Print how far keypoints of the fp16 graphs are from those of fp32, in px of the crop."""
     network, keypoint_set = open_network(weights)
     card = new_card(network.name, network.input_size, keypoint_set)
     crops = verification_images(card, images, annotations, limit)
     model = build_onnx(network, card)
-    want, _ = keypoints(model, card, crops, threads)
+    want, _ = keypoints(on_cpu(model, threads), card, crops)
+    half = half_graph(model)
+    networks = {
+        "mixed graph, fp16 arithmetic": on_cpu(emulate_half(half), threads),
+        "mixed graph, ONNX Runtime CPU": on_cpu(half, threads),
+        "plain cast, fp16 arithmetic": on_cpu(emulate_half(half_graph(model, ())), threads),
+    }
+    if device:
+        networks[f"mixed graph, torch on {device}"] = TorchGraph(half, device)
     table = Table(f"{len(crops)} crops", "median px", "p99", "worst", "moved, %", "not finite")
-    for title, graph in (
-        ("mixed graph, fp16 arithmetic", emulate_half(half_graph(model))),
-        ("mixed graph, ONNX Runtime CPU", half_graph(model)),
-        ("plain cast, fp16 arithmetic", emulate_half(half_graph(model, ()))),
-    ):
-        have, broken = keypoints(graph, card, crops, threads)
+    for title, way in networks.items():
+        have, broken = keypoints(way, card, crops)
         drift = np.abs(have - want).max(axis=-1)
         table.add_row(
             title,

@@ -201,10 +201,11 @@ def test_the_table_of_drifts(
     network = SimpleNamespace(name="rtmpose-t", input_size=(192, 256))
     monkeypatch.setattr(half_drift, "open_network", lambda weights: (network, "coco17"))
     monkeypatch.setattr(half_drift, "build_onnx", lambda network, card: pose)
-    half_drift.main(Path("w.pth"), coco["folder"], coco["file"], limit=6)
+    half_drift.main(Path("w.pth"), coco["folder"], coco["file"], limit=6, device="cpu")
     printed = capsys.readouterr().out
     assert "6 crops" in printed
-    assert len([line for line in printed.splitlines() if line.startswith("│")]) >= 3
+    assert len([line for line in printed.splitlines() if line.startswith("│")]) >= 4
+    assert "torch on cpu" in printed
     assert "nan" not in printed
 
 
