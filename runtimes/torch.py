@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -19,7 +20,7 @@ _WARM_UP_RUNS = 3
 
 
 class TorchRuntime(Runtime):
-    """An exported program of torch; in fp16 and bf16 by autocast, as in training.
+    """An exported program of torch; in fp16 and bf16 by autocast, as in training, but for the classifiers.
 
     On a GPU the first runs of a shape are recorded as a CUDA graph, and replayed from then on, for the
     first `MAX_GRAPHS` shapes. fp32 is fp32: TF32, which has fp16's eleven bits, is off while it runs.
@@ -53,7 +54,10 @@ class TorchRuntime(Runtime):
         self._place = torch.device("cpu" if self.device.kind == "cpu" else f"cuda:{self.device.number}")
         extra = dict.fromkeys((OUTPUTS_KEY, CARD_KEY), "")
         try:
-            program = torch.export.load(str(self.path), extra_files=extra)
+            with warnings.catch_warnings():
+                # torch 2.11 says so of its own buffers
+                warnings.filterwarnings("ignore", "The given buffer is not writable")
+                program = torch.export.load(str(self.path), extra_files=extra)
         except Exception as error:  # noqa: BLE001 - torch raises kinds of many libraries
             raise ModelFileError(
                 f"{self.path}: torch {torch.__version__} cannot open it as an exported program: "
@@ -71,6 +75,8 @@ class TorchRuntime(Runtime):
 
             program = move_to_device_pass(program, self._place)
         self._module: Any = program.module()
+        if by_autocast:
+            _outputs_in_fp32(torch, self._module)
         self._graphs: dict[tuple[int, ...], tuple[Any, Any, Any]] = {}
 
     def _arithmetic(self) -> Any:
@@ -144,6 +150,20 @@ class TorchRuntime(Runtime):
     def _deactivate(self) -> None:
         self._graphs = {}
         self._module = None
+
+
+def _outputs_in_fp32(torch: Any, module: Any) -> None:
+    """Products with weights that are outputs leave autocast: SimCC's bins tie in half precision."""
+
+    def product(x: Any, weight: Any, bias: Any = None) -> Any:
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.nn.functional.linear(x.float(), weight, bias)
+
+    (end,) = (node for node in module.graph.nodes if node.op == "output")
+    for node in end.all_input_nodes:
+        if node.target is torch.ops.aten.linear.default:
+            node.target = product
+    module.recompile()
 
 
 @contextlib.contextmanager

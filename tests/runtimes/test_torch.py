@@ -41,6 +41,35 @@ def test_it_says_what_it_computes_in(file: Path, precision: str | None, arithmet
         assert f"1 threads, {arithmetic}: x: float32 (N,3)" in repr(runtime)
 
 
+class Classifier(torch.nn.Module):
+    """A product with weights inside, and one that is an output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner, self.last = torch.nn.Linear(8, 8), torch.nn.Linear(8, 32)
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        inner = self.inner(x)
+        return inner * 1.0, self.last(inner)
+
+
+def test_classifiers_are_not_rounded_to_half_precision(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    network, x = Classifier().eval(), torch.randn(4, 8)
+    path = tmp_path / "c.pt2"
+    torch.export.save(
+        torch.export.export(network, (x,)),
+        str(path),
+        extra_files={OUTPUTS_KEY: "inner,last", "rtmpose_card": ""},
+    )
+    with open_runtime(path, threads=1, precision="bf16") as runtime:
+        inner, last = (torch.from_numpy(value) for value in runtime.run(x.numpy()))
+    assert torch.equal(inner, inner.bfloat16().float())  # this one is in bf16
+    assert not torch.equal(last, last.bfloat16().float())
+    with torch.no_grad():
+        assert torch.allclose(last, network.last(inner), atol=1e-6)
+
+
 def _tf32() -> tuple[str, str]:
     return torch.backends.cuda.matmul.fp32_precision, torch.backends.cudnn.conv.fp32_precision
 
