@@ -133,7 +133,10 @@ class Tracker:
         return places
 
     def match(self, candidates: Candidates, tracks: list[Track]) -> list[tuple[int, int]]:
-        """Pairs (track, candidate) of the best assignment over OKS and IoU in one cost (Hungarian)."""
+        """Pairs (track, candidate) of the best assignment over OKS and IoU in one cost (Hungarian).
+
+        A candidate of score 0 is a track's own place, where no detection was.
+        """
         if not tracks or not len(candidates):
             return []
         boxes = self.places(tracks)
@@ -152,7 +155,20 @@ class Tracker:
         likeness *= self._by_look(tracks, candidates)
         passing = (at_edge & recent)[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)
         likeness = np.maximum(likeness, np.where(passing, PASSING_LIKENESS * within, 0))
-        return assign(likeness, self.settings.least_likeness)
+        return self._to_detections(assign(likeness, self.settings.least_likeness), likeness, candidates)
+
+    def _to_detections(
+        self, pairs: list[tuple[int, int]], likeness: Floats, candidates: Candidates
+    ) -> list[tuple[int, int]]:
+        """A detection that nobody got is no newcomer where a track that fits has its own old place only."""
+        own = {row: index for row, index in pairs if candidates.scores[index] == 0}
+        taken = {index for _, index in pairs}
+        sure = candidates.scores >= self.settings.new_score
+        free = [index for index in np.flatnonzero(sure).tolist() if index not in taken]
+        rows = list(own)
+        found = assign(likeness[np.ix_(rows, free)], self.settings.least_likeness) if rows and free else []
+        better = {rows[row]: free[column] for row, column in found}
+        return [(row, better.get(row, index)) for row, index in pairs]
 
     def _likeness(self, tracks: list[Track], boxes: Floats, candidates: Candidates) -> Floats:
         areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)

@@ -158,7 +158,8 @@ def run_training(
             optimizer.zero_grad(set_to_none=True)
             fabric.backward(parts["loss"])
             parts["gradient"] = _clip(fabric, network, optimizer, schedule.clip_norm)
-            values = {name: value.item() for name, value in parts.items()}
+            # One wait for a GPU instead of one for each part.
+            values = dict(zip(parts, torch.stack([*parts.values()]).tolist(), strict=True))
             # Too large for fp16: the loss was scaled up too far. The scaler skips the step and scales less.
             overflowed = scaled and math.isfinite(values["loss"]) and not math.isfinite(values["gradient"])
             state.skipped = state.skipped + 1 if overflowed else 0

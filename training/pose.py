@@ -160,6 +160,13 @@ def network_input(images: Tensor, sample: PoseSample) -> Tensor:
     flat = images.flatten(1, 2).float()
     inputs = torch.baddbmm((-mean / std).flip(0)[None, None], flat, matrix.transpose(1, 2))
     inputs = inputs.view(images.shape)
-    for i, (x1, y1, x2, y2) in enumerate(sample.holes.tolist()):
-        inputs[i, y1:y2, x1:x2] = 0
+    holes = torch.from_numpy(sample.holes).to(device)
+    rows, columns = (_inside(holes[:, i], holes[:, i + 2], images.shape[2 - i]) for i in (1, 0))
+    inputs.masked_fill_((rows[:, :, None] & columns[:, None])[..., None], 0)
     return inputs.permute(0, 3, 1, 2)
+
+
+def _inside(low: Tensor, high: Tensor, size: int) -> Tensor:
+    """(N,size): places in low (N,) ... high (N,)."""
+    places = torch.arange(size, device=low.device)
+    return (places >= low[:, None]) & (places < high[:, None])

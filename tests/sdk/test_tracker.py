@@ -1,0 +1,61 @@
+"""One tracker's decisions, on candidates made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from rtmpose_sdk.appearance import PARTS
+from rtmpose_sdk.tracking import Tracker, Tracking
+from rtmpose_sdk.tracks import Candidates
+
+SIGMAS = np.full(4, 0.05, np.float32)
+
+
+def candidates(*people: tuple[tuple[float, float, float, float], float]) -> Candidates:
+    """Boxes (xyxy) and scores; keypoints near the corners of a box."""
+    boxes = np.array([box for box, _ in people], np.float32)
+    scores = np.array([score for _, score in people], np.float32)
+    places = np.array([[0.2, 0.2], [0.8, 0.2], [0.2, 0.8], [0.8, 0.8]], np.float32)
+    keypoints = boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])
+    sure = np.full((len(people), 4), 0.9, np.float32)
+    return Candidates(
+        boxes, scores, keypoints, sure, sure, np.full((len(people), PARTS, 3), np.nan, np.float32)
+    )
+
+
+@pytest.fixture
+def tracker() -> Tracker:
+    made = Tracker(SIGMAS, Tracking())
+    made.image_size = (640, 480)
+    made.predict(0.0)
+    return made
+
+
+HEAD = (300.0, 100.0, 400.0, 200.0)
+WHOLE = (300.0, 100.0, 400.0, 350.0)
+"""Somebody whose upper body alone was seen before: IoU 0.4 of the two."""
+
+
+def test_a_person_who_is_seen_whole_is_no_newcomer(tracker: Tracker) -> None:
+    tracker.begin(candidates((HEAD, 0.8)), 0, True)
+    assert tracker.match(candidates((WHOLE, 0.8), (HEAD, 0.0)), tracker.tracks) == [(0, 0)]
+
+
+def test_nor_is_somebody_far_away_that_person(tracker: Tracker) -> None:
+    tracker.begin(candidates((HEAD, 0.8)), 0, True)
+    away = (20.0, 100.0, 120.0, 350.0)
+    assert tracker.match(candidates((away, 0.8), (HEAD, 0.0)), tracker.tracks) == [(0, 1)]
+
+
+def test_a_detection_that_is_somebody_elses_stays_theirs(tracker: Tracker) -> None:
+    """The first is hidden behind the second, who alone is detected."""
+    tracker.begin(candidates((HEAD, 0.8), (WHOLE, 0.8)), 0, True)
+    tracker.begin(candidates((HEAD, 0.8), (WHOLE, 0.8)), 1, True)
+    pairs = tracker.match(candidates((WHOLE, 0.8), (HEAD, 0.0)), tracker.tracks)
+    assert sorted(pairs) == [(0, 1), (1, 0)]
+
+
+def test_what_is_hardly_detected_begins_nobody_and_moves_nobody(tracker: Tracker) -> None:
+    tracker.begin(candidates((HEAD, 0.8)), 0, True)
+    assert tracker.match(candidates((WHOLE, 0.2), (HEAD, 0.0)), tracker.tracks) == [(0, 1)]
