@@ -185,7 +185,8 @@ def test_keypoints_stay_within_a_pixel(pose: onnx.ModelProto, crops: np.ndarray)
         drift = keypoint_drift(want, have)
         assert np.median(drift) == 0
         assert np.percentile(drift, 99) <= 1.0
-        assert (drift > 0).mean() < 0.03
+        assert (drift > 1).mean() < 0.005
+        assert (drift > 0).mean() < 0.1  # by half a px, a bin: peaks of wide labels are flat
 
 
 def test_a_plain_cast_moves_keypoints(pose: onnx.ModelProto, crops: np.ndarray) -> None:
