@@ -101,7 +101,7 @@ def _same_boxes(a: Detector, b: Detector) -> bool:
 
 
 def _box_outputs(detector: Detector, picture: NDArray[np.uint8]) -> Outputs:
-    """What the network itself gives for a picture, undecoded."""
+    """What the network itself gives, undecoded, for a picture in a full letterbox, which all take."""
     card, runtime = detector.card, detector.runtime
     canvas, _ = letterbox(picture, card.input_size, card.pad_value)
     values = runtime.run(Normalizer(card)(canvas[None]))

@@ -20,10 +20,10 @@ def multiply_adds(file: Path) -> int | None:
         return None
     model = onnx.load(str(file))
     for value in model.graph.input:
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param:
-                dim.Clear()
-                dim.dim_value = 1
+        for batch in value.type.tensor_type.shape.dim[:1]:
+            if batch.dim_param:
+                batch.Clear()
+                batch.dim_value = 1
     for value in (*model.graph.output, *model.graph.value_info):
         value.type.tensor_type.ClearField("shape")
     graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph

@@ -16,7 +16,7 @@ from rtmpose_sdk.decode import Decoded, decode_boxes, decode_simcc
 from rtmpose_sdk.decode_heatmap import decode_heatmap
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.geometry import Crops, crop_boxes, letterbox
+from rtmpose_sdk.geometry import Crops, crop_boxes
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
@@ -80,7 +80,7 @@ def detect_steps(detector: Detector, image: NDArray[np.uint8]) -> dict[str, Step
     card = detector.card
 
     def prepare() -> NDArray[np.generic]:
-        canvas, _ = letterbox(image, card.input_size, card.pad_value)
+        canvas, _ = detector.letterbox(image)
         return detector._normalize(canvas[None])
 
     tensor = prepare()
@@ -92,7 +92,7 @@ def detect_steps(detector: Detector, image: NDArray[np.uint8]) -> dict[str, Step
         **({f"detector, {BY_EVENTS}": OwnClock(events)} if events else {}),
         "detector": lambda: detector(image),
         "detector, pre-process": prepare,
-        "detector, letterbox": lambda: letterbox(image, card.input_size, card.pad_value),
+        "detector, letterbox": lambda: detector.letterbox(image),
         "detector, network": lambda: detector.runtime.run(tensor),
         "detector, decode": lambda: decode_boxes(outputs, card, detector.score_threshold),
     }

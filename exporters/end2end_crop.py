@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.exporters.onnx_graph import OnnxGraph, Value
@@ -98,11 +99,20 @@ def letterbox(g: OnnxGraph, picture: Picture, card: ModelCard) -> Letterboxed:
         where = g.op("Min", g.op("Max", g.cast(where, "float32"), 0.0), last)
         axes.append(_axis(g, g.op("Unsqueeze", where, [0]), size, RESIZE_STEPS))
     sampled = _sample(g, picture, axes[0], axes[1], resized=True)
-    free = g.cast(g.op("Sub", limits, new), "int64")
+    free = g.cast(g.op("Sub", _sides(g, new, card), new), "int64")
     right, below = _at(g, free, 0), _at(g, free, 1)
     pads = g.op("Concat", [0, 0, 0, 0, 0], below, right, [0], axis=0)
     canvas = g.op("Pad", sampled, pads, np.array(card.pad_value, np.uint8))
     return Letterboxed(canvas, g.op("Unsqueeze", g.op("Concat", factors, factors, axis=0), [0]))
+
+
+def _sides(g: OnnxGraph, new: Value, card: ModelCard) -> Value | NDArray[np.float32]:
+    """Width and height (2,) of the canvas for a picture of the size `new`."""
+    limits, step = np.array(card.input_size, np.float32), card.letterbox_step
+    if step is None:
+        return limits
+    steps = g.op("Ceil", g.op("Div", new, float(step)))
+    return g.op("Min", g.op("Mul", steps, float(step)), limits)
 
 
 def _at(g: OnnxGraph, value: Value, index: int) -> Value:

@@ -132,6 +132,10 @@ def _verified(
     subject: Subject, card: ModelCard, runs: Path, crops: Images, precision: str, wish: Wish
 ) -> tuple[Verification, str]:
     with subject.reference() as reference, open_runtime(runs, verification_device(runs)) as runtime:
+        step = card.letterbox_step
+        if step is not None:  # seen at another size than the one that it was exported with
+            rows = crops.shape[1]
+            crops = np.ascontiguousarray(crops[:, : max(rows * 3 // 4 // step, 1) * step])
         found = verify(reference, runtime, card, crops, _tolerances(wish, precision))
         return replace(found, what="graph" if runs.name == "graph.onnx" else "artifact"), runtime.engine
 
@@ -143,7 +147,8 @@ def _float_layers(subject: Subject, card: ModelCard, wish: Wish, track: Track) -
     if wish.calibration is None:
         raise InputError("int8 needs crops to calibrate with (--calibrate FOLDER)")
     symmetric = wish.backend == "tensorrt"  # what is measured is what is built
-    found = measure_sensitivity(subject.graph, card, wish.calibration, track, symmetric)
+    # What a layer costs can be told only where the sides are known.
+    found = measure_sensitivity(subject.full().graph, card, wish.calibration, track, symmetric)
     return choose_float_layers(found)
 
 

@@ -54,18 +54,9 @@ class DecodedBoxes(nn.Module):
     def __init__(self, network: nn.Module, card: ModelCard) -> None:
         super().__init__()
         self.network = network
-        width, height = card.input_size
-        points = []
-        for stride in card.strides:
-            y, x = torch.meshgrid(
-                torch.arange(height // stride) * stride,
-                torch.arange(width // stride) * stride,
-                indexing="ij",
-            )
-            points.append(torch.stack([x, y], dim=-1).reshape(-1, 2))
-        self.farthest = 2.0 * max(width, height)
-        self.points: Tensor
-        self.register_buffer("points", torch.cat(points).float())
+        self.strides = card.strides
+        # Further than this from its point, a side is outside of the input anyway; exp() may overflow.
+        self.farthest = 2.0 * max(card.input_size)
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         """Boxes and scores for the network's input."""
@@ -73,10 +64,17 @@ class DecodedBoxes(nn.Module):
         half = len(levels) // 2
         scores = torch.cat([level.flatten(2) for level in levels[:half]], dim=2).sigmoid().amax(dim=1)
         distances = torch.cat([level.flatten(2) for level in levels[half:]], dim=2).transpose(1, 2)
-        # exp() may overflow; further than this from its point, a side is outside of the input anyway.
         distances = distances.clamp(-self.farthest, self.farthest)
-        boxes = torch.cat([self.points - distances[..., :2], self.points + distances[..., 2:]], dim=2)
+        points = torch.cat([_grid(level, s) for level, s in zip(levels[:half], self.strides, strict=True)])
+        boxes = torch.cat([points - distances[..., :2], points + distances[..., 2:]], dim=2)
         return boxes, scores
+
+
+def _grid(level: Tensor, stride: int) -> Tensor:
+    """The points (A,2) of a level (N,C,H,W), px of the network's input."""
+    rows, columns = (torch.arange(n, device=level.device) * stride for n in level.shape[2:])
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack([x, y], dim=-1).reshape(-1, 2).float()
 
 
 def in_graph(network: nn.Module, card: ModelCard) -> nn.Module:

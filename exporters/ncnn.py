@@ -47,8 +47,8 @@ def write_ncnn(
 
     Args:
         network: the PyTorch model, with its weights.
-        card: of the network; the card that is written says what was written: a tensor as input, the
-            precision, and for int8 which layers were left in float.
+        card: of the network; the card that is written says what was written: a tensor as input, a full
+            letterbox, the precision, and for int8 which layers were left in float.
         path: the `.param`, in a folder that exists.
         precision: of the weights. fp16 is half the file; in what a device computes is chosen when the
             file is opened. int8 is also the arithmetic of its convolutions.
@@ -68,7 +68,9 @@ def write_ncnn(
         raise InputError("int8 for ncnn is calibrated on real crops, and none were given (--calibrate)")
     if not path.parent.is_dir():
         raise OutputError(f"{path}: its folder does not exist")
-    written = replace(card, input_layout="nchw", input_dtype="float32", precision=precision)
+    written = replace(
+        card, input_layout="nchw", input_dtype="float32", precision=precision, letterbox="full"
+    )
     try:
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=f".{path.stem}-") as folder:
             trial = Path(folder) / path.name

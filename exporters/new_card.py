@@ -54,6 +54,7 @@ def new_card(
             **common,
             task="detect",
             decoder="boxes_nms" if nms else "boxes",
+            letterbox="fitted",
             color_order="bgr",
             mean=IMAGENET_MEAN_RGB[::-1],
             std=IMAGENET_STD_RGB[::-1],

@@ -45,13 +45,15 @@ def build_onnx(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
             (example_input(card),),
             input_names=[name],
             output_names=outputs,
-            dynamic_shapes=({0: torch.export.Dim("batch", min=1)},),
+            dynamic_shapes=(_open_sizes(card),),
             opset_version=OPSET,
             dynamo=True,
             external_data=False,
         )
         assert program is not None
         model: onnx.ModelProto = onnxslim.slim(program.model_proto)
+    if card.letterbox_step is not None:
+        _name_sides(model, card)
     if card.decoder == "boxes_nms":
         _append_nms(model, card)
     model.producer_name, model.producer_version = "rtmpose-sdk", __version__
@@ -84,6 +86,31 @@ def replace_card(path: Path, card: ModelCard) -> None:
         OutputError: it cannot be written.
     """
     save_onnx(onnx.load(str(path)), card, path)
+
+
+def _open_sizes(card: ModelCard) -> dict[int, Any]:
+    """Dimensions of the input that the graph leaves open: the batch, and a fitted letterbox's sides."""
+    sizes: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
+    step = card.letterbox_step
+    if step is not None:
+        first = 1 if card.takes_image else 2
+        for place, name in ((first, "rows"), (first + 1, "columns")):
+            sizes[place] = step * torch.export.Dim(name, min=1)
+    return sizes
+
+
+def _name_sides(model: onnx.ModelProto, card: ModelCard) -> None:
+    """Plain names for the open sizes: the exporter gave them terms such as 21*s8*s3, in every tensor."""
+    del model.graph.value_info[:]
+    batch = "batch"
+    sizes = [batch, "height", "width", 3] if card.takes_image else [batch, 3, "height", "width"]
+    kind = TensorProto.UINT8 if card.takes_image else TensorProto.FLOAT
+    given = model.graph.input[0]
+    given.CopyFrom(helper.make_tensor_value_info(given.name, kind, sizes))
+    for value, last in zip(model.graph.output, ([4], []), strict=True):
+        value.CopyFrom(
+            helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [batch, "points", *last])
+        )
 
 
 @contextlib.contextmanager

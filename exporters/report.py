@@ -30,8 +30,8 @@ def print_verification(found: Verification | None, card: ModelCard, out: Path) -
         )
     compared = f"{found.crops} crops compared" if found else "not verified"
     console.print(
-        f"{out}: {card.name} {card.input_size[0]}x{card.input_size[1]} {card.keypoint_set}, "
-        f"{size / 1e6:.1f} MB, {compared}",
+        f"{out}: {card.name} {card.input_size[0]}x{card.input_size[1]}"
+        f"{f' {card.keypoint_set}' * bool(card.keypoint_set)}, {size / 1e6:.1f} MB, {compared}",
         soft_wrap=True,
     )
 

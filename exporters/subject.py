@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
@@ -26,10 +26,7 @@ _LEAST_OPSET = 13
 
 
 def _sized(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
-    """The model for pictures of the card's size, where its input leaves them open, as MMDeploy's do.
-
-    Only then can it be told what a layer costs.
-    """
+    """The model for pictures of the card's size, where its input leaves them open, as MMDeploy's do."""
     start = 1 if card.input_layout == "nhwc" else 2
     open_sides = model.graph.input[0].type.tensor_type.shape.dim[start : start + 2]
     for side, size in zip(open_sides, reversed(card.input_size), strict=True):
@@ -61,6 +58,14 @@ class Subject:
     network: nn.Module | None = None
     file: Path | None = None
 
+    def full(self) -> Subject:
+        """The same with a full letterbox: the graph's sides are those of the card."""
+        return (
+            self
+            if self.card.letterbox == "full"
+            else replace(self, card=replace(self.card, letterbox="full"))
+        )
+
     @functools.cached_property
     def graph(self) -> onnx.ModelProto:
         """The fp32 graph, without a card.
@@ -75,7 +80,7 @@ class Subject:
         opset = next(entry.version for entry in model.opset_import if not entry.domain)
         if opset < _LEAST_OPSET:
             model = _newer(model, f"{self.file}: its operator set {opset}")
-        return full_storage(_sized(model, self.card))
+        return full_storage(model if self.card.letterbox == "fitted" else _sized(model, self.card))
 
     @contextlib.contextmanager
     def reference(self) -> Iterator[Reference]:

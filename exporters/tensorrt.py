@@ -75,7 +75,7 @@ def builder_graph(
     if graph is None:
         if network is None:
             raise InputError("there is neither a network nor a graph; expected one of them")
-        graph = build_onnx(network, card)
+        graph = build_onnx(network, replace(card, letterbox="full"))
         if precision == "fp16":
             graph = half_graph(graph)
     return _float_first(graph)
@@ -97,7 +97,8 @@ def write_tensorrt(
 
     Args:
         network: the model; not looked at where a graph is given.
-        card: of the model; its precision becomes that of the engine, but where a graph is given.
+        card: of the model; its letterbox becomes full, and its precision that of the engine, but where a
+            graph is given.
         path: the `.engine` file.
         precision: "fp16" is the mixed graph of `half_graph`.
         batch: (smallest, most usual, largest) number of crops at once.
@@ -130,7 +131,7 @@ def write_tensorrt(
     trt = load_tensorrt(flavour, f"Building a {TITLES[flavour]} engine")
     capabilities = _capabilities(trt, targets)
     model = builder_graph(network, card, precision, graph)
-    done = card if graph is not None else replace(card, precision=precision)
+    done = replace(card, letterbox="full", precision=card.precision if graph is not None else precision)
     name = (
         f"{card.name} {done.precision} batch {':'.join(map(str, batch))} for "
         f"{' '.join(targets) or _DEFAULT_TARGETS[flavour]}, {TITLES[flavour]} {trt.__version__}, "

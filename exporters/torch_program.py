@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -13,7 +14,8 @@ from rtmpose_sdk.runtimes.torch import CARD_KEY, OUTPUTS_KEY
 
 
 def write_torch_program(network: nn.Module, card: ModelCard, path: Path) -> None:
-    """Write the fp32 program; autocast chooses another arithmetic when it is opened."""
+    """Write the fp32 program, of a full letterbox; autocast chooses the arithmetic when it is opened."""
+    card = replace(card, letterbox="full")
     program = torch.export.export(
         in_graph(network, card),
         (example_input(card),),

@@ -97,6 +97,7 @@ def _write_tensorrt(
 ) -> onnx.ModelProto:
     from rtmpose_sdk.exporters.tensorrt import DEFAULT_BATCH, builder_graph, write_tensorrt
 
+    subject = subject.full()  # a profile has one size
     graph = subject.graph
     if precision == "int8":
         if "sm75" in map(str.lower, wish.targets):

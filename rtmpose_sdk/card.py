@@ -12,7 +12,7 @@ from typing import Any, Literal, get_args
 from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_set_from
 
-CARD_VERSION = 2
+CARD_VERSION = 3
 CARD_KEY = "rtmpose_card"
 """Name of the metadata entry that holds the card's JSON (ONNX metadata, OpenVINO rt_info)."""
 END2END_KEY = "rtmpose_end2end"
@@ -26,6 +26,7 @@ ColorOrder = Literal["rgb", "bgr"]
 POSE_DECODERS = ("simcc", "simcc3d", "heatmap", "rtmo")
 Layout = Literal["nhwc", "nchw"]
 Peak = Literal["dark", "quarter"]
+Letterbox = Literal["full", "fitted"]
 Decoder = Literal["simcc", "simcc3d", "heatmap", "rtmo", "boxes", "boxes_nms", "mmdeploy_dets", "yolox"]
 """How outputs are read.
 
@@ -71,6 +72,8 @@ class ModelCard:
         score_threshold, nms_iou_threshold, max_detections: detector defaults.
         strides: detector strides in px.
         pad_value: letterbox fill, grey level (detect, and pose in one stage).
+        letterbox: "full" fills a picture up to `input_size`; "fitted" only to the next multiples of the
+            largest stride, for which the artifact leaves its sides open: less to compute, but for squares.
         weights_sha256, weights_source: the weights' file hash and where it came from.
         license: SPDX name, or "unknown".
         accuracy: measured figures, free-form ("coco_val_dev AP (ground-truth boxes)": 0.252).
@@ -103,6 +106,7 @@ class ModelCard:
     max_detections: int = 100
     strides: tuple[int, ...] = (8, 16, 32)
     pad_value: int = 114
+    letterbox: Letterbox = "full"
     weights_sha256: str = ""
     weights_source: str = ""
     license: str = "unknown"
@@ -117,6 +121,12 @@ class ModelCard:
         self._check("color_order", self.color_order, get_args(ColorOrder))
         self._check("heatmap_peak", self.heatmap_peak, get_args(Peak))
         self._check("crop", self.crop, ("affine", "mmdeploy"))
+        self._check("letterbox", self.letterbox, get_args(Letterbox))
+        if self.letterbox == "fitted" and self.decoder not in ("boxes", "boxes_nms"):
+            raise CardError(
+                f"card of '{self.name}': letterbox 'fitted' is not for decoder '{self.decoder}', which "
+                "knows one input size; expected 'full'"
+            )
         if (self.input_layout, self.input_dtype) not in (("nhwc", "uint8"), ("nchw", "float32")):
             raise CardError(
                 f"card of '{self.name}': input {self.input_layout}/{self.input_dtype} is not known; "
@@ -148,6 +158,11 @@ class ModelCard:
     def takes_image(self) -> bool:
         """True where the artifact takes uint8 BGR pictures, False where it takes a float tensor."""
         return self.input_dtype == "uint8"
+
+    @property
+    def letterbox_step(self) -> int | None:
+        """What the sides of a fitted letterbox are multiples of, px; None where it is full."""
+        return max(self.strides) if self.letterbox == "fitted" else None
 
     def keypoints(self) -> KeypointSet:
         """The keypoint set of a pose model.

@@ -8,7 +8,7 @@ import numpy as np
 
 from rtmpose_sdk.artifacts import Model
 from rtmpose_sdk.decode import decode_boxes
-from rtmpose_sdk.geometry import letterbox
+from rtmpose_sdk.geometry import Floats, Image, letterbox
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.network import Network
 from rtmpose_sdk.results import Detections
@@ -49,7 +49,7 @@ class Detector(Network):
         """
         picture = as_bgr(image)
         height, width = picture.shape[:2]
-        canvas, factors = letterbox(picture, self.card.input_size, self.card.pad_value)
+        canvas, factors = self.letterbox(picture)
         outputs = self._infer(canvas[None])
         least = self.score_threshold if score_threshold is None else score_threshold
         boxes, scores = decode_boxes(outputs, self.card, least)
@@ -57,3 +57,7 @@ class Detector(Network):
         np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         return Detections(boxes[solid], scores[solid], (width, height))
+
+    def letterbox(self, picture: Image) -> tuple[Image, Floats]:
+        """What the network is given of a picture, and the factors back: see `geometry.letterbox`."""
+        return letterbox(picture, self.card.input_size, self.card.pad_value, self.card.letterbox_step)

@@ -99,8 +99,16 @@ def crop_boxes(image: Image, boxes: Floats, input_size: tuple[int, int], padding
     return Crops(images, scales, origins)
 
 
-def letterbox(image: Image, input_size: tuple[int, int], pad_value: int) -> tuple[Image, Floats]:
+def letterbox(
+    image: Image, input_size: tuple[int, int], pad_value: int, step: int | None = None
+) -> tuple[Image, Floats]:
     """Fit a picture into `input_size` (width, height), aspect kept, at the top left (MMDetection).
+
+    Args:
+        image: (H,W,3) uint8.
+        input_size: (width, height) px of the network's input.
+        pad_value: grey level of what the picture leaves empty.
+        step: None fills up to `input_size`; else only to the next multiples of so many px.
 
     Returns:
         The input (h,w,3) uint8 and (4,) factors: box px in the input * factors = box px in the picture.
@@ -109,7 +117,10 @@ def letterbox(image: Image, input_size: tuple[int, int], pad_value: int) -> tupl
     ratio = min(input_size[0] / width, input_size[1] / height)
     new_width = min(max(int(width * ratio + 0.5), 1), input_size[0])
     new_height = min(max(int(height * ratio + 0.5), 1), input_size[1])
-    canvas = np.full((input_size[1], input_size[0], 3), pad_value, np.uint8)
+    sides = input_size
+    if step is not None:
+        sides = (min(-(-new_width // step) * step, sides[0]), min(-(-new_height // step) * step, sides[1]))
+    canvas = np.full((sides[1], sides[0], 3), pad_value, np.uint8)
     if (new_width, new_height) == (width, height):
         canvas[:height, :width] = image
     else:

@@ -17,6 +17,12 @@ _METADATA = ("framework", _CARD_KEY)
 BATCH_STEPS = (16, 8, 4, 2, 1)
 """Batches that are compiled, each when it is first needed: others are put together of these."""
 
+_MOST_NETWORKS = 12
+"""Networks that are kept compiled, each for inputs of one shape: the one not used for longest goes first.
+
+A detector whose sides are open needs one for each shape of pictures, of some 20 MB (RTMDet-nano).
+"""
+
 
 class OpenVinoRuntime(Runtime):
     """A model on OpenVINO; `precision` is that of the arithmetic, fp32 unless another is asked for.
@@ -85,7 +91,9 @@ class OpenVinoRuntime(Runtime):
 
     def _request(self, shape: tuple[int, ...]) -> Any:
         """The inference request for inputs of a shape; its network is compiled when it is first needed."""
-        if shape not in self._requests:
+        if shape in self._requests:
+            self._requests[shape] = self._requests.pop(shape)  # the last is the one that was used last
+        else:
             settings: dict[str, Any] = {
                 "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision or "fp32"],
                 "PERFORMANCE_HINT": "LATENCY",
@@ -105,6 +113,8 @@ class OpenVinoRuntime(Runtime):
             self.arithmetic = self._described(used)
             if self._name == "CPU":
                 self.threads = compiled.get_property("INFERENCE_NUM_THREADS")
+            if len(self._requests) == _MOST_NETWORKS:
+                del self._requests[next(iter(self._requests))]
             self._requests[shape] = compiled.create_infer_request()
         return self._requests[shape]
 

@@ -14,10 +14,13 @@ from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv
 from rtmpose_sdk.errors import InputError
 
 if TYPE_CHECKING:
-    from rtmpose_sdk.benchmarks.compare import BoxPair, Comparison, PosePair
+    from rtmpose_sdk.benchmarks.compare import BoxPair, Comparison, PosePair, Rows
+    from rtmpose_sdk.detector import Detector
 
 _TILE = 320
 _SHEET = 12
+_TIMED = 40
+"""Pictures that detectors are timed on, each for its share of the runs."""
 _COLORS = ((80, 220, 80), (220, 60, 220))
 """Of a and of b, BGR."""
 
@@ -70,7 +73,7 @@ def compare(
                 _describe(table, one, other)
                 _accuracy(table, one, other, found, annotations, images, progress)
                 if speed:
-                    _speed(table, one, other)
+                    _speed_of_detectors(table, one, other, rows)
         else:
             finder = Detector(detector, threads=threads) if detector else None
             with Predictor(a, **settings[0]) as first, Predictor(b, **settings[1]) as second:
@@ -137,6 +140,26 @@ def _speed(table: Table, a: Any, b: Any) -> None:
     took = measure(steps)
     table.add_row("network, p50 ms", *(f"{took[name].p50:.2f}" for name in steps))
     table.add_row("times as fast as a", "1", f"{took['a'].p50 / took['b'].p50:.2f}")
+
+
+def _speed_of_detectors(table: Table, a: Detector, b: Detector, rows: Rows) -> None:
+    """Means of the same real pictures, whose shape counts where a letterbox is fitted."""
+    import itertools
+
+    from rtmpose_sdk.benchmarks.latency import measure
+    from rtmpose_sdk.images import read_image
+    from rtmpose_sdk.normalize import Normalizer
+
+    chosen = rows[:: max(len(rows) // _TIMED, 1)][:_TIMED]
+    steps = {}
+    for name, model in (("a", a), ("b", b)):
+        normalize = Normalizer(model.card)
+        inputs = (model.letterbox(read_image(row.path))[0] for row in chosen)
+        calls = itertools.cycle([model.runtime.bare(normalize(picture[None])) for picture in inputs])
+        steps[name] = lambda calls=calls: next(calls)()
+    took = measure(steps)
+    table.add_row(f"network, mean ms of {len(chosen)} pictures", *(f"{took[n].mean:.2f}" for n in steps))
+    table.add_row("times as fast as a", "1", f"{took['a'].mean / took['b'].mean:.2f}")
 
 
 def _differences(found: Comparison, task: str) -> Table:
