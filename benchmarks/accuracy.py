@@ -10,6 +10,7 @@ from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.coco_score import score, scorer, with_areas
 from rtmpose_sdk.benchmarks.posers import Poser, Task, batched, one_by_one
 from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
+from rtmpose_sdk.benchmarks.subset import present
 from rtmpose_sdk.coco import check_ids, person_boxes, person_category, read_annotations
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
@@ -25,6 +26,7 @@ Watch = Callable[[dict[str, Any], list[dict[str, Any]], PoseResult], None]
 """Sees a picture's row, its annotations, and what was found in it."""
 Select = Callable[[dict[str, Any]], dict[str, Any]]
 """Annotations → those that are measured on."""
+_COCOS_KIND = "expected COCO's kind"
 LEAST_SCORE = 0.01
 """Of a box that counts for a detector's AP: COCO's curves want the unlikely ones, too."""
 
@@ -48,7 +50,7 @@ class Report(NamedTuple):
         """
         if "AP" not in self.figures:
             names = ", ".join(list(self.figures)[:3])
-            raise InputError(f"the annotations are measured by {names}, ..., not by AP; give COCO's kind")
+            raise InputError(f"the annotations are measured by {names}, ..., not by AP; {_COCOS_KIND}")
         return self.figures["AP"]
 
 
@@ -161,6 +163,35 @@ def evaluate_detector(
         raise InputError(f"{images}: no box in {len(truth['images'])} pictures; there is no AP")
     figures = score(with_areas(truth), results, "bbox")
     return Report(figures, len(truth["images"]), len(results), results)
+
+
+def check_measurable(
+    annotations: Path, images: Path, keypoint_set: KeypointSet | None, allow_missing: bool | None = None
+) -> list[str]:
+    """Before minutes of work: could AP be measured with these?
+
+    Args:
+        annotations, images: COCO json, and the folder with its pictures.
+        keypoint_set: of the pose network; None: boxes of a detector are measured.
+        allow_missing: measure on the pictures that are there; None: there is no such choice.
+
+    Returns:
+        Names of the pictures that are missing.
+
+    Raises:
+        MissingExtraError: faster-coco-eval is not installed.
+        InputError: annotations of another kind or of other keypoints, or pictures that are missing.
+    """
+    scorer()
+    if keypoint_set is None:
+        truth = read_annotations(annotations)
+        check_ids(truth, annotations)
+        person_category(truth, annotations)
+    else:
+        truth = read_truth(annotations, keypoint_set)
+        if not Scoring(truth, annotations, keypoint_set, True).gives_ap:
+            raise InputError(f"{annotations}: is measured by PCKh, not by AP; {_COCOS_KIND}")
+    return present(truth, images, bool(allow_missing), *([""] if allow_missing is None else []))[1]
 
 
 def artifact_accuracy(

@@ -12,18 +12,23 @@ from rtmpose_sdk.errors import InputError
 _SHOWN = 10
 
 
-def present(truth: dict[str, Any], images: Path, allow_missing: bool) -> tuple[dict[str, Any], list[str]]:
+def present(
+    truth: dict[str, Any],
+    images: Path,
+    allow_missing: bool,
+    advice: str = ", or measure on the others: --allow-missing",
+) -> tuple[dict[str, Any], list[str]]:
     """The annotations of the pictures that are there, and the names of those that are not.
 
     Raises:
-        InputError: some are missing and that is not allowed, or all are.
+        InputError: some are missing and that is not allowed, or all are; what else to do is the `advice`.
     """
     missing = [row["file_name"] for row in truth["images"] if not (images / row["file_name"]).is_file()]
     if missing and (not allow_missing or len(missing) == len(truth["images"])):
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise InputError(
             f"{images}: {len(missing)} of {len(truth['images'])} annotated pictures are missing: "
-            f"{', '.join(missing[:_SHOWN])}{more}. Fetch them, or measure on the others: --allow-missing"
+            f"{', '.join(missing[:_SHOWN])}{more}. Fetch them{advice}"
         )
     gone = set(missing)
     return _of(truth, [row for row in truth["images"] if row["file_name"] not in gone]), missing

@@ -19,6 +19,7 @@ from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
 
 if TYPE_CHECKING:
+    from rtmpose_sdk.card import ModelCard
     from rtmpose_sdk.exporters.subject import Subject
 
 app = typer.Typer(
@@ -234,7 +235,7 @@ def export(
         checkpoint, model, keypoints, size, input_kind.value, nms, license_name, notes, figures
     )
     card = subject.card
-    measure = _measure(annotations, images) if verify and annotations and images else None
+    measure = _measure(annotations, images, card) if verify and annotations and images else None
     pictures = verification_images(card, images, annotations, crops) if verify else None
     with Progress(console=Console(stderr=True), transient=True) as progress:
         calibration = None
@@ -321,8 +322,8 @@ def _subject(
     figures: dict[str, float],
 ) -> Subject:
     """What is exported, with the card that its artifact is to have."""
-    from rtmpose_sdk.exporters.network import open_network
-    from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
+    from rtmpose_sdk.exporters.network import open_checkpoint
+    from rtmpose_sdk.exporters.new_card import describe_weights, with_accuracy
     from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 
     if weights.is_dir() or weights.suffix.lower() == ".onnx":
@@ -343,20 +344,22 @@ def _subject(
                 "(.pth) with --input tensor"
             )
         return subject
-    network, keypoint_set = open_network(weights, model, keypoints, size)
+    kind: Any = input_kind
+    network, card = open_checkpoint(weights, model, keypoints, size, kind, nms)
     if nms and network.task != "detect":
         raise InputError(f"--nms is for detectors; {network.name} is a pose model")
-    kind: Any = input_kind
-    heatmaps = network.task == "pose" and network.head_options.gives_heatmaps
-    ratio = network.split_ratio if network.task == "pose" else 2.0
-    card = new_card(network.name, network.input_size, keypoint_set, kind, nms, heatmaps, ratio)
     return Subject(with_accuracy(describe_weights(card, weights, license_name, notes), figures), network)
 
 
-def _measure(annotations: Path, images: Path) -> Any:
-    """AP of an artifact: of keypoints in ground-truth boxes, or of boxes."""
-    from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
+def _measure(annotations: Path, images: Path, card: ModelCard) -> Any:
+    """AP of an artifact: of keypoints in ground-truth boxes, or of boxes.
 
+    Raises:
+        InputError, MissingExtraError: it cannot be measured with these.
+    """
+    from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy, check_measurable
+
+    check_measurable(annotations, images, card.keypoints() if card.task == "pose" else None)
     return lambda artifact: artifact_accuracy(
         artifact, annotations, images, device=verification_device(artifact)
     )["AP"]

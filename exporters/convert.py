@@ -22,21 +22,18 @@ def convert(request: dict[str, Any]) -> None:
 
     Raises:
         VerificationError: the artifact does not give what the network gives.
-        CheckpointError, InputError, OutputError: see `open_network` and `export`.
+        CheckpointError, InputError, OutputError: see `open_checkpoint` and `export`.
     """
     from rtmpose_sdk.exporters.crops import verification_images
     from rtmpose_sdk.exporters.export import export
-    from rtmpose_sdk.exporters.network import open_network
-    from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
+    from rtmpose_sdk.exporters.network import open_checkpoint
+    from rtmpose_sdk.exporters.new_card import describe_weights, with_accuracy
     from rtmpose_sdk.exporters.subject import Subject
 
     weights = Path(request["weights"])
-    network, keypoint_set = open_network(
+    network, card = open_checkpoint(
         weights, keypoint_set=request["keypoint_set"] or None, input_size=_size(request)
     )
-    heatmaps = network.task == "pose" and network.head_options.gives_heatmaps
-    ratio = network.split_ratio if network.task == "pose" else 2.0
-    card = new_card(network.name, network.input_size, keypoint_set, heatmaps=heatmaps, split_ratio=ratio)
     card = with_accuracy(describe_weights(card, weights, request["license"], ""), request["accuracy"])
     if request["source"]:
         card = replace(card, weights_source=request["source"])

@@ -28,14 +28,12 @@ from rtmpose_sdk.exporters.end2end_check import (
     Pictures,
     compare_end2end,
 )
-from rtmpose_sdk.exporters.network import open_network
-from rtmpose_sdk.exporters.new_card import describe_weights, new_card
+from rtmpose_sdk.exporters.network import open_checkpoint
+from rtmpose_sdk.exporters.new_card import describe_weights
 from rtmpose_sdk.exporters.onnx import OPSET, half_storage, save_onnx
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.images import read_image, write_bytes
 from rtmpose_sdk.mmdeploy import network_file
-from rtmpose_sdk.models import PoseModel
-from rtmpose_sdk.models.build import SPLIT_RATIO
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.zoo import find_checkpoint, find_model
 
@@ -53,13 +51,9 @@ def read_part(source: str | Path, half: bool) -> Part:
     """
     if Path(source).suffix.lower() == ".pth":
         weights = find_checkpoint(source).path
-        network, keypoint_set = open_network(weights)
-        ratio = SPLIT_RATIO
-        if isinstance(network, PoseModel):
-            if network.head_options.gives_heatmaps:
-                raise InputError(f"{source}: gives heatmaps; --end2end is for networks that give SimCC")
-            ratio = network.split_ratio
-        card = new_card(network.name, network.input_size, keypoint_set, "image", split_ratio=ratio)
+        network, card = open_checkpoint(weights)
+        if card.decoder == "heatmap":
+            raise InputError(f"{source}: gives heatmaps; --end2end is for networks that give SimCC")
         card = describe_weights(card, weights, "unknown", "")
         graph = Subject(card, network).graph
     else:

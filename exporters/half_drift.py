@@ -22,8 +22,7 @@ from rtmpose_sdk.decode import decode_simcc
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.half_emulation import emulate_half
-from rtmpose_sdk.exporters.network import open_network
-from rtmpose_sdk.exporters.new_card import new_card
+from rtmpose_sdk.exporters.network import open_checkpoint
 from rtmpose_sdk.exporters.onnx import build_onnx
 from rtmpose_sdk.exporters.torch_graph import TorchGraph
 
@@ -67,8 +66,7 @@ def main(
     ] = None,
 ) -> None:
     """Print how far keypoints of the fp16 graphs are from those of fp32, in px of the crop."""
-    network, keypoint_set = open_network(weights)
-    card = new_card(network.name, network.input_size, keypoint_set)
+    network, card = open_checkpoint(weights)
     crops = verification_images(card, images, annotations, limit)
     model = build_onnx(network, card)
     want, _ = keypoints(on_cpu(model, threads), card, crops)

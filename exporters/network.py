@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+from torch import Tensor
+
+from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_of
+from rtmpose_sdk.exporters.new_card import InputKind, new_card
+from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_set_of
 from rtmpose_sdk.models import (
     DetectModel,
     PoseModel,
@@ -13,8 +18,45 @@ from rtmpose_sdk.models import (
     identify,
     load_state_dict,
     read_checkpoint,
+    read_note,
 )
 from rtmpose_sdk.models.build import HeadOptions
+
+
+def open_checkpoint(
+    weights: Path,
+    name: str | None = None,
+    keypoint_set: str | None = None,
+    input_size: tuple[int, int] | None = None,
+    input_kind: InputKind = "image",
+    nms: bool = False,
+) -> tuple[PoseModel | DetectModel, ModelCard]:
+    """The network that a checkpoint holds, and the card of what is to be exported.
+
+    Args:
+        weights, name, keypoint_set, input_size: see `open_network`.
+        input_kind, nms: see `new_card`.
+
+    Raises:
+        CheckpointError, CardError, InputError: see `open_network`.
+    """
+    network, keypoints = open_network(weights, name, keypoint_set, input_size)
+    if network.task == "detect":
+        return network, new_card(network.name, network.input_size, "", input_kind, nms)
+    heatmaps = network.head_options.gives_heatmaps
+    card = new_card(
+        network.name, network.input_size, keypoints, input_kind, False, heatmaps, network.split_ratio
+    )
+    said = _trained(weights)
+    if said is not None:
+        card = replace(card, simcc_beta=said.simcc_beta, bbox_padding=said.bbox_padding)
+    return network, card
+
+
+def _trained(weights: Path) -> ModelCard | None:
+    """The card of weights that `rtmpose train` wrote."""
+    said = read_note(weights).get("card")
+    return None if said is None else ModelCard.from_json(said, str(weights))
 
 
 def open_network(
@@ -22,8 +64,10 @@ def open_network(
     name: str | None = None,
     keypoint_set: str | None = None,
     input_size: tuple[int, int] | None = None,
-) -> tuple[PoseModel | DetectModel, str]:
+) -> tuple[PoseModel | DetectModel, str | KeypointSet]:
     """Build the network that a checkpoint holds and load it; what is not given is read from it.
+
+    Weights of `rtmpose train` say it all themselves; of others, shapes and the file's name tell.
 
     Args:
         weights: a checkpoint in the published layout.
@@ -32,16 +76,20 @@ def open_network(
         input_size: (width, height) px.
 
     Returns:
-        The network, ready for inference, and its keypoint set's name or file ("" for a detector).
+        The network, ready for inference, and its keypoint set, or the name or file of one ("" for a
+        detector).
 
     Raises:
         CheckpointError: unreadable, unsafe, or of another size than what was asked for.
+        CardError: the note of `rtmpose train` is of a later version.
         InputError: the keypoint set cannot be told from the weights, or is given for a detector.
     """
-    state = read_checkpoint(weights)
+    state, said = read_checkpoint(weights), _trained(weights)
+    if said is not None and said.task == "pose":
+        return _trained_network(weights, state, said, name, keypoint_set, input_size)
     found = identify(state)
     name = name or found.name
-    size = input_size or found.input_size
+    size = input_size or (said.input_size if said else found.input_size)
     if name.startswith("rtmdet"):
         if keypoint_set is not None:
             raise InputError(f"{name} is a detector; it takes no keypoint set ('{keypoint_set}')")
@@ -63,3 +111,28 @@ def open_network(
     )
     load_state_dict(network, state, weights)
     return network.eval(), keypoint_set
+
+
+def _trained_network(
+    weights: Path,
+    state: dict[str, Tensor],
+    said: ModelCard,
+    name: str | None,
+    keypoint_set: str | None,
+    input_size: tuple[int, int] | None,
+) -> tuple[PoseModel, str | KeypointSet]:
+    """What `open_network` gives of weights that say themselves what they are."""
+    own = said.keypoints()
+    keypoints = get_keypoint_set(keypoint_set) if keypoint_set else own
+    if len(keypoints) != len(own):
+        raise InputError(f"{weights}: has {len(own)} keypoints, but {keypoint_set} has {len(keypoints)}")
+    head = read_note(weights).get("head")
+    network = build_model(
+        name or said.name,
+        keypoint_set=len(own),
+        input_size=input_size or said.input_size,
+        head=HeadOptions(**head) if head else None,
+        split_ratio=said.simcc_split_ratio,
+    )
+    load_state_dict(network, state, weights)
+    return network.eval(), keypoint_set or own

@@ -103,6 +103,7 @@ def _name_sides(model: onnx.ModelProto, card: ModelCard) -> None:
     """Plain names for the open sizes: the exporter gave them terms such as 21*s8*s3, in every tensor."""
     del model.graph.value_info[:]
     batch = "batch"
+    sizes: list[int | str | None]
     sizes = [batch, "height", "width", 3] if card.takes_image else [batch, 3, "height", "width"]
     kind = TensorProto.UINT8 if card.takes_image else TensorProto.FLOAT
     given = model.graph.input[0]

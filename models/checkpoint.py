@@ -21,6 +21,8 @@ _MODULE_PREFIX = "module."
 _EMA_KEYS = ("ema_state_dict", "state_dict_ema")
 _EMA_COUNTER = "steps"
 _SHOWN = 5
+NOTE = "rtmpose_sdk"
+"""Name beside `state_dict` under which `rtmpose train` keeps its note, see `read_note`."""
 
 
 class _TrainingLog:
@@ -60,6 +62,40 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         CheckpointError: missing, empty, truncated, not a checkpoint, or a pickle with code in it.
     """
     file = Path(path)
+    content = _load(file)
+    averaged = next((content[k] for k in _EMA_KEYS if isinstance(content.get(k), dict)), None)
+    state = averaged if averaged is not None else content.get("state_dict", content)
+    if not isinstance(state, dict):
+        raise CheckpointError(f"{file}: its 'state_dict' is a {type(state).__name__}; expected a dict")
+    tensors = {}
+    for name, value in state.items():
+        short = str(name).removeprefix(_MODULE_PREFIX)
+        if short == _EMA_COUNTER or short.startswith(_IGNORED_PREFIX):
+            continue
+        if not isinstance(value, Tensor):
+            raise CheckpointError(
+                f"{file}: '{name}' is a {type(value).__name__}, expected a tensor; is this a state dict?"
+            )
+        tensors[short] = value
+    if not tensors:
+        raise CheckpointError(f"{file}: there is no tensor in it")
+    return tensors
+
+
+def read_note(path: str | Path) -> dict[str, Any]:
+    """What `rtmpose train` says of its weights, beside them; empty in everybody else's files.
+
+    `card` is the card of the artifact, as JSON; `head` are the fields of a pose network's `HeadOptions`.
+
+    Raises:
+        CheckpointError: see `read_checkpoint`.
+    """
+    note = _load(Path(path)).get(NOTE)
+    return note if isinstance(note, dict) else {}
+
+
+def _load(file: Path) -> dict[str, Any]:
+    """A checkpoint's content."""
     if file.is_dir():
         raise CheckpointError(f"{file}: is a folder; expected a checkpoint file (.pth)")
     if not file.is_file():
@@ -81,23 +117,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
             f"{file}: holds a {type(content).__name__}; expected a dict of tensors, or one with it "
             "under 'state_dict'"
         )
-    averaged = next((content[k] for k in _EMA_KEYS if isinstance(content.get(k), dict)), None)
-    state = averaged if averaged is not None else content.get("state_dict", content)
-    if not isinstance(state, dict):
-        raise CheckpointError(f"{file}: its 'state_dict' is a {type(state).__name__}; expected a dict")
-    tensors = {}
-    for name, value in state.items():
-        short = str(name).removeprefix(_MODULE_PREFIX)
-        if short == _EMA_COUNTER or short.startswith(_IGNORED_PREFIX):
-            continue
-        if not isinstance(value, Tensor):
-            raise CheckpointError(
-                f"{file}: '{name}' is a {type(value).__name__}, expected a tensor; is this a state dict?"
-            )
-        tensors[short] = value
-    if not tensors:
-        raise CheckpointError(f"{file}: there is no tensor in it")
-    return tensors
+    return content
 
 
 def load_checkpoint(model: nn.Module, path: str | Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from rtmpose_sdk.artifacts import Model
 from rtmpose_sdk.decode import decode_boxes
+from rtmpose_sdk.errors import CardError
 from rtmpose_sdk.geometry import Floats, Image, letterbox
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.network import Network
@@ -22,6 +23,9 @@ class Detector(Network):
         device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         score_threshold: boxes below it are left out; None takes the card's. A graph that holds its
             own NMS has cut at the card's already.
+
+    Raises:
+        CardError: it contradicts the artifact.
     """
 
     def __init__(
@@ -34,6 +38,13 @@ class Detector(Network):
         engine: str | None = None,
     ) -> None:
         super().__init__(model, "detect", device, threads, precision, engine)
+        if self.card.letterbox == "fitted" and None not in self.runtime.inputs[0].shape[1:]:
+            spec = self.runtime.inputs[0]
+            self.runtime.close()
+            raise CardError(
+                f"{self.runtime.path}: its card says letterbox 'fitted', for which sides are open, but it "
+                f"takes {spec}; expected 'full'"
+            )
         self.score_threshold = self.card.score_threshold if score_threshold is None else score_threshold
 
     def __call__(self, image: object, score_threshold: float | None = None) -> Detections:

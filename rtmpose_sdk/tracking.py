@@ -145,15 +145,16 @@ class Tracker:
             if track.state == "lost":
                 likeness[row] = self._return_likeness(track, candidates)
         low, high = boxes[:, :2] <= EDGE, boxes[:, 2:] >= np.array(self.image_size) - EDGE
-        at_edge = (low | high).any(axis=1)
+        for row in np.flatnonzero((low | high).any(axis=1)).tolist():
+            tracks[row].at_edge = self._time
         # Whoever comes in or goes out changes size: a leg, later a person. One lies in the other.
-        recent = np.array([self._time - t.seen < PASSING for t in tracks])
+        recent = np.array([self._time - min(t.seen, t.at_edge) < PASSING for t in tracks])
         within = np.maximum(
             overlap_of_smaller(boxes, candidates.boxes),
             overlap_of_smaller(np.stack([t.last_box for t in tracks]), candidates.boxes),
         )
         likeness *= self._by_look(tracks, candidates)
-        passing = (at_edge & recent)[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)
+        passing = recent[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)
         likeness = np.maximum(likeness, np.where(passing, PASSING_LIKENESS * within, 0))
         return self._to_detections(assign(likeness, self.settings.least_likeness), likeness, candidates)
 

@@ -73,6 +73,7 @@ class Track:
         usual_confidence: `better_half` of its poses, averaged.
         detected_confidence: `better_half` of its pose at the last detection.
         last_box: (4,) xyxy px, where it was last matched.
+        at_edge: seconds, when its place last touched the picture's edge.
         margins: (4,) from the extent of the keypoints to the box, in body sizes.
     """
 
@@ -90,6 +91,7 @@ class Track:
     margins: Floats | None = None
     usual_confidence: float | None = None
     detected_confidence: float = math.inf
+    at_edge: float = -math.inf
 
     def __post_init__(self) -> None:
         self.last_box = self.motion.box

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -34,6 +35,14 @@ PADDING = 1.25
 WEIGHTS = "weights.pth"
 _VERIFIED = 64
 """Inputs that the artifact is verified with, at most."""
+
+
+def note(config: RunConfig, keypoint_set: KeypointSet | None) -> dict[str, Any]:
+    """What the weights' file says beside them, see `rtmpose_sdk.models.read_note`."""
+    card = replace(_card(config, keypoint_set), license=config.license, notes=config.notes)
+    said: dict[str, Any] = {"card": card.to_json()}
+    # RTMW has one head.
+    return {**said, "head": asdict(config.head_options)} if config.model.startswith("rtmpose") else said
 
 
 def _card(config: RunConfig, keypoint_set: KeypointSet | None) -> ModelCard:

@@ -17,7 +17,7 @@ from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.models import PoseModel
 from rtmpose_sdk.models.build import HeadOptions, default_input_size
 from rtmpose_sdk.runtimes import allowed_cores
-from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact
+from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact, note
 from rtmpose_sdk.training.auxiliary import AUXILIARY
 from rtmpose_sdk.training.canvases import mark_file
 from rtmpose_sdk.training.config import RunConfig
@@ -169,7 +169,7 @@ def _train(
     fabric.barrier()
     artifact = folder / f"{config.model}.onnx"
     if fabric.is_global_zero:
-        save_weights(trained, folder / WEIGHTS, leave_out=AUXILIARY)
+        save_weights(trained, folder / WEIGHTS, leave_out=AUXILIARY, note=note(config, keypoint_set))
         if exported:
             progress.say("exporting")
             export_artifact(config, folder, trained.cpu(), keypoint_set, artifact)

@@ -13,6 +13,7 @@ from lightning_fabric.plugins import Precision
 from torch import nn
 
 from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.models.checkpoint import NOTE
 from rtmpose_sdk.training.optimizer import Ema
 
 
@@ -85,18 +86,21 @@ class State:
             ) from None
 
 
-def save_weights(network: nn.Module, file: Path, leave_out: str | None = None) -> None:
-    """A bare state dict, in the published layout, under its final name only when it is whole.
+def save_weights(
+    network: nn.Module, file: Path, leave_out: str | None = None, note: Mapping[str, Any] | None = None
+) -> None:
+    """A state dict, in the published layout, under its final name only when it is whole.
 
     Args:
         network: whose.
         file: where.
         leave_out: beginning of the names that are left out.
+        note: what `read_note` is to find; None writes a bare state dict.
     """
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     if leave_out is not None:
         state = {name: value for name, value in state.items() if not name.startswith(leave_out)}
-    write_whole(state, file)
+    write_whole(state if note is None else {"state_dict": state, NOTE: dict(note)}, file)
 
 
 def write_whole(content: Mapping[str, Any], file: Path) -> None:

@@ -50,6 +50,7 @@ def compare(
 ) -> None:
     """Compare two artifacts, or one on two engines: outputs, keypoints, boxes, AP, time."""
     from rtmpose_sdk.artifacts import artifact_card
+    from rtmpose_sdk.benchmarks.accuracy import check_measurable
     from rtmpose_sdk.benchmarks.compare import compare_poses, find_rows
     from rtmpose_sdk.benchmarks.compare_boxes import compare_boxes
     from rtmpose_sdk.detector import Detector
@@ -57,9 +58,13 @@ def compare(
 
     limit_opencv(threads)
     rows = find_rows(images, annotations, limit)
-    tasks = [artifact_card(name).task for name in (a, b)]
+    cards = [artifact_card(name) for name in (a, b)]
+    tasks = [card.task for card in cards]
     if tasks[0] != tasks[1]:
         raise InputError(f"{a} is for task {tasks[0]}, {b} for {tasks[1]}; expected two of a kind")
+    if annotations is not None:
+        for card in cards:
+            check_measurable(annotations, images, card.keypoints() if card.task == "pose" else None)
     settings: list[dict[str, Any]] = [
         {"device": device_a, "threads": threads, "precision": precision_a, "engine": engine_a},
         {"device": device_b, "threads": threads, "precision": precision_b, "engine": engine_b},

@@ -16,7 +16,6 @@ from rich.table import Table
 
 from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads
 from rtmpose_sdk.cli.tune_stopped import STATUS, report
-from rtmpose_sdk.coco import read_annotations
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
 from rtmpose_sdk.profile import NetworkSettings, Profile, auto_file, engine_versions, hashes, this_machine
@@ -80,16 +79,16 @@ def tune(
         raise InputError("--allow-missing is of the pictures of --annotations; give them, or leave it out")
     if detector is None:
         raise InputError("tune needs a detector; leave out --detector for the bundled one")
+    from rtmpose_sdk.artifacts import artifact_card
+    from rtmpose_sdk.benchmarks.accuracy import check_measurable
     from rtmpose_sdk.benchmarks.halving import choose
-    from rtmpose_sdk.benchmarks.subset import present
     from rtmpose_sdk.benchmarks.tune import Job, Stopped, Truth
     from rtmpose_sdk.benchmarks.tune import tune as search
 
     console = Console(stderr=True)
-    if annotations is not None and images is not None:
-        _, missing = present(
-            read_annotations(annotations), images, allow_missing
-        )  # before minutes of search
+    if annotations is not None and images is not None:  # before minutes of search
+        keypoint_set = artifact_card(pose).keypoints()
+        missing = check_measurable(annotations, images, keypoint_set, allow_missing)
         if missing:
             said = f"{len(missing)} pictures are missing: {', '.join(missing)}"
             console.print(said, markup=False, soft_wrap=True)

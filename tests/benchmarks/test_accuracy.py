@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import Detector, Pipeline
-from rtmpose_sdk.benchmarks.accuracy import evaluate_detector, evaluate_pipeline
+from rtmpose_sdk.benchmarks.accuracy import check_measurable, evaluate_detector, evaluate_pipeline
 from rtmpose_sdk.benchmarks.coco_score import FIGURES
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set
 
 
 def test_ap_of_the_shipped_model_is_the_stated_one(coco: dict) -> None:
@@ -74,3 +75,32 @@ def test_box_accuracy_of_the_bundled_detector(coco: dict) -> None:
     assert report.figures["AP50"] == pytest.approx(0.491, abs=0.005)
     assert report.figures["AR100"] > report.figures["AP"]
     assert report.pictures == 240
+
+
+def test_what_cannot_be_measured_is_said_before_the_work(tmp_path: Path) -> None:
+    keypoints = [5, 5, 2] * 17
+    row = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2, "file_name": "b.jpg"}],
+        "annotations": [{**row, "keypoints": keypoints, "num_keypoints": 17}],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    file, coco17 = tmp_path / "a.json", get_keypoint_set("coco17")
+    file.write_text(json.dumps(content))
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(InputError, match=r"1 of 2 annotated pictures are missing: b\.jpg\. Fetch them$"):
+        check_measurable(file, tmp_path, coco17)
+    with pytest.raises(InputError, match="or measure on the others: --allow-missing"):
+        check_measurable(file, tmp_path, coco17, allow_missing=False)
+    assert check_measurable(file, tmp_path, coco17, allow_missing=True) == ["b.jpg"]
+    with pytest.raises(InputError, match="missing"):
+        check_measurable(file, tmp_path, None)
+    (tmp_path / "b.jpg").touch()
+    assert check_measurable(file, tmp_path, None) == check_measurable(file, tmp_path, coco17) == []
+    with pytest.raises(InputError, match=r"\[17\] keypoints, the model 26"):
+        check_measurable(file, tmp_path, get_keypoint_set("halpe26"))
+    mpii = get_keypoint_set("mpii16")
+    content["annotations"] = [{**row, "keypoints": [5, 5, 2] * len(mpii), "bbox_head": [0, 0, 4, 4]}]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="is measured by PCKh, not by AP"):
+        check_measurable(file, tmp_path, mpii)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -239,6 +240,9 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert "persons compared" in done.stdout
     assert "times as fast as a" in done.stdout
     assert cv2.imread(str(tmp_path / "s.png")).shape[1] == 4 * 320
+    done = run("rtmdet-nano-own", "rtmdet-nano-own", "--images", folder, "--speed", "--threads", 1)
+    assert done.returncode == 0, done.stderr
+    assert re.search(r"network, mean ms of \d+ pictures", done.stdout)
     done = run("rtmpose-t-own", "rtmdet-nano-own", "--images", folder)
     assert done.returncode == 1
     assert "is for task pose, rtmdet-nano-own for detect" in done.stderr

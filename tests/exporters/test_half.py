@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -199,8 +198,8 @@ def test_a_plain_cast_moves_keypoints(pose: onnx.ModelProto, crops: np.ndarray) 
 def test_the_table_of_drifts(
     pose: onnx.ModelProto, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], coco: dict
 ) -> None:
-    network = SimpleNamespace(name="rtmpose-t", input_size=(192, 256))
-    monkeypatch.setattr(half_drift, "open_network", lambda weights: (network, "coco17"))
+    card = new_card("rtmpose-t", (192, 256), "coco17")
+    monkeypatch.setattr(half_drift, "open_checkpoint", lambda weights: (None, card))
     monkeypatch.setattr(half_drift, "build_onnx", lambda network, card: pose)
     half_drift.main(Path("w.pth"), coco["folder"], coco["file"], limit=6, device="cpu")
     printed = capsys.readouterr().out

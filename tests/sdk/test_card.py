@@ -53,6 +53,8 @@ def test_a_card_cannot_be_changed() -> None:
         ({"std": (58.0, 57.0, 0.0)}, "must be positive"),
         ({"mean": (1.0, float("nan"), 1.0)}, "finite"),
         ({"simcc_beta": 0.0}, "must be positive"),
+        ({"letterbox": "square"}, "letterbox 'square' is not one of full, fitted"),
+        ({"letterbox": "fitted"}, "letterbox 'fitted' is not for decoder 'simcc'"),
     ],
 )
 def test_contradictions_are_refused(changes: dict[str, object], message: str) -> None:

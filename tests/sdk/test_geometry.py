@@ -69,6 +69,23 @@ def test_letterbox_keeps_the_picture_inside(width: int, height: int) -> None:
     np.testing.assert_allclose(np.array([columns, rows]) * factors[:2], [width, height], rtol=1e-5)
 
 
+@given(st.integers(1, 900), st.integers(1, 900), st.sampled_from([(320, 320), (640, 384), (300, 300)]))
+def test_a_fitted_letterbox_is_the_full_one_without_empty_steps(
+    width: int, height: int, size: tuple[int, int]
+) -> None:
+    picture = np.random.default_rng(width).integers(0, 256, (height, width, 3), np.uint8)
+    full, wanted = letterbox(picture, size, 114)
+    fitted, factors = letterbox(picture, size, 114, 32)
+    rows, columns = fitted.shape[:2]
+    np.testing.assert_array_equal(factors, wanted)
+    np.testing.assert_array_equal(fitted, full[:rows, :columns])
+    assert (full[rows:] == 114).all()
+    assert (full[:, columns:] == 114).all()
+    for side, most, used in zip((columns, rows), size, (width, height) / factors[:2], strict=True):
+        assert side == most or side % 32 == 0
+        assert side - 32 < used - 0.01
+
+
 @pytest.mark.parametrize(
     ("boxes", "message"),
     [

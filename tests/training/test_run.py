@@ -18,13 +18,17 @@ from typer.testing import CliRunner
 from rtmpose_sdk import Pipeline
 from rtmpose_sdk.artifacts import open_model
 from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.errors import RTMPoseError
-from rtmpose_sdk.models import build_model
+from rtmpose_sdk.errors import InputError, RTMPoseError
+from rtmpose_sdk.exporters.network import open_checkpoint
+from rtmpose_sdk.keypoint_sets import keypoint_set_named
+from rtmpose_sdk.models import build_model, read_checkpoint
+from rtmpose_sdk.training.artifact import note
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.initialize import load_what_fits
 from rtmpose_sdk.training.logs import read_log
 from rtmpose_sdk.training.persons import read_keypoint_set
 from rtmpose_sdk.training.run import pretraining
+from rtmpose_sdk.training.state import save_weights
 from rtmpose_sdk.training.tasks import build_network
 
 KITE = ("top", "left_wing", "right_wing", "middle", "tail")
@@ -86,7 +90,7 @@ def test_the_run_leaves_a_report_logs_and_weights(trained: Path) -> None:
     assert read_log(trained / "figures.csv")["step"] == [24]
     assert read_log(trained / "pretraining" / "log.csv")["heatmap"][-1] > 0
     network = build_model("rtmpose-t", keypoint_set=5, input_size=(64, 64))
-    network.load_state_dict(torch.load(trained / "weights.pth", weights_only=True))
+    network.load_state_dict(read_checkpoint(trained / "weights.pth"))
     assert list((trained / "tensorboard").glob("events.*"))
     assert not list(trained.rglob("*.part"))
     assert not list(trained.rglob("*.u8"))
@@ -116,7 +120,7 @@ def test_a_run_that_is_killed_hard_resumes_to_the_same_weights(kites: Path, tmp_
     done_before = torch.load(cut / "last.pt", weights_only=True)["step"]
     assert done_before < 36
     alone("train", "--resume", cut)
-    first, second = (torch.load(f / "weights.pth", weights_only=True) for f in (whole, cut))
+    first, second = (read_checkpoint(f / "weights.pth") for f in (whole, cut))
     for name, value in first.items():
         assert torch.equal(value, second[name]), f"{name} differs; killed after step {done_before}"
 
@@ -136,8 +140,57 @@ def test_fine_tuning_lists_what_did_not_fit(trained: Path, kites: Path, tmp_path
     assert "of another shape, left random: head.final_layer.weight, head.final_layer.bias" in done.stderr
     assert (tmp_path / "run" / "rtmpose-t.onnx").is_file()
     stem = "backbone.stem.0.conv.weight"
-    before = torch.load(trained / "weights.pth", weights_only=True)[stem]
-    assert torch.equal(before, torch.load(tmp_path / "run" / "weights.pth", weights_only=True)[stem])
+    before, after = (read_checkpoint(f / "weights.pth")[stem] for f in (trained, tmp_path / "run"))
+    assert torch.equal(before, after)
+
+
+def test_weights_say_themselves_what_they_are(trained: Path, kites: Path, tmp_path: Path) -> None:
+    """Exported again, with not a word said, they give what the run's own artifact gives."""
+    again = tmp_path / "again.onnx"
+    _rtmpose(
+        "export", "--weights", trained / "weights.pth", "--out", again, "--no-verify", "--storage", "fp16"
+    )
+    picture = cv2.imread(str(kites.parent / "images" / "0.png"))
+    results = []
+    for file in (trained / "rtmpose-t.onnx", again):
+        with Pipeline(file, None, threads=1) as pipeline:
+            results.append(pipeline(picture, "full"))
+            card = pipeline.predictor.card
+    assert card.keypoints().names == KITE
+    assert results[1].keypoint_set.flip_indices == (0, 2, 1, 3, 4)
+    np.testing.assert_allclose(results[0].keypoints, results[1].keypoints)
+    np.testing.assert_allclose(results[0].confidences, results[1].confidences, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"temperature": 1.0, "kernel_size": 3, "gau": False},
+        {"head": "simcc-star"},
+        {"head": "heatmap"},
+        {"model": "rtmw-m"},
+    ],
+)
+def test_weights_of_an_ablation_are_opened_as_what_they_are(
+    kites: Path, tmp_path: Path, options: dict
+) -> None:
+    names = tuple(f"point{i}" for i in range(17))  # as many as COCO has, and not COCO's
+    keypoint_set = keypoint_set_named("odd", names)
+    config = RunConfig(
+        **{"task": "pose", "model": "rtmpose-t", "annotations": (), "images": (), "input_size": (64, 64)}
+        | options
+    )
+    network = build_network(config, keypoint_set)
+    save_weights(network, tmp_path / "weights.pth", note=note(config, keypoint_set))
+    opened, card = open_checkpoint(tmp_path / "weights.pth")
+    for name, value in network.state_dict().items():
+        assert torch.equal(value, opened.state_dict()[name])
+    assert card.keypoints().names == names
+    assert card.input_size == (64, 64)
+    assert card.decoder == ("heatmap" if options.get("head") == "heatmap" else "simcc")
+    assert card.simcc_beta == pytest.approx(1 / options.get("temperature", 0.1))
+    with pytest.raises(InputError, match="has 17 keypoints, but halpe26 has 26"):
+        open_checkpoint(tmp_path / "weights.pth", keypoint_set="halpe26")
 
 
 @pytest.fixture(scope="module")

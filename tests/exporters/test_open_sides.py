@@ -1,0 +1,167 @@
+"""A fitted letterbox: a detector's graph leaves its sides open, and finds its boxes at any size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from rtmpose_sdk import Detector
+from rtmpose_sdk.artifacts import artifact_card, open_model
+from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
+from rtmpose_sdk.decode import iou
+from rtmpose_sdk.errors import CardError
+from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.export import export
+from rtmpose_sdk.exporters.new_card import new_card
+from rtmpose_sdk.exporters.onnx import replace_card
+from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
+from rtmpose_sdk.exporters.verify import torch_reference
+from rtmpose_sdk.exporters.wish import Wish
+from rtmpose_sdk.images import read_image
+from rtmpose_sdk.models import build_model
+from rtmpose_sdk.runtimes.openvino import _MOST_NETWORKS
+from rtmpose_sdk.zoo import find_model
+
+SIZES = [(320, 320), (192, 320), (320, 96), (32, 32)]
+"""Rows and columns."""
+
+
+@pytest.fixture(scope="module")
+def subject() -> Subject:
+    """A detector whose weights say something, at least."""
+    torch.manual_seed(3)
+    network = build_model("rtmdet-nano", input_size=(320, 320))
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            torch.nn.init.uniform_(layer.weight, 0.5, 1.5)
+            torch.nn.init.uniform_(layer.bias, -0.5, 0.5)
+    return Subject(new_card("rtmdet-nano", (320, 320)), network.eval())
+
+
+@pytest.fixture(scope="module")
+def onnx_file(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("open") / "d.onnx"
+    found = export(subject, file, verification_images(subject.card, None, None, 16))
+    assert found is not None
+    assert found.verified
+    return file
+
+
+def exported(subject: Subject, file: Path, backend: str) -> Path:
+    pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}.get(backend, "torch"))
+    export(subject, file, None, Wish(backend, "fp32"))
+    return file
+
+
+def pictures(rows: int, columns: int, count: int) -> np.ndarray:
+    return np.random.default_rng(rows + columns).integers(0, 256, (count, rows, columns, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("rows", "columns"), SIZES)
+@pytest.mark.parametrize("suffix", ["onnx", "xml"])
+def test_the_networks_boxes_at_any_size(
+    subject: Subject, onnx_file: Path, tmp_path: Path, suffix: str, rows: int, columns: int
+) -> None:
+    file = onnx_file if suffix == "onnx" else exported(subject, tmp_path / "d.xml", "openvino")
+    given = pictures(rows, columns, 2)
+    want = torch_reference(subject.network, subject.card)(given)[0]
+    runtime, card = open_model(file, "detect", threads=1)
+    with runtime:
+        assert card.letterbox == "fitted"
+        assert runtime.inputs[0].shape == (None, None, None, 3)
+        found = dict(zip([spec.name for spec in runtime.outputs], runtime.run(given), strict=True))
+    points = sum((rows // s) * (columns // s) for s in (8, 16, 32))
+    assert found["boxes"].shape == (2, points, 4)
+    for name, values in want.items():
+        assert np.abs(found[name] - values).max() <= 1e-4 * np.abs(values).max()
+
+
+@pytest.mark.parametrize("backend", ["torch", "ncnn"])
+@pytest.mark.parametrize("source", ["network", "file"])
+def test_engines_of_one_size_say_so(
+    subject: Subject, onnx_file: Path, tmp_path: Path, backend: str, source: str
+) -> None:
+    if backend == "ncnn":
+        pytest.importorskip("pnnx")
+    suffix = {"torch": ".pt2", "ncnn": ".param"}[backend]
+    given = subject if source == "network" else subject_from_artifact(onnx_file)
+    file = exported(given, tmp_path / f"d{suffix}", backend)
+    with Detector(file, threads=1) as detector:
+        assert detector.card.letterbox == "full"
+        assert detector.letterbox(np.zeros((90, 160, 3), np.uint8))[0].shape == (320, 320, 3)
+
+
+def test_a_full_subject_has_the_cards_sides(subject: Subject, onnx_file: Path) -> None:
+    for each in (subject, subject_from_artifact(onnx_file)):
+        given = each.full().graph.graph.input[0].type.tensor_type.shape.dim
+        assert [d.dim_value for d in given[1:]] == [320, 320, 3]
+        assert [d.dim_param for d in each.graph.graph.input[0].type.tensor_type.shape.dim[1:3]] == [
+            "height",
+            "width",
+        ]
+
+
+@pytest.mark.parametrize(
+    ("size", "wanted"), [((1280, 720), (192, 320)), ((480, 640), (320, 256)), ((99, 99), (320, 320))]
+)
+def test_a_picture_fills_up_to_the_next_step_only(
+    onnx_file: Path, size: tuple[int, int], wanted: tuple[int, int]
+) -> None:
+    with Detector(onnx_file, threads=1) as detector:
+        run, seen = detector.runtime.run, []
+        detector.runtime.run = lambda array: seen.append(array.shape) or run(array)
+        detector(np.zeros((size[1], size[0], 3), np.uint8))
+    assert seen == [(1, *wanted, 3)]
+
+
+def test_the_bundled_detector_finds_the_same_people(coco_persons: list, tmp_path: Path) -> None:
+    bundled = find_model("rtmdet-nano-own")
+    (tmp_path / "full.onnx").write_bytes(bundled.read_bytes())
+    card = artifact_card(bundled)
+    assert card.letterbox == "fitted"
+    replace_card(tmp_path / "full.onnx", replace(card, letterbox="full"))
+    found, large = {"full": 0, "fitted": 0}, 0
+    with (
+        Detector(tmp_path / "full.onnx", threads=1, score_threshold=0.3) as full,
+        Detector(bundled, threads=1, score_threshold=0.3) as fitted,
+    ):
+        for path, truth in coco_persons[:60]:
+            picture = read_image(path)
+            boxes = truth[(truth[:, 2:] - truth[:, :2]).prod(axis=1) >= 96**2]
+            large += len(boxes)
+            for name, detector in (("full", full), ("fitted", fitted)):
+                overlap = iou(boxes, detector(picture).boxes)
+                found[name] += int((overlap > 0.5).any(axis=1).sum()) if overlap.size else 0
+    assert large > 40
+    assert found["full"] > 0.5 * large
+    assert abs(found["full"] - found["fitted"]) <= 0.06 * large
+
+
+def test_a_card_that_promises_open_sides(onnx_file: Path, tmp_path: Path) -> None:
+    model = onnx.load(str(onnx_file))
+    for place, side in zip((1, 2), (320, 320), strict=True):
+        model.graph.input[0].type.tensor_type.shape.dim[place].dim_value = side
+    onnx.save(model, str(tmp_path / "fixed.onnx"))
+    with pytest.raises(CardError, match=r"letterbox 'fitted'.*takes image: uint8 \(N,320,320,3\)"):
+        Detector(tmp_path / "fixed.onnx")
+
+
+def test_openvino_keeps_a_dozen_networks(subject: Subject, tmp_path: Path) -> None:
+    runtime, _ = open_model(exported(subject, tmp_path / "d.xml", "openvino"), "detect", threads=1)
+    with runtime:
+        for columns in range(32, 32 * (_MOST_NETWORKS + 3), 32):
+            runtime.run(pictures(32, columns, 1))
+            runtime.run(pictures(32, 32, 1))
+        kept = list(runtime._requests)
+    assert len(kept) == _MOST_NETWORKS
+    assert (1, 32, 32, 3) in kept
+    assert (1, 32, 64, 3) not in kept
+
+
+def test_what_open_sides_cost_is_not_known(onnx_file: Path) -> None:
+    assert multiply_adds(onnx_file) is None
