@@ -59,3 +59,31 @@ def test_a_detection_that_is_somebody_elses_stays_theirs(tracker: Tracker) -> No
 def test_what_is_hardly_detected_begins_nobody_and_moves_nobody(tracker: Tracker) -> None:
     tracker.begin(candidates((HEAD, 0.8)), 0, True)
     assert tracker.match(candidates((WHOLE, 0.2), (HEAD, 0.0)), tracker.tracks) == [(0, 1)]
+
+
+PEEKING = (200.0, 400.0, 300.0, 480.0)
+"""A head at the lower edge of a picture of 480 rows, and a tenth of a second later, seen smaller."""
+SMALLER = (215.0, 395.0, 310.0, 470.0)
+STANDING = (190.0, 230.0, 400.0, 480.0)
+
+
+def came_in(tracker: Tracker, after: float) -> list[tuple[int, int]]:
+    """What is matched with STANDING: somebody whose head was at the edge first, and off it last."""
+    tracker.begin(candidates((PEEKING, 0.6)), 0, True)
+    tracker.predict(0.1)
+    assert tracker.match(candidates((PEEKING, 0.0)), tracker.tracks) == [(0, 0)]
+    smaller = candidates((SMALLER, 0.0))
+    tracker.update(tracker.tracks[0], smaller, 0, smaller.boxes[0])
+    for step in range(2, round(after / 0.1) + 1):
+        tracker.predict(step * 0.1)
+        tracker.tracks[0].seen = step * 0.1
+    tracker.tracks[0].motion = type(tracker.tracks[0].motion)(smaller.boxes[0], 0.04)
+    return tracker.match(candidates((STANDING, 0.8)), tracker.tracks)
+
+
+def test_who_comes_in_is_one_person_although_the_box_has_left_the_edge(tracker: Tracker) -> None:
+    assert came_in(tracker, 0.2) == [(0, 0)]
+
+
+def test_who_came_in_long_ago_does_not_grow_at_once(tracker: Tracker) -> None:
+    assert came_in(tracker, 1.5) == []
