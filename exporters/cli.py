@@ -144,6 +144,9 @@ def export(
         typer.Option("--input", help="image: uint8 NHWC BGR, all inside; tensor: normalised NCHW."),
     ] = InputKind.IMAGE,
     nms: Annotated[bool, typer.Option("--nms", help="Detector: NonMaxSuppression in the graph.")] = False,
+    fixed_size: Annotated[
+        bool, typer.Option("--fixed-size", help="Detector: the graph takes its input size and no other.")
+    ] = False,
     storage: Annotated[
         Storage, typer.Option(help="ONNX: fp16 halves the file; arithmetic stays as it is.")
     ] = Storage.FP32,
@@ -193,6 +196,7 @@ def export(
             "--input-size": input_size,
             "--input": input_kind is not InputKind.IMAGE,
             "--nms": nms,
+            "--fixed-size": fixed_size,
             "--license": license_name != "unknown",
             "--accuracy": accuracy,
             "--notes": notes,
@@ -234,6 +238,10 @@ def export(
     subject = _subject(
         checkpoint, model, keypoints, size, input_kind.value, nms, license_name, notes, figures
     )
+    if fixed_size:
+        if subject.card.task != "detect":
+            raise InputError(f"--fixed-size is for detectors; {subject.card.name} has one size anyway")
+        subject = subject.full()
     card = subject.card
     measure = _measure(annotations, images, card) if verify and annotations and images else None
     pictures = verification_images(card, images, annotations, crops) if verify else None

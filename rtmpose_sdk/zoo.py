@@ -40,7 +40,7 @@ NAMED_MODELS = (
         DEFAULT_DETECTOR,
         "detect",
         "rtmdet-nano-own.onnx",
-        "RTMDet-nano, persons, 384x384, trained for this project on few pictures: AP50 0.491; the "
+        "RTMDet-nano, persons, 384x384, trained for this project on few pictures: AP50 0.490; the "
         "published RTMDet-nano is far better",
     ),
 )

@@ -4,17 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
 import pytest
 import torch
+from typer.testing import CliRunner
 
 from rtmpose_sdk import Detector
 from rtmpose_sdk.artifacts import artifact_card, open_model
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
 from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import CardError
+from rtmpose_sdk.exporters.cli import app
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import new_card
@@ -165,3 +168,16 @@ def test_openvino_keeps_a_dozen_networks(subject: Subject, tmp_path: Path) -> No
 
 def test_what_open_sides_cost_is_not_known(onnx_file: Path) -> None:
     assert multiply_adds(onnx_file) is None
+
+
+def test_a_fixed_size_on_request(tmp_path: Path) -> None:
+    def run(*arguments: object) -> Any:
+        return CliRunner().invoke(app, [str(a) for a in (*arguments, "--out", tmp_path / "d.onnx")])
+
+    done = run("--weights", "rtmdet-nano-own", "--fixed-size", "--no-verify")
+    assert done.exit_code == 0, done.output
+    with Detector(tmp_path / "d.onnx", threads=1) as detector:
+        assert detector.card.letterbox == "full"
+        assert detector.runtime.inputs[0].shape == (None, 384, 384, 3)
+    refused = run("--weights", "rtmpose-t-own", "--fixed-size", "--no-verify")
+    assert "--fixed-size is for detectors; rtmpose-t has one size anyway" in str(refused.exception)
