@@ -19,7 +19,6 @@ from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
 
 if TYPE_CHECKING:
-    from rtmpose_sdk.card import ModelCard
     from rtmpose_sdk.exporters.subject import Subject
 
 app = typer.Typer(
@@ -223,6 +222,7 @@ def export(
     if not out.parent.is_dir():
         raise OutputError(f"{out}: its folder does not exist")
 
+    from rtmpose_sdk.benchmarks.accuracy import check_measurable
     from rtmpose_sdk.exporters.calibrate import calibration_images as read_calibration
     from rtmpose_sdk.exporters.crops import verification_images
     from rtmpose_sdk.exporters.export import export
@@ -243,7 +243,10 @@ def export(
             raise InputError(f"--fixed-size is for detectors; {subject.card.name} has one size anyway")
         subject = subject.full()
     card = subject.card
-    measure = _measure(annotations, images, card) if verify and annotations and images else None
+    measure = None
+    if verify and annotations and images:
+        check_measurable(annotations, images, card.keypoints() if card.task == "pose" else None)
+        measure = _measure(annotations, images)
     pictures = verification_images(card, images, annotations, crops) if verify else None
     with Progress(console=Console(stderr=True), transient=True) as progress:
         calibration = None
@@ -359,15 +362,10 @@ def _subject(
     return Subject(with_accuracy(describe_weights(card, weights, license_name, notes), figures), network)
 
 
-def _measure(annotations: Path, images: Path, card: ModelCard) -> Any:
-    """AP of an artifact: of keypoints in ground-truth boxes, or of boxes.
+def _measure(annotations: Path, images: Path) -> Any:
+    """AP of an artifact: of keypoints in ground-truth boxes, or of boxes."""
+    from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
 
-    Raises:
-        InputError, MissingExtraError: it cannot be measured with these.
-    """
-    from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy, check_measurable
-
-    check_measurable(annotations, images, card.keypoints() if card.task == "pose" else None)
     return lambda artifact: artifact_accuracy(
         artifact, annotations, images, device=verification_device(artifact)
     )["AP"]

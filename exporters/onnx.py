@@ -173,6 +173,16 @@ def _append_nms(model: onnx.ModelProto, card: ModelCard) -> None:
     )
 
 
+def sized(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
+    """The model for pictures of the card's size, where its input leaves them open; in place."""
+    start = 1 if card.input_layout == "nhwc" else 2
+    open_sides = model.graph.input[0].type.tensor_type.shape.dim[start : start + 2]
+    for side, size in zip(open_sides, reversed(card.input_size), strict=True):
+        if not side.dim_value:
+            side.dim_value = size
+    return model
+
+
 def half_storage(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy whose big fp32 weights are stored as fp16 behind a Cast, which engines fold on loading."""
     stored = onnx.ModelProto()

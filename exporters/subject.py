@@ -15,7 +15,7 @@ from torch import nn
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import EngineError, InputError
-from rtmpose_sdk.exporters.onnx import OPSET, build_onnx, full_storage
+from rtmpose_sdk.exporters.onnx import OPSET, build_onnx, full_storage, sized
 from rtmpose_sdk.exporters.verify import Reference, runtime_reference, torch_reference
 from rtmpose_sdk.mmdeploy import network_file
 from rtmpose_sdk.runtimes import open_runtime
@@ -23,16 +23,6 @@ from rtmpose_sdk.zoo import find_model
 
 _LEAST_OPSET = 13
 """Of int8 with a scale per channel. MMDeploy wrote 11."""
-
-
-def _sized(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
-    """The model for pictures of the card's size, where its input leaves them open, as MMDeploy's do."""
-    start = 1 if card.input_layout == "nhwc" else 2
-    open_sides = model.graph.input[0].type.tensor_type.shape.dim[start : start + 2]
-    for side, size in zip(open_sides, reversed(card.input_size), strict=True):
-        if not side.dim_value:
-            side.dim_value = size
-    return model
 
 
 def _newer(model: onnx.ModelProto, what: str) -> onnx.ModelProto:
@@ -80,7 +70,7 @@ class Subject:
         opset = next(entry.version for entry in model.opset_import if not entry.domain)
         if opset < _LEAST_OPSET:
             model = _newer(model, f"{self.file}: its operator set {opset}")
-        return full_storage(model if self.card.letterbox == "fitted" else _sized(model, self.card))
+        return full_storage(model if self.card.letterbox == "fitted" else sized(model, self.card))
 
     @contextlib.contextmanager
     def reference(self) -> Iterator[Reference]:

@@ -19,7 +19,7 @@ from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, MissingExtraError, ModelFileError
 from rtmpose_sdk.exporters.half import half_graph
-from rtmpose_sdk.exporters.onnx import build_onnx
+from rtmpose_sdk.exporters.onnx import build_onnx, sized
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.runtimes.tensorrt_module import (
     TITLES,
@@ -78,7 +78,7 @@ def builder_graph(
         graph = build_onnx(network, replace(card, letterbox="full"))
         if precision == "fp16":
             graph = half_graph(graph)
-    return _float_first(graph)
+    return sized(_float_first(graph), card)
 
 
 def write_tensorrt(

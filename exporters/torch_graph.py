@@ -56,10 +56,7 @@ class TorchGraph:
         ]
         unknown = sorted({node.op_type for node, _ in self._nodes} - _OPERATORS.keys())
         if unknown:
-            raise InputError(
-                f"operators {', '.join(unknown)}: not known to this interpreter, which is for graphs of "
-                "rtmpose-export in fp32 and fp16"
-            )
+            _only(False, f"operators {', '.join(unknown)}")
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:
@@ -74,6 +71,14 @@ class TorchGraph:
             made = _OPERATORS[node.op_type](inputs, numbers, attributes)
             values.update(zip(node.output, made if isinstance(made, tuple) else (made,), strict=True))
         return [values[name].cpu().numpy() for name in self.outputs]
+
+
+def _only(known: bool, what: str) -> None:
+    """Graphs of ours have nothing else."""
+    if not known:
+        raise InputError(
+            f"{what}: not known to this interpreter, which is for graphs of rtmpose-export in fp32 and fp16"
+        )
 
 
 def _conv(x: Sequence[Any], _: Sequence[Any], how: Attributes) -> Tensor:
@@ -95,7 +100,7 @@ def _conv(x: Sequence[Any], _: Sequence[Any], how: Attributes) -> Tensor:
 
 def _max_pool(x: Sequence[Any], _: Sequence[Any], how: Attributes) -> Tensor:
     before, after = np.split(np.array(how.get("pads", [0] * 4)), 2)
-    assert (before == after).all(), "a pool that is padded on one side"
+    _only((before == after).all(), "a pool that is padded on one side")
     return functional.max_pool2d(
         x[0], tuple(how["kernel_shape"]), tuple(how.get("strides", [1, 1])), tuple(before.tolist())
     )
@@ -116,7 +121,7 @@ def _slice(x: Sequence[Any], numbers: Sequence[Any], _: Attributes) -> Tensor:
         starts, ends, axes, steps[0] if steps else [1] * len(axes), strict=True
     ):
         if step < 0:
-            assert (start, step) == (-1, -1), "only a whole axis is turned round"
+            _only((start, step) == (-1, -1), "a slice that goes backwards over a part of an axis")
             found = found.flip(axis)
         else:
             found = found[(slice(None),) * (axis % found.dim()) + (slice(start, end, step),)]
@@ -138,7 +143,7 @@ def _clip(x: Sequence[Any], _: Sequence[Any], how: Attributes) -> Tensor:
 
 
 def _resize(x: Sequence[Any], _: Sequence[Any], how: Attributes) -> Tensor:
-    assert how.get("mode", b"nearest") == b"nearest", "only nearest neighbours"
+    _only(how.get("mode", b"nearest") == b"nearest", "a resize that is not of nearest neighbours")
     return functional.interpolate(x[0], scale_factor=tuple(x[2].tolist()[2:]), mode="nearest")
 
 

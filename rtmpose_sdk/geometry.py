@@ -120,13 +120,14 @@ def letterbox(
     sides = input_size
     if step is not None:
         sides = (min(-(-new_width // step) * step, sides[0]), min(-(-new_height // step) * step, sides[1]))
-    canvas = np.full((sides[1], sides[0], 3), pad_value, np.uint8)
+    canvas = np.empty((sides[1], sides[0], 3), np.uint8)
+    canvas[new_height:] = pad_value
+    canvas[:new_height, new_width:] = pad_value
+    used = canvas[:new_height, :new_width]
     if (new_width, new_height) == (width, height):
-        canvas[:height, :width] = image
+        used[:] = image
     else:
-        canvas[:new_height, :new_width] = cv2.resize(
-            image, (new_width, new_height), interpolation=cv2.INTER_LINEAR
-        )
+        cv2.resize(image, (new_width, new_height), used, interpolation=cv2.INTER_LINEAR)
     x, y = width / new_width, height / new_height
     return canvas, np.array([x, y, x, y], np.float32)
 

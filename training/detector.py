@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,10 +108,10 @@ class DetectorTask:
         mean, std = (torch.tensor(v, device=device) for v in (MEAN_BGR, STD_BGR))
         inputs = ((torch.from_numpy(batch.images).to(device).float() - mean) / std).permute(0, 3, 1, 2)
         levels: tuple[Tensor, ...] = network(inputs)
-        persons = [torch.from_numpy(b).to(device) for b in batch.boxes]
-        ignored = [torch.from_numpy(b).to(device) for b in batch.ignored]
+        persons, real = (torch.from_numpy(v).to(device) for v in padded(batch.boxes))
+        ignored = torch.from_numpy(padded(batch.ignored)[0]).to(device)
         points, strides = self._points.to(device), self._strides.to(device)
-        return detector_losses(levels, points, strides, persons, ignored)
+        return detector_losses(levels, points, strides, persons, real, ignored)
 
     def describe(self, batch: DetectorBatch) -> str:
         """Files of a batch."""
@@ -132,42 +132,47 @@ def grid_points(input_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
     return torch.cat(points).float(), torch.cat(strides).float()
 
 
+def padded(rows: Sequence[Floats]) -> tuple[Floats, NDArray[np.bool_]]:
+    """Boxes of N pictures (n,4) as one array (N,G,4), the rest zeros, and (N,G) True where there is one."""
+    most = max([1, *map(len, rows)])
+    full, real = np.zeros((len(rows), most, 4), np.float32), np.zeros((len(rows), most), np.bool_)
+    for i, boxes in enumerate(rows):
+        full[i, : len(boxes)], real[i, : len(boxes)] = boxes, True
+    return full, real
+
+
 def detector_losses(
     levels: tuple[Tensor, ...],
     points: Tensor,
     strides: Tensor,
-    persons: list[Tensor],
-    ignored: list[Tensor],
+    persons: Tensor,
+    real: Tensor,
+    ignored: Tensor,
 ) -> dict[str, Tensor]:
     """Both losses, normalised by the sum of the overlaps of all assigned points.
 
     Args:
         levels: the head's outputs, three logits (N,1,h,w) and three distances (N,4,h,w) in px.
         points, strides: see `grid_points`.
-        persons: (n,4) xyxy px of each input.
-        ignored: (m,4) xyxy px of each input: points inside give no classification loss, unless they
-            answer for a person.
+        persons: (N,G,4) xyxy px, see `padded`.
+        real: (N,G) True where there is such a person.
+        ignored: (N,R,4) xyxy px: points inside give no classification loss, unless they answer for a
+            person.
     """
     half = len(levels) // 2
     logits = torch.cat([level.flatten(1) for level in levels[:half]], 1).float()
     distances = torch.cat([level.flatten(2) for level in levels[half:]], 2).transpose(1, 2).float()
     boxes = torch.cat([points - distances[..., :2], points + distances[..., 2:]], -1)
-    quality = torch.zeros_like(logits)
-    counted = torch.ones_like(logits)
-    found, wanted, weights = [], [], []
-    for i, (targets, regions) in enumerate(zip(persons, ignored, strict=True)):
-        person, overlap = assign(points, strides, logits[i].detach(), boxes[i].detach(), targets)
-        positive = person >= 0
-        quality[i] = overlap
-        inside = (points[:, None] > regions[None, :, :2]) & (points[:, None] < regions[None, :, 2:])
-        counted[i] = (~inside.all(-1).any(1) | positive).float()
-        found.append(boxes[i][positive])
-        wanted.append(targets[person[positive]])
-        weights.append(overlap[positive])
+    person, quality = assign(points, strides, logits.detach(), boxes.detach(), persons, real)
+    positive = person >= 0
+    regions = ignored[:, None]
+    inside = (points[:, None] > regions[..., :2]) & (points[:, None] < regions[..., 2:])
+    counted = ~inside.all(-1).any(2) | positive
+    wanted = persons.gather(1, person.clamp(min=0)[..., None].expand(-1, -1, 4))
     total = quality.sum().clamp(min=1)
-    overlaps = torch.cat(weights)
-    boxed = giou_loss(torch.cat(found), torch.cat(wanted)) * overlaps
+    # Of all points: picking those that answer for somebody would wait for the device.
+    apart = giou_loss(boxes.flatten(0, 1), wanted.flatten(0, 1)).view_as(quality)
     return {
         "quality": (quality_focal_loss(logits, quality) * counted).sum() / total,
-        "box": BOX_WEIGHT * boxed.sum() / total,
+        "box": BOX_WEIGHT * torch.where(positive, apart * quality, 0).sum() / total,
     }

@@ -6,12 +6,14 @@ import os
 import shutil
 from collections.abc import Iterable
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import cv2
 import torch
 from lightning_fabric import Fabric
+from lightning_fabric.strategies.ddp import DDPStrategy
 
 from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.models import PoseModel
@@ -43,6 +45,8 @@ from rtmpose_sdk.training.tasks import (
 
 __all__ = ["RunConfig", "Source", "default_input_size", "resume", "start"]
 
+_PATIENCE = timedelta(days=1)
+"""How long processes wait for the first one, which alone asks a teacher, cuts crops and evaluates."""
 _PRETRAINING = "pretraining"
 
 
@@ -176,7 +180,8 @@ def _train(
             progress.say(f"report: {write_report(folder, config, artifact)}")
         for file in (folder / CANVASES, mark_file(folder / CANVASES)):
             file.unlink(missing_ok=True)
-    fabric.barrier()
+    if not exported:  # what follows reads the weights; else the others need not wait for the export
+        fabric.barrier()
     return artifact
 
 
@@ -184,7 +189,7 @@ def _fabric(config: RunConfig) -> Fabric:
     if config.device == "cpu":
         torch.set_num_threads(max(allowed_cores() // config.devices, 1))
         cv2.setNumThreads(torch.get_num_threads())
-    strategy = "ddp" if config.devices > 1 else "auto"
+    strategy = DDPStrategy(timeout=_PATIENCE) if config.devices > 1 else "auto"
     fabric = Fabric(
         accelerator=config.device, devices=config.devices, precision=config.precision, strategy=strategy
     )

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rtmpose_sdk.artifacts import CARD_SUFFIX, read_card
+from rtmpose_sdk.artifacts import CARD_SUFFIX, artifact_card
 from rtmpose_sdk.card import CARD_KEY
 from rtmpose_sdk.card_builder import (
     NORMALIZATIONS,
@@ -44,10 +44,11 @@ def card() -> None:
 
 
 @app.command()
-def show(model: Annotated[Path, typer.Argument(help="An artifact (.onnx, .xml).")]) -> None:
-    """Print the card of an artifact."""
-    with open_runtime(model) as runtime:
-        typer.echo(read_card(runtime).to_json())
+def show(
+    model: Annotated[str, typer.Argument(help="A name, an artifact, an SDK folder, or an address.")],
+) -> None:
+    """Print the card of a model."""
+    typer.echo(artifact_card(model).to_json())
 
 
 @app.command()

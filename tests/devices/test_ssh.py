@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import signal
 import socket
@@ -226,18 +228,26 @@ def test_ctrl_c_reaches_it_and_keeps_what_was_measured(
     )
     there = server.folder / "tmp"
     end = time.monotonic() + 60
-    while not list(there.glob("*/pid")):
-        assert time.monotonic() < end
-        assert process.poll() is None
-        time.sleep(0.1)
-    [pid] = there.glob("*/pid")
-    status = Path(f"/proc/{pid.read_text().strip()}/stat")
-    while int(status.read_text().split()[13]) < 300:  # 3 s of processor time: it is measuring
-        assert time.monotonic() < end
-        time.sleep(0.1)
-    process.send_signal(signal.SIGINT)
-    process.communicate(timeout=60)
-    assert process.returncode == 0
+    number = 0
+    try:
+        while not list(there.glob("*/pid")):
+            assert time.monotonic() < end
+            assert process.poll() is None
+            time.sleep(0.1)
+        [pid] = there.glob("*/pid")
+        number = int(pid.read_text())
+        status = Path(f"/proc/{number}/stat")
+        while int(status.read_text().split()[13]) < 300:  # 3 s of processor time: it is measuring
+            assert time.monotonic() < end
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+    finally:  # what fails leaves nothing running
+        process.kill()
+        if number:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(number, signal.SIGKILL)
     runs = json.loads(report.read_text())["reports"][0]["setting"]["runs"]
     assert 0 < runs < 100000
     assert not left(server)

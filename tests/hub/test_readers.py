@@ -55,6 +55,20 @@ def card_new(path: Path, *arguments: object) -> subprocess.CompletedProcess[str]
     return done
 
 
+def test_the_card_of_a_name_and_of_a_file(tmp_path: Path) -> None:
+    file = bare(tmp_path, tiny_network({"dets": np.zeros((1, 4, 5), np.float32)}, (64, 64)))
+    for source, name in (("rtmdet-nano-own", "rtmdet-nano"), (str(file), None)):
+        done = subprocess.run(
+            [BIN / "rtmpose", "card", "show", source], capture_output=True, text=True, check=False
+        )
+        assert "Traceback" not in done.stderr
+        if name is None:
+            assert done.returncode == 1
+            assert "card" in done.stderr
+        else:
+            assert ModelCard.from_json(done.stdout, "show").name == name
+
+
 def yolox_head(boxes: dict[int, tuple[float, float, float, float, float]], size: int = 64) -> np.ndarray:
     """A raw head with one class: cell → (cx, cy, w, h) px and score; its inverse, written down plainly."""
     cells = [(x, y, s) for s in (8, 16, 32) for y in range(size // s) for x in range(size // s)]

@@ -10,8 +10,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtmpose_sdk.training.assigner import assign, iou_matrix
-from rtmpose_sdk.training.detector import grid_points
+from rtmpose_sdk.training.assigner import Assignment, assign, iou_matrix
+from rtmpose_sdk.training.detector import grid_points, padded
 
 SIDE = 64
 
@@ -62,11 +62,24 @@ def _scene(seed: int, count: int) -> tuple[torch.Tensor, ...]:
     return points, strides, torch.randn(len(points), generator=generator), boxes, persons
 
 
+def _alone(
+    points: torch.Tensor,
+    strides: torch.Tensor,
+    logits: torch.Tensor,
+    boxes: torch.Tensor,
+    persons: torch.Tensor,
+) -> Assignment:
+    """The assignment of one picture."""
+    full, real = (torch.from_numpy(v) for v in padded([persons.numpy()]))
+    found = assign(points, strides, logits[None], boxes[None], full, real)
+    return Assignment(found.person[0], found.overlap[0])
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10_000), st.integers(1, 5))
 def test_assignment_is_the_definition(seed: int, count: int) -> None:
     scene = _scene(seed, count)
-    found = assign(*scene)
+    found = _alone(*scene)
     person, overlap = _by_hand(*(t.numpy().astype(np.float64) for t in scene))
     assert found.person.tolist() == person
     assert found.overlap.tolist() == pytest.approx(overlap, abs=1e-4)
@@ -76,7 +89,7 @@ def test_a_contested_point_goes_to_the_cheaper_person() -> None:
     """One point inside two boxes: it fits the second one better, and the first goes without."""
     points, strides = torch.tensor([[16.0, 16.0]]), torch.tensor([8.0])
     persons = torch.tensor([[0.0, 0.0, 40.0, 40.0], [8.0, 8.0, 24.0, 24.0]])
-    found = assign(points, strides, torch.zeros(1), persons[1:], persons)
+    found = _alone(points, strides, torch.zeros(1), persons[1:], persons)
     assert found.person.tolist() == [1]
     assert found.overlap.tolist() == pytest.approx([1.0])
 
@@ -85,9 +98,23 @@ def test_nobody_there_and_nobody_reached() -> None:
     points, strides = grid_points((SIDE, SIDE))
     boxes, logits = torch.zeros(len(points), 4), torch.zeros(len(points))
     for persons in (torch.zeros(0, 4), torch.tensor([[1.0, 1.0, 6.0, 6.0]])):  # between grid points
-        found = assign(points, strides, logits, boxes, persons)
+        found = _alone(points, strides, logits, boxes, persons)
         assert (found.person == -1).all()
         assert found.overlap.sum() == 0
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10_000), st.lists(st.integers(0, 4), min_size=2, max_size=4))
+def test_pictures_of_a_batch_do_not_know_of_each_other(seed: int, counts: list[int]) -> None:
+    scenes = [_scene(seed + i, max(count, 1)) for i, count in enumerate(counts)]
+    persons = [scene[4][:count] for scene, count in zip(scenes, counts, strict=True)]
+    logits, boxes = (torch.stack([scene[i] for scene in scenes]) for i in (2, 3))
+    full, real = (torch.from_numpy(v) for v in padded([p.numpy() for p in persons]))
+    found = assign(*scenes[0][:2], logits, boxes, full, real)
+    for i, each in enumerate(persons):
+        alone = _alone(*scenes[0][:2], logits[i], boxes[i], each)
+        assert torch.equal(found.person[i], alone.person)
+        assert torch.equal(found.overlap[i], alone.overlap)
 
 
 def test_iou_matrix() -> None:

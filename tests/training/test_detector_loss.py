@@ -9,7 +9,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtmpose_sdk.training.detector import detector_losses, grid_points
+from rtmpose_sdk.training.detector import detector_losses, grid_points, padded
 from rtmpose_sdk.training.detector_loss import giou_loss, quality_focal_loss
 
 
@@ -59,11 +59,24 @@ def _levels(logit: float) -> tuple[torch.Tensor, ...]:
     )
 
 
+def _losses(
+    logit: float,
+    points: torch.Tensor,
+    strides: torch.Tensor,
+    persons: torch.Tensor,
+    ignored: torch.Tensor,
+) -> dict[str, torch.Tensor]:
+    """Of one picture."""
+    full, real = (torch.from_numpy(v) for v in padded([persons.numpy()]))
+    regions = torch.from_numpy(padded([ignored.numpy()])[0])
+    return detector_losses(_levels(logit), points, strides, full, real, regions)
+
+
 def test_losses_of_a_scene_with_one_perfect_box() -> None:
     """The point (16,16) of stride 8 has just the person's box; all others are background."""
     points, strides = grid_points((32, 32))
     person = torch.tensor([[8.0, 8.0, 24.0, 24.0]])
-    losses = detector_losses(_levels(-2.0), points, strides, [person], [torch.zeros(0, 4)])
+    losses = _losses(-2.0, points, strides, person, torch.zeros(0, 4))
     s = 1 / (1 + math.exp(2.0))
     # (16,16) exists at strides 8 and 16: both fit, sum of overlaps of valid points decides how many win.
     assert losses["box"].item() == pytest.approx(0, abs=1e-6)
@@ -77,8 +90,8 @@ def test_points_in_an_ignored_region_give_no_loss() -> None:
     points, strides = grid_points((32, 32))
     nobody = torch.zeros(0, 4)
     everywhere = torch.tensor([[-1.0, -1.0, 33.0, 33.0]])
-    plain = detector_losses(_levels(1.0), points, strides, [nobody], [nobody])
-    ignored = detector_losses(_levels(1.0), points, strides, [nobody], [everywhere])
+    plain = _losses(1.0, points, strides, nobody, nobody)
+    ignored = _losses(1.0, points, strides, nobody, everywhere)
     assert plain["quality"].item() > 1
     assert ignored["quality"].item() == 0
     assert plain["box"].item() == ignored["box"].item() == 0
