@@ -22,7 +22,7 @@ from rtmpose_sdk.benchmarks.report_content import report_content
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
 from rtmpose_sdk.benchmarks.report_text import markdown, report_lines, run_lines, table
 from rtmpose_sdk.benchmarks.rounds import rounds_shown
-from rtmpose_sdk.cli.options import DetectorOption
+from rtmpose_sdk.cli.options import DetectorOption, to_file
 from rtmpose_sdk.cli.paper import time_paper
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
@@ -75,12 +75,10 @@ def bench(
     ] = [],  # noqa: B006
     warm_up: Annotated[int, typer.Option(min=0, help="Runs before measuring.")] = WARM_UP_RUNS,
     runs: Annotated[int, typer.Option(min=1, help="Measured runs.")] = MEASURED_RUNS,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
-    markdown_file: Annotated[Path | None, typer.Option("--markdown", help="Tables in Markdown.")] = None,
-    html_file: Annotated[
-        Path | None, typer.Option("--html", help="One page with a plot and tables.")
-    ] = None,
-    png_file: Annotated[Path | None, typer.Option("--png", help="The plot of speed and accuracy.")] = None,
+    json_file: Annotated[Path | None, to_file("--json", help="Write the figures here.")] = None,
+    markdown_file: Annotated[Path | None, to_file("--markdown", help="Tables in Markdown.")] = None,
+    html_file: Annotated[Path | None, to_file("--html", help="One page with a plot and tables.")] = None,
+    png_file: Annotated[Path | None, to_file("--png", help="The plot of speed and accuracy.")] = None,
     baseline: Annotated[
         Path | None, typer.Option("--compare", help="An older --json of this machine.")
     ] = None,

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from rtmpose_sdk.cli.options import Storage, parse_size
+from rtmpose_sdk.cli.options import Storage, parse_size, to_file
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError, OutputError, VerificationError
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision, verification_device
@@ -79,7 +79,7 @@ def export(
     ],
     out: Annotated[
         Path,
-        typer.Option(help="The artifact: .onnx, .xml (OpenVINO), .engine (TensorRT), .param (ncnn), .pt2."),
+        to_file(help="The artifact: .onnx, .xml (OpenVINO), .engine (TensorRT), .param (ncnn), .pt2."),
     ],
     model: Annotated[
         str | None,
@@ -111,7 +111,7 @@ def export(
         list[str] | None,
         typer.Option(help="TensorRT for RTX: GPU to build for, sm75 ... sm120; repeatable."),
     ] = None,
-    timing_cache: Annotated[Path | None, typer.Option(help="TensorRT: file of measured kernels.")] = None,
+    timing_cache: Annotated[Path | None, to_file(help="TensorRT: file of measured kernels.")] = None,
     flavour: Annotated[
         TensorRtFlavour | None,
         typer.Option(help="TensorRT or TensorRT for RTX; default: the one that is installed or can."),

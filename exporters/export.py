@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import OF_FP32, ModelCard
-from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
+from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError, OutputError
 from rtmpose_sdk.exporters.backends import check_precision, verification_device
 from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.layers import Layer
@@ -60,14 +61,14 @@ def export(
         InputError: a precision that the backend does not have, no crops, no calibration for int8, or
             weights that would replace another engine's.
         MissingExtraError: a package that the backend needs to write.
+        OutputError: it cannot be written.
     """
     _check_weights_file(out)
     precision = check_precision(wish.backend, wish.precision)
     inherited = subject.card.accuracy if precision == "fp32" else of_fp32(subject.card.accuracy)
     card = replace(subject.card, precision=precision, accuracy=inherited, verification={})
-    with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as folder:
-        made = Path(folder) / "made"
-        made.mkdir()
+    with _folder_beside(out) as folder:
+        made = folder / "made"
         trial = made / out.name
         if precision == "int8" and wish.backend != "ncnn":  # which chooses among its own layers
             card = replace(card, float_layers=_float_layers(subject, card, wish, track))
@@ -75,10 +76,10 @@ def export(
         found = None
         if crops is not None:
             written = artifact_card(trial)  # a backend may take another input than was asked for
-            runs = _what_runs(trial, graph, written, Path(folder))
+            runs = _what_runs(trial, graph, written, folder)
             found, engine = _verified(subject, written, runs, crops, precision, wish)
             if measure is not None and not found.not_finite:  # which no decoder takes
-                plain = Path(folder) / "reference.onnx"
+                plain = folder / "reference.onnx"
                 save_onnx(subject.graph, subject.card, plain)
                 own = measure(runs)
                 found = found.with_accuracy(measure(plain), own)
@@ -86,8 +87,27 @@ def export(
                     written = replace(written, accuracy={**written.accuracy, MEASURED: own})
             replace_card(trial, replace(written, verification={**found.as_dict(), "engine": engine}))
         for file in sorted(made.iterdir(), key=lambda f: f == trial):
-            file.replace(out.with_name(file.name))
+            try:
+                file.replace(out.with_name(file.name))
+            except OSError as error:
+                raise _cannot_write(out, error) from None
     return found
+
+
+@contextlib.contextmanager
+def _folder_beside(out: Path) -> Iterator[Path]:
+    """A folder on the same disk, for as long as it is needed; "made" in it is for the artifact's files."""
+    try:
+        folder = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
+        (Path(folder.name) / "made").mkdir()
+    except OSError as error:
+        raise _cannot_write(out, error) from None
+    with folder as name:
+        yield Path(name)
+
+
+def _cannot_write(out: Path, error: OSError) -> OutputError:
+    return OutputError(f"{out}: cannot be written ({error.strerror})")
 
 
 def _check_weights_file(out: Path) -> None:

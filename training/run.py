@@ -15,7 +15,7 @@ import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
 
-from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.errors import OutputError, TrainingError
 from rtmpose_sdk.models import PoseModel
 from rtmpose_sdk.models.build import HeadOptions, default_input_size
 from rtmpose_sdk.runtimes import allowed_cores
@@ -55,16 +55,22 @@ def start(config: RunConfig, folder: Path, progress: Progress) -> Path:
 
     Raises:
         TrainingError: there is something in the folder already.
+        OutputError: it is none, or cannot be made.
     """
     if config.rate is None:  # frozen, so that a resumed run does not follow another version's default
         config = replace(config, rate=default_rate(config.task, config.batch))
+    if folder.exists() and not folder.is_dir():
+        raise OutputError(f"{folder}: is a file; expected a folder for the run")
     if not _is_worker() and folder.exists() and any(folder.iterdir()):
         raise TrainingError(
             f"{folder}: there is something in it already; resume it (rtmpose train --resume {folder}), or "
             "choose another --out"
         )
     _check(config, folder, progress)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise OutputError(f"{folder}: cannot be made a folder for the run ({error.strerror})") from None
     config.save(folder)
     return _run(config, folder, progress)
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv
+from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv, to_file
 from rtmpose_sdk.errors import InputError
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def compare(
         bool, typer.Option("--speed", help="Also time both networks, interleaved: 50 + 200 runs.")
     ] = False,
     draw: Annotated[
-        Path | None, typer.Option(help="Picture of the persons (pose) or pictures that differ most.")
+        Path | None, to_file(help="Picture of the persons (pose) or pictures that differ most.")
     ] = None,
 ) -> None:
     """Compare two artifacts, or one on two engines: outputs, keypoints, boxes, AP, time."""

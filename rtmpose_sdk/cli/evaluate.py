@@ -30,6 +30,8 @@ from rtmpose_sdk.cli.options import (
     PrecisionOption,
     Threads,
     limit_opencv,
+    output_file,
+    to_file,
 )
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
@@ -59,9 +61,9 @@ def evaluate(
     boxes_only: Annotated[
         bool, typer.Option("--boxes-only", help="Box AP of the detector instead of keypoint AP.")
     ] = False,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the figures here.")] = None,
+    json_file: Annotated[Path | None, to_file("--json", help="Write the figures here.")] = None,
     results_file: Annotated[
-        Path | None, typer.Option("--results", help="Write what was found here, as COCO results.")
+        Path | None, to_file("--results", help="Write what was found here, as COCO results.")
     ] = None,
     alone: Annotated[
         bool, typer.Option("--single-person", help="Only pictures with exactly one person.")
@@ -80,7 +82,7 @@ def evaluate(
         bool, typer.Option("--calibration", help="Do confidences say how often keypoints are right?")
     ] = False,
     reliability: Annotated[
-        Path | None, typer.Option(help="Plot that (.png, .svg, .pdf); needs the extra 'train'.")
+        Path | None, to_file(help="Plot that (.png, .svg, .pdf); needs the extra 'train'.")
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes, each with models of its own.")] = 1,
     batch: Annotated[
@@ -114,6 +116,7 @@ def evaluate(
         )
     if worst is not None and worst[0] < 1:
         raise InputError(f"--worst {worst[0]}; expected at least 1 person")
+    output_file(worst[1] if worst else None)
     persons: list[Matched] = []
     missing: list[str] = []
     place: Place | None = None

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+import os
+from pathlib import Path
+from typing import Annotated, Any
 
 import cv2
 import typer
 
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, OutputError
 
 
 class Storage(str, enum.Enum):
@@ -36,6 +38,29 @@ PrecisionOption = Annotated[
 Threads = Annotated[
     int | None, typer.Option(min=1, help="Threads of the engines; default: all allowed cores.")
 ]
+
+
+def output_file(path: Path | None) -> Path | None:
+    """The file that an option names, as it is.
+
+    Raises:
+        OutputError: it could not be written; better said now than after the work.
+    """
+    if path is None:
+        return None
+    if path.is_dir():
+        raise OutputError(f"{path}: is a folder; expected the name of a file to be written")
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise OutputError(f"{path}: {above} is a file; expected a folder")
+    if not os.access(above, os.W_OK):
+        raise OutputError(f"{path}: {above} cannot be written to; expected another folder")
+    return path
+
+
+def to_file(*names: str, help: str) -> Any:
+    """An option that names a file to be written, see `output_file`."""
+    return typer.Option(*names, help=help, callback=output_file)
 
 
 def limit_opencv(threads: int | None) -> None:

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from rtmpose_sdk.cli.options import to_file
 from rtmpose_sdk.drawing import id_color
 from rtmpose_sdk.errors import InputError, MissingExtraError, OutputError
 from rtmpose_sdk.images import write_bytes
@@ -30,7 +31,7 @@ class What(str, enum.Enum):
 def plot(
     results: Annotated[Path, typer.Argument(help="A JSONL file that `rtmpose predict` wrote.")],
     joint: Annotated[list[str], typer.Option(help="A keypoint's name; repeatable.")],
-    out: Annotated[Path | None, typer.Option(help="The PNG; default: beside the results.")] = None,
+    out: Annotated[Path | None, to_file(help="The PNG; default: beside the results.")] = None,
     what: Annotated[list[What], typer.Option(help="x, y (px), speed (px/s), confidence; repeatable.")] = [  # noqa: B006 - typer reads the default and copies it
         What.X,
         What.Y,

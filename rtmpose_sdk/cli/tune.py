@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads
+from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads, to_file
 from rtmpose_sdk.cli.tune_stopped import STATUS, report
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
@@ -66,7 +66,7 @@ def tune(
         typer.Option(help="An artifact of the same network that was exported before; repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Write the profile here instead of for Pipeline('auto').")
+        Path | None, to_file(help="Write the profile here instead of for Pipeline('auto').")
     ] = None,
 ) -> None:
     """Find engine, precision, threads, batch and detector interval for this machine by measuring.
