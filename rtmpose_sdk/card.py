@@ -122,7 +122,7 @@ class ModelCard:
         self._check("heatmap_peak", self.heatmap_peak, get_args(Peak))
         self._check("crop", self.crop, ("affine", "mmdeploy"))
         self._check("letterbox", self.letterbox, get_args(Letterbox))
-        if self.letterbox == "fitted" and self.decoder not in ("boxes", "boxes_nms"):
+        if self.letterbox == "fitted" and self.decoder not in ("boxes", "boxes_nms", "mmdeploy_dets"):
             raise CardError(
                 f"card of '{self.name}': letterbox 'fitted' is not for decoder '{self.decoder}', which "
                 "knows one input size; expected 'full'"

@@ -25,7 +25,7 @@ from rtmpose_sdk.benchmarks.report_html import ap_of
 from rtmpose_sdk.benchmarks.subset import present, single_person
 from rtmpose_sdk.benchmarks.tune import Truth
 from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.zoo import find_model
@@ -184,12 +184,17 @@ def _eval(some: tuple[Path, Path], *more: object) -> Any:
     return CliRunner().invoke(app, [*map(str, words)], env={"COLUMNS": "200"})
 
 
-def test_the_json_holds_all_and_comes_before_plots(some: tuple[Path, Path], tmp_path: Path) -> None:
+def test_the_json_holds_all_and_comes_before_plots(
+    some: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OutputError("the disk is full")
+
+    monkeypatch.setattr("rtmpose_sdk.benchmarks.worst.worst_sheet", full)
     details = ["--per-keypoint", "--normalize-by", "left_eye", "right_eye", "--calibration"]
-    (tmp_path / "no folder").touch()
-    broken = tmp_path / "no folder" / "sheet.png"
-    done = _eval(some, "--allow-missing", *details, "--worst", 2, broken, "--json", tmp_path / "e.json")
-    assert done.exit_code != 0  # the sheet
+    sheet = tmp_path / "sheet.png"
+    done = _eval(some, "--allow-missing", *details, "--worst", 2, sheet, "--json", tmp_path / "e.json")
+    assert str(done.exception) == "the disk is full"
     found = json.loads((tmp_path / "e.json").read_text())
     assert found["AP"] > 0.8
     assert len(found["missing"]) == 1
