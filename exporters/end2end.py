@@ -102,13 +102,7 @@ def _detect(g: OnnxGraph, picture: Picture, part: Part, threshold: float) -> tup
         boxes, scores = outputs["boxes"], outputs["scores"]
         kept = g.op("GreaterOrEqual", scores, threshold)
     elif card.decoder == "boxes":
-        every = (outputs["boxes"], g.op("Unsqueeze", outputs["scores"], [1]))
-        limits = ([card.max_detections], [float(card.nms_iou_threshold)])
-        chosen = g.op("Gather", g.op("NonMaxSuppression", *every, *limits, [threshold]), [2], axis=1)
-        rows = g.op("Squeeze", chosen, [1])
-        boxes, scores = (
-            g.op("Gather", g.op("Squeeze", outputs[n], [0]), rows) for n in ("boxes", "scores")
-        )
+        boxes, scores = suppressed(g, outputs, card, threshold)
         kept = g.op("GreaterOrEqual", scores, threshold)
     else:
         raise InputError(f"{card.name}: decoder {card.decoder} has no end2end graph; take an RTMDet")
@@ -124,6 +118,18 @@ def _detect(g: OnnxGraph, picture: Picture, part: Part, threshold: float) -> tup
     count = g.op("Min", count, [card.max_detections])
     order = g.op("Slice", order, [0], count, [0])
     return g.op("Gather", boxes, order), g.op("Gather", scores, order)
+
+
+def suppressed(
+    g: OnnxGraph, outputs: dict[str, Value], card: ModelCard, threshold: float
+) -> tuple[Value, Value]:
+    """Boxes (M,4) and scores (M,) that NMS keeps of one picture's `boxes` (1,A,4) and `scores` (1,A)."""
+    every = (outputs["boxes"], g.op("Unsqueeze", outputs["scores"], [1]))
+    limits = ([card.max_detections], [float(card.nms_iou_threshold)])
+    chosen = g.op("Gather", g.op("NonMaxSuppression", *every, *limits, [threshold]), [2], axis=1)
+    rows = g.op("Squeeze", chosen, [1])
+    boxes, scores = (g.op("Gather", g.op("Squeeze", outputs[n], [0]), rows) for n in ("boxes", "scores"))
+    return boxes, scores
 
 
 def _pose(g: OnnxGraph, picture: Picture, boxes: Value, part: Part) -> dict[str, Value]:

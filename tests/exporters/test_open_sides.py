@@ -16,9 +16,10 @@ from rtmpose_sdk import Detector
 from rtmpose_sdk.artifacts import artifact_card, open_model
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
 from rtmpose_sdk.decode import iou
-from rtmpose_sdk.errors import CardError
+from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.exporters.cli import app
 from rtmpose_sdk.exporters.crops import verification_images
+from rtmpose_sdk.exporters.dets import main
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import replace_card
@@ -181,3 +182,20 @@ def test_a_fixed_size_on_request(tmp_path: Path) -> None:
         assert detector.runtime.inputs[0].shape == (None, 384, 384, 3)
     refused = run("--weights", "rtmpose-t-own", "--fixed-size", "--no-verify")
     assert "--fixed-size is for detectors; rtmpose-t has one size anyway" in str(refused.exception)
+
+
+@pytest.mark.parametrize("size", [(512, 300), (300, 512), (200, 200)])
+def test_mmdeploys_outputs_say_the_same(size: tuple[int, int], tmp_path: Path, photo: np.ndarray) -> None:
+    main("rtmdet-nano-own", tmp_path / "dets.onnx")
+    picture = np.ascontiguousarray(photo[: size[1], : size[0]])
+    with (
+        Detector("rtmdet-nano-own", threads=1) as ours,
+        Detector(tmp_path / "dets.onnx", threads=1) as theirs,
+    ):
+        assert (theirs.card.decoder, theirs.card.letterbox) == ("mmdeploy_dets", "fitted")
+        want, have = ours(picture), theirs(picture)
+    assert len(want) > 3
+    np.testing.assert_allclose(have.scores, want.scores, atol=1e-5)
+    np.testing.assert_allclose(have.boxes, want.boxes, atol=1e-2)
+    with pytest.raises(InputError, match="decoder simcc; expected boxes, a detector without --nms"):
+        main("rtmpose-t-own", tmp_path / "t.onnx")
