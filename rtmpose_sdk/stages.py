@@ -14,6 +14,8 @@ T = TypeVar("T")
 
 DEPTH = 4
 """Items that may wait between two stages: what bounds the memory."""
+THREAD_NAME = "rtmpose-stage"
+"""Of the threads that read ahead."""
 _TICK = 0.1
 """Seconds after which a thread that waits looks whether it is still wanted."""
 
@@ -46,7 +48,7 @@ class Background(Generic[T]):
         self._stopped = threading.Event()
         self._done = threading.Event()
         self._error: BaseException | None = None
-        self._thread = threading.Thread(target=self._work, name="rtmpose-stage", daemon=True)
+        self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
         self._thread.start()
 
     def _work(self) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import sys
+import threading
 
 import typer
 from rich.console import Console
 
 from rtmpose_sdk.errors import RTMPoseError
+from rtmpose_sdk.stages import THREAD_NAME
 
 
 def run(app: typer.Typer) -> None:
@@ -16,7 +19,22 @@ def run(app: typer.Typer) -> None:
         app()
     except RTMPoseError as error:
         print_error(error)
-        sys.exit(1)
+        _leave(1)
+    except SystemExit as end:
+        _leave(end.code)
+
+
+def _leave(code: str | int | None) -> None:
+    """End the process, past a thread that hangs in a decoder.
+
+    A read of a silent camera is still inside of FFmpeg, and Python would free what it uses, which crashes
+    now and then. Files are closed by now.
+    """
+    if isinstance(code, int | None) and any(t.name == THREAD_NAME for t in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code or 0)
+    sys.exit(code)
 
 
 def print_error(error: Exception) -> None:
