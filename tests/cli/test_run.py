@@ -47,6 +47,7 @@ def test_a_thread_that_hangs_in_a_read_is_not_taken_down_with_python(
         text=True,
         timeout=30,
         check=False,
+        cwd=tmp_path,
     )
     assert done.returncode == code
     assert done.stdout == ("done" if hang else "donetaken down\n")
