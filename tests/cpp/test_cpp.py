@@ -103,12 +103,15 @@ def test_pipeline_finds_what_python_finds(run, files: dict[str, Path], coco_pers
         for path, line in zip(pictures, lines, strict=True):
             want = pipeline(read_image(path))
             boxes, scores, keypoints = people(line)
-            assert len(boxes) == len(want)
-            if len(want):
-                # JPEG decoders differ by a grey level: boxes move a little.
-                assert np.abs(boxes - want.boxes).max() < 3
-                np.testing.assert_allclose(scores, want.box_scores, atol=0.02)
-                shifts.append(np.hypot(*np.moveaxis(keypoints[..., :2] - want.keypoints, -1, 0)).ravel())
+            # JPEG decoders differ by a grey level: boxes move a little, and the last ones are at the threshold.
+            both = min(len(boxes), len(want))
+            assert (scores[both:] < 0.32).all()
+            assert (want.box_scores[both:] < 0.32).all()
+            if both:
+                assert np.abs(boxes[:both] - want.boxes[:both]).max() < 3
+                np.testing.assert_allclose(scores[:both], want.box_scores[:both], atol=0.02)
+                apart = keypoints[:both, :, :2] - want.keypoints[:both]
+                shifts.append(np.hypot(*np.moveaxis(apart, -1, 0)).ravel())
     assert np.median(np.concatenate(shifts)) < 1
 
 
