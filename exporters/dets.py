@@ -18,9 +18,8 @@ from rtmpose_sdk.cli.options import output_file
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.end2end import suppressed
-from rtmpose_sdk.exporters.onnx import replace_card
+from rtmpose_sdk.exporters.onnx import save_onnx
 from rtmpose_sdk.exporters.onnx_graph import OnnxGraph
-from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.zoo import find_model
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -63,8 +62,7 @@ def main(
     card = artifact_card(file)
     if file.suffix != ".onnx":
         raise InputError(f"{file}: expected an ONNX file")
-    write_bytes(out, with_dets(onnx.load(str(file)), card).SerializeToString())
-    replace_card(out, replace(card, decoder="mmdeploy_dets"))
+    save_onnx(with_dets(onnx.load(str(file)), card), replace(card, decoder="mmdeploy_dets"), out)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from torch import Tensor
 
@@ -17,8 +18,7 @@ from rtmpose_sdk.models import (
     build_model,
     identify,
     load_state_dict,
-    read_checkpoint,
-    read_note,
+    read_noted,
 )
 from rtmpose_sdk.models.build import HeadOptions
 
@@ -40,23 +40,35 @@ def open_checkpoint(
     Raises:
         CheckpointError, CardError, InputError: see `open_network`.
     """
-    network, keypoints = open_network(weights, name, keypoint_set, input_size)
+    read = _read(weights)
+    network, keypoints = _network(weights, read, name, keypoint_set, input_size)
     if network.task == "detect":
         return network, new_card(network.name, network.input_size, "", input_kind, nms)
     heatmaps = network.head_options.gives_heatmaps
     card = new_card(
         network.name, network.input_size, keypoints, input_kind, False, heatmaps, network.split_ratio
     )
-    said = _trained(weights)
-    if said is not None:
-        card = replace(card, simcc_beta=said.simcc_beta, bbox_padding=said.bbox_padding)
+    if read.card is not None:
+        card = replace(card, simcc_beta=read.card.simcc_beta, bbox_padding=read.card.bbox_padding)
     return network, card
 
 
-def _trained(weights: Path) -> ModelCard | None:
-    """The card of weights that `rtmpose train` wrote."""
-    said = read_note(weights).get("card")
-    return None if said is None else ModelCard.from_json(said, str(weights))
+class _Read(NamedTuple):
+    """A checkpoint's tensors, and what `rtmpose train` says of them: nothing in everybody else's."""
+
+    state: dict[str, Tensor]
+    card: ModelCard | None
+    head: HeadOptions | None
+
+
+def _read(weights: Path) -> _Read:
+    state, note = read_noted(weights)
+    card, head = note.get("card"), note.get("head")
+    return _Read(
+        state,
+        None if card is None else ModelCard.from_json(card, str(weights)),
+        None if head is None else HeadOptions(**head),
+    )
 
 
 def open_network(
@@ -84,9 +96,20 @@ def open_network(
         CardError: the note of `rtmpose train` is of a later version.
         InputError: the keypoint set cannot be told from the weights, or is given for a detector.
     """
-    state, said = read_checkpoint(weights), _trained(weights)
+    return _network(weights, _read(weights), name, keypoint_set, input_size)
+
+
+def _network(
+    weights: Path,
+    read: _Read,
+    name: str | None,
+    keypoint_set: str | None,
+    input_size: tuple[int, int] | None,
+) -> tuple[PoseModel | DetectModel, str | KeypointSet]:
+    """`open_network` of what was read."""
+    state, said = read.state, read.card
     if said is not None and said.task == "pose":
-        return _trained_network(weights, state, said, name, keypoint_set, input_size)
+        return _trained_network(weights, state, said, read.head, name, keypoint_set, input_size)
     found = identify(state)
     name = name or found.name
     size = input_size or (said.input_size if said else found.input_size)
@@ -117,6 +140,7 @@ def _trained_network(
     weights: Path,
     state: dict[str, Tensor],
     said: ModelCard,
+    head: HeadOptions | None,
     name: str | None,
     keypoint_set: str | None,
     input_size: tuple[int, int] | None,
@@ -126,12 +150,11 @@ def _trained_network(
     keypoints = get_keypoint_set(keypoint_set) if keypoint_set else own
     if len(keypoints) != len(own):
         raise InputError(f"{weights}: has {len(own)} keypoints, but {keypoint_set} has {len(keypoints)}")
-    head = read_note(weights).get("head")
     network = build_model(
         name or said.name,
         keypoint_set=len(own),
         input_size=input_size or said.input_size,
-        head=HeadOptions(**head) if head else None,
+        head=head,
         split_ratio=said.simcc_split_ratio,
     )
     load_state_dict(network, state, weights)

@@ -55,8 +55,7 @@ class TorchGraph:
             (node, {a.name: helper.get_attribute_value(a) for a in node.attribute}) for node in graph.node
         ]
         unknown = sorted({node.op_type for node, _ in self._nodes} - _OPERATORS.keys())
-        if unknown:
-            _only(False, f"operators {', '.join(unknown)}")
+        _only(not unknown, f"operators {', '.join(unknown)}")
 
     @torch.inference_mode()
     def __call__(self, images: NDArray[Any]) -> list[NDArray[Any]]:

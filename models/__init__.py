@@ -1,7 +1,7 @@
 """PyTorch definitions of RTMPose, RTMW and RTMDet, and the way into them from published checkpoints."""
 
 from rtmpose_sdk.models.build import NAMES, DetectModel, PoseModel, build_model
-from rtmpose_sdk.models.checkpoint import load_checkpoint, load_state_dict, read_checkpoint, read_note
+from rtmpose_sdk.models.checkpoint import load_checkpoint, load_state_dict, read_checkpoint, read_noted
 from rtmpose_sdk.models.count import Count, count
 from rtmpose_sdk.models.identify import Identity, identify
 
@@ -17,5 +17,5 @@ __all__ = [
     "load_checkpoint",
     "load_state_dict",
     "read_checkpoint",
-    "read_note",
+    "read_noted",
 ]

@@ -22,7 +22,7 @@ _EMA_KEYS = ("ema_state_dict", "state_dict_ema")
 _EMA_COUNTER = "steps"
 _SHOWN = 5
 NOTE = "rtmpose_sdk"
-"""Name beside `state_dict` under which `rtmpose train` keeps its note, see `read_note`."""
+"""Name beside `state_dict` under which `rtmpose train` keeps its note, see `read_noted`."""
 
 
 class _TrainingLog:
@@ -61,8 +61,20 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: missing, empty, truncated, not a checkpoint, or a pickle with code in it.
     """
+    return read_noted(path)[0]
+
+
+def read_noted(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What `read_checkpoint` gives, and what `rtmpose train` says beside it: {} in everybody else's files.
+
+    `card` is the card of the artifact, as JSON; `head` are the fields of a pose network's `HeadOptions`.
+
+    Raises:
+        CheckpointError: see `read_checkpoint`.
+    """
     file = Path(path)
     content = _load(file)
+    note = content.get(NOTE)
     averaged = next((content[k] for k in _EMA_KEYS if isinstance(content.get(k), dict)), None)
     state = averaged if averaged is not None else content.get("state_dict", content)
     if not isinstance(state, dict):
@@ -79,19 +91,7 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
         tensors[short] = value
     if not tensors:
         raise CheckpointError(f"{file}: there is no tensor in it")
-    return tensors
-
-
-def read_note(path: str | Path) -> dict[str, Any]:
-    """What `rtmpose train` says of its weights, beside them; empty in everybody else's files.
-
-    `card` is the card of the artifact, as JSON; `head` are the fields of a pose network's `HeadOptions`.
-
-    Raises:
-        CheckpointError: see `read_checkpoint`.
-    """
-    note = _load(Path(path)).get(NOTE)
-    return note if isinstance(note, dict) else {}
+    return tensors, note if isinstance(note, dict) else {}
 
 
 def _load(file: Path) -> dict[str, Any]:

@@ -38,7 +38,7 @@ _VERIFIED = 64
 
 
 def note(config: RunConfig, keypoint_set: KeypointSet | None) -> dict[str, Any]:
-    """What the weights' file says beside them, see `rtmpose_sdk.models.read_note`."""
+    """What the weights' file says beside them, see `rtmpose_sdk.models.read_noted`."""
     card = replace(_card(config, keypoint_set), license=config.license, notes=config.notes)
     said: dict[str, Any] = {"card": card.to_json()}
     # RTMW has one head.

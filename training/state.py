@@ -95,7 +95,7 @@ def save_weights(
         network: whose.
         file: where.
         leave_out: beginning of the names that are left out.
-        note: what `read_note` is to find; None writes a bare state dict.
+        note: what `read_noted` is to find; None writes a bare state dict.
     """
     state = {name: value.cpu() for name, value in network.state_dict().items()}
     if leave_out is not None:
