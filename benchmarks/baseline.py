@@ -21,6 +21,7 @@ SAME_CANDIDATE = (
     "batch",
     "persons",
     "detector",
+    "detector size",
     "picture",
 )
 """What says that two reports are of the same thing; a new version of the engine or SDK is compared."""

@@ -106,13 +106,14 @@ def open_candidates(
     picture: NDArray[np.uint8],
     box: Sequence[float],
     peers: Sequence[str] = (),
+    detector_size: tuple[int, int] | None = None,
 ) -> tuple[list[Candidate], list[str]]:
     """Those that can be had here, with names that tell them apart; of the others, the reasons.
 
     Args:
         wanted: at least one.
         stack: closes them.
-        detector, device, picture, box, peers: see `open_candidate`.
+        detector, device, picture, box, peers, detector_size: see `open_candidate`.
 
     Raises:
         RTMPoseError: a model that is no model, or no combination can be had.
@@ -120,7 +121,7 @@ def open_candidates(
     found, left_out = [], []
     for choice in wanted:
         try:
-            candidate = open_candidate(choice, detector, device, picture, box, peers)
+            candidate = open_candidate(choice, detector, device, picture, box, peers, detector_size)
         except (DeviceError, InputError, MissingExtraError) as error:
             if len(wanted) == 1:
                 raise
@@ -157,6 +158,7 @@ def open_candidate(
     picture: NDArray[np.uint8],
     box: Sequence[float],
     peers: Sequence[str] = (),
+    detector_size: tuple[int, int] | None = None,
 ) -> Candidate:
     """Open both networks and make the steps.
 
@@ -173,6 +175,7 @@ def open_candidate(
         choice.precision,
         batch_limit=choice.batch or DEFAULT_BATCH_LIMIT,
         engine=choice.engine,
+        detector_size=detector_size,
     )
     load = time.perf_counter() - start
     try:
@@ -213,6 +216,7 @@ def open_candidate(
             "batch": predictor.batch_limit,
             "pose": f"{predictor.card.name} ({runtime.path.name})",
             "detector": pipeline.detector.card.name if pipeline.detector else None,
+            "detector size": list(detector_size) if detector_size else None,
             "persons": choice.persons,
             **setting,
         },

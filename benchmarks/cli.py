@@ -22,7 +22,7 @@ from rtmpose_sdk.benchmarks.report_content import report_content
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
 from rtmpose_sdk.benchmarks.report_text import markdown, report_lines, run_lines, table
 from rtmpose_sdk.benchmarks.rounds import rounds_shown
-from rtmpose_sdk.cli.options import DetectorOption, to_file
+from rtmpose_sdk.cli.options import DetectorOption, DetectorSize, parse_size, to_file
 from rtmpose_sdk.cli.paper import time_paper
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
@@ -53,6 +53,7 @@ def bench(
         list[str], typer.Option(help="Pose model: a name, an ONNX file, an SDK folder; repeatable.")
     ] = [DEFAULT_POSE],  # noqa: B006 - typer reads the default and copies it
     detector: DetectorOption = None,
+    detector_size: DetectorSize = None,
     device: Annotated[
         str,
         typer.Option(help=r"cpu, cuda, cuda:1, ...; ssh:\[user@]host\[:port]\[/device]; adb\[:serial]."),
@@ -133,6 +134,7 @@ def bench(
             "--batch": batch,
             "--png": png_file,
             "--compare": old,
+            "--detector-size": detector_size,
         }
         without |= {"--pose": pose != [DEFAULT_POSE], "--persons": persons != [1]}
         wrong = [k for k, v in without.items() if v] + [k for k, v in lists.items() if v[1:]]
@@ -158,7 +160,16 @@ def bench(
         return
     with contextlib.ExitStack() as stack:
         wanted = list(choices(pose, engine, precision, threads, batch, persons))
-        candidates, left_out = open_candidates(wanted, stack, detector, device, shot, person, peer)
+        candidates, left_out = open_candidates(
+            wanted,
+            stack,
+            detector,
+            device,
+            shot,
+            person,
+            peer,
+            parse_size(detector_size) if detector_size else None,
+        )
         for candidate in candidates:
             candidate.setting |= {
                 "picture": f"{photo.name} {width}x{height}",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import Model, artifact_card, open_model
 from rtmpose_sdk.card import ModelCard, Task
+from rtmpose_sdk.detector import resized
 from rtmpose_sdk.errors import DeviceError, InputError, VerificationError
 from rtmpose_sdk.hub import cache
 from rtmpose_sdk.mmdeploy import network_file
@@ -28,13 +29,15 @@ class Variant:
     Attributes:
         path: the artifact, or the SDK folder.
         engine, precision: see `rtmpose_sdk.runtimes.open_runtime`.
-        kind: variants of one kind give the same results, rounding aside: its precision, and file.
+        kind: variants of one kind give the same results, rounding aside: its precision, file and size.
+        input_size: that a detector is given pictures up to, see `resized`; None leaves it as it is.
     """
 
     path: Path
     engine: str
     precision: str | None
     kind: str
+    input_size: tuple[int, int] | None = None
 
     @property
     def name(self) -> str:
@@ -43,7 +46,8 @@ class Variant:
 
     def open(self, task: Task, threads: int) -> Model:
         """The running network."""
-        return open_model(self.path, task, "cpu", threads, self.precision, self.engine)
+        opened = open_model(self.path, task, "cpu", threads, self.precision, self.engine)
+        return resized(opened, self.input_size)
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,8 @@ def variants(
     task: Task,
     calibration: NDArray[np.uint8] | None,
     others: Sequence[Path] = (),
+    sizes: Sequence[tuple[int, int]] = (),
+    only_fp32: bool = False,
 ) -> Variants:
     """What `source` can run with here.
 
@@ -67,6 +73,8 @@ def variants(
         task: of the model.
         calibration: (N,h,w,3) uint8 BGR of its input size, for int8; None leaves int8 out.
         others: artifacts of the same network that were exported before (ncnn, OpenVINO, ...).
+        sizes: that pictures of a detector are to be tried up to, see `resized`.
+        only_fp32: no other precision of `source`; `others` are what they are.
 
     Raises:
         InputError: not fp32, or an artifact of another network.
@@ -75,33 +83,52 @@ def variants(
     if card.precision != "fp32" or card.task != task:
         raise InputError(f"{source}: {card.precision}, to {card.task}; expected an fp32 model to {task}")
     file = network_file(path) if path.is_dir() else path
-    left_out: list[str] = []
-    able = [Variant(path, "onnxruntime", None, "fp32")]
     if file.suffix != ".onnx":
         raise InputError(f"{source}: {file.suffix}; expected an ONNX model, a checkpoint or an SDK folder")
+    able = [Variant(path, "onnxruntime", None, "fp32")]
+    left_out: list[str] = []
     if importlib.util.find_spec("openvino") is None:
         left_out.append("OpenVINO: not installed (pip install 'rtmpose-sdk[openvino]')")
     else:
-        wanted = [
-            Variant(path, "openvino", None, "fp32"),
-            *(Variant(path, "openvino", precision, precision) for precision in ("bf16", "fp16")),
-        ]
-        if calibration is None:
-            left_out.append("int8: needs pictures to calibrate with (--calibrate)")
+        wanted = [Variant(path, "openvino", None, "fp32")]
+        if not only_fp32:
+            wanted += [Variant(path, "openvino", name, name) for name in ("bf16", "fp16")]
+            wanted += _int8_variants(path, file, card, calibration, left_out)
+        able += _openable(wanted, task, left_out)
+    able += [_other(other, card) for other in others]
+    sized = [
+        replace(v, kind=f"{v.kind} up to {size[0]}x{size[1]}", input_size=size)
+        for size in sizes
+        for v in able
+        if size != card.input_size or card.letterbox != "fitted"
+    ]
+    return Variants((*able, *_openable(sized, task, left_out)), tuple(left_out))
+
+
+def _openable(wanted: Sequence[Variant], task: Task, left_out: list[str]) -> list[Variant]:
+    """Those that can be opened here; of the others, the reasons go to `left_out`."""
+    able = []
+    for variant in wanted:
+        try:
+            variant.open(task, 1).runtime.close()
+        except (DeviceError, InputError) as error:
+            left_out.append(f"{variant.name}: {error}")
         else:
-            try:
-                wanted.append(Variant(_int8(path, file, card, calibration), "openvino", None, "int8"))
-            except VerificationError as error:
-                left_out.append(f"openvino int8: {error}")
-        for variant in wanted:
-            try:
-                variant.open(task, 1).runtime.close()
-            except DeviceError as error:
-                left_out.append(f"{variant.name}: {error}")
-            else:
-                able.append(variant)
-    able.extend(_other(other, card) for other in others)
-    return Variants(tuple(able), tuple(left_out))
+            able.append(variant)
+    return able
+
+
+def _int8_variants(
+    path: Path, file: Path, card: ModelCard, calibration: NDArray[np.uint8] | None, left_out: list[str]
+) -> list[Variant]:
+    if calibration is None:
+        left_out.append("int8: needs pictures to calibrate with (--calibrate)")
+        return []
+    try:
+        return [Variant(_int8(path, file, card, calibration), "openvino", None, "int8")]
+    except VerificationError as error:
+        left_out.append(f"openvino int8: {error}")
+        return []
 
 
 def _other(path: Path, card: ModelCard) -> Variant:

@@ -37,6 +37,8 @@ NMS done in the graph. mmdeploy_dets: MMDeploy's `dets` (N,M,5) and `labels` (N,
 simcc3d: simcc and `simcc_z` (N,K,bins_z), depths. yolox: YOLOX's raw head, (N,A,5+classes). rtmo: one
 stage, `dets` (N,M,5) and `keypoints` (N,M,K,3), px of the network input.
 """
+FITTING: tuple[Decoder, ...] = ("boxes", "boxes_nms", "mmdeploy_dets")
+"""Decoders that do not ask for one input size: what letterboxes that fit are for."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +124,7 @@ class ModelCard:
         self._check("heatmap_peak", self.heatmap_peak, get_args(Peak))
         self._check("crop", self.crop, ("affine", "mmdeploy"))
         self._check("letterbox", self.letterbox, get_args(Letterbox))
-        if self.letterbox == "fitted" and self.decoder not in ("boxes", "boxes_nms", "mmdeploy_dets"):
+        if self.letterbox == "fitted" and self.decoder not in FITTING:
             raise CardError(
                 f"card of '{self.name}': letterbox 'fitted' is not for decoder '{self.decoder}', which "
                 "knows one input size; expected 'full'"

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from rtmpose_sdk.artifacts import Model
+from rtmpose_sdk.card import FITTING, Letterbox
 from rtmpose_sdk.decode import decode_boxes
-from rtmpose_sdk.errors import CardError
+from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.geometry import Floats, Image, letterbox
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.network import Network
@@ -23,9 +26,11 @@ class Detector(Network):
         device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
         score_threshold: boxes below it are left out; None takes the card's. A graph that holds its
             own NMS has cut at the card's already.
+        input_size: instead of the card's, see `resized`.
 
     Raises:
         CardError: it contradicts the artifact.
+        InputError: see `resized`.
     """
 
     def __init__(
@@ -36,8 +41,10 @@ class Detector(Network):
         precision: str | None = None,
         score_threshold: float | None = None,
         engine: str | None = None,
+        input_size: int | Sequence[int] | None = None,
     ) -> None:
         super().__init__(model, "detect", device, threads, precision, engine)
+        self.card = resized(Model(self.runtime, self.card), input_size).card
         if self.card.letterbox == "fitted" and None not in self.runtime.inputs[0].shape[1:]:
             spec = self.runtime.inputs[0]
             self.runtime.close()
@@ -72,3 +79,41 @@ class Detector(Network):
     def letterbox(self, picture: Image) -> tuple[Image, Floats]:
         """What the network is given of a picture, and the factors back: see `geometry.letterbox`."""
         return letterbox(picture, self.card.input_size, self.card.pad_value, self.card.letterbox_step)
+
+
+def resized(model: Model, input_size: int | Sequence[int] | None) -> Model:
+    """A detector for pictures up to another size: smaller is faster, larger finds smaller persons.
+
+    Its letterboxes fit (`ModelCard.letterbox`), wherever its decoder knows of that: asked for its own
+    size, a detector of full letterboxes becomes faster on pictures that are not square.
+
+    Args:
+        model: an open one; closed where this raises.
+        input_size: (width, height) px, or one number for a square; None leaves the model as it is.
+
+    Raises:
+        InputError: not multiples of the largest stride, or the artifact takes one size only.
+    """
+    if input_size is None:
+        return model
+    runtime, card = model
+    sides = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
+    said = "x".join(map(str, sides))
+    step = max(card.strides)
+    if len(sides) != 2 or any(side < step or side % step for side in sides):
+        runtime.close()
+        raise InputError(
+            f"the detector's input size is {said}; expected a width and a height in multiples of "
+            f"{step} px, for example {step * 8}x{step * 8}"
+        )
+    if None not in runtime.inputs[0].shape[1:]:
+        if sides == card.input_size:
+            return model
+        runtime.close()
+        raise InputError(
+            f"{runtime.path}: takes {'x'.join(map(str, card.input_size))} px only, and {said} was asked "
+            "for. Files that rtmpose-export writes of RTMDet for ONNX Runtime and OpenVINO take any size "
+            f"(but with --fixed-size); for others export it with --input-size {said}"
+        )
+    kind: Letterbox = "fitted" if card.decoder in FITTING else card.letterbox
+    return Model(runtime, replace(card, input_size=(sides[0], sides[1]), letterbox=kind))

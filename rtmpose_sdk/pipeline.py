@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -50,14 +51,18 @@ class Pipeline(Closing):
         batch_limit: most persons of one call of the pose network.
         flip_test: average with mirrored crops; twice the time of the pose network.
         profile: file that `rtmpose tune --out` wrote. It says the models, engines, precisions, threads,
-            batch limit and detector interval, so none of these may be given beside it.
+            batch limit, detector interval and size, so none of these may be given beside it.
+        detector_size: the detector gets pictures up to this size, (width, height) px, or one number for a
+            square, where its sides are open (as the bundled one's): a smaller one is faster, a larger one
+            finds smaller persons, see `rtmpose_sdk.detector.resized`. None is its card's.
 
     Attributes:
         detect_every: the interval of `stream` and `follow` where none is given.
 
     Raises:
-        InputError: a detector or a flip test for a model in one stage; or a profile that is missing, of
-            another machine, or of artifacts that changed.
+        InputError: a detector or a flip test for a model in one stage; a detector's size without a
+            detector, or one that it does not take; or a profile that is missing, of another machine, or of
+            artifacts that changed.
     """
 
     def __init__(
@@ -72,9 +77,11 @@ class Pipeline(Closing):
         flip_test: bool = False,
         engine: str | None = None,
         profile: str | Path | None = None,
+        detector_size: int | Sequence[int] | None = None,
     ) -> None:
         self.detect_every = DETECT_EVERY
-        finder = pose_network = NetworkSettings("", engine, precision, threads)
+        pose_network = NetworkSettings("", engine, precision, threads)
+        finder = replace(pose_network, input_size=detector_size)
         auto = str(pose) == AUTO and not Path(pose).exists()
         if auto or profile is not None:
             given = {
@@ -86,6 +93,7 @@ class Pipeline(Closing):
                 "engine": engine,
                 "batch_limit": None if batch_limit == DEFAULT_BATCH_LIMIT else batch_limit,
                 "flip_test": flip_test or None,
+                "detector_size": detector_size,
             }
             tuned = usable_profile(profile, {name: v for name, v in given.items() if v is not None})
             pose_network, finder = tuned.pose, tuned.detector
@@ -100,11 +108,11 @@ class Pipeline(Closing):
         self.detector: Detector | None = None
         self.predictor: Predictor | OneStage
         if opened.card.decoder == "rtmo":
-            if detector not in (None, DEFAULT_DETECTOR) or flip_test:
+            if detector not in (None, DEFAULT_DETECTOR) or flip_test or finder.input_size is not None:
                 opened.runtime.close()
                 raise InputError(
-                    f"{opened.card.name} finds persons by itself, in one stage: leave out detector= and "
-                    "flip_test="
+                    f"{opened.card.name} finds persons by itself, in one stage: leave out detector=, "
+                    "detector_size= and flip_test="
                 )
             self.predictor = OneStage(opened, score_threshold=detection_threshold)
             self.predictor.gate = threading.Lock()
@@ -118,14 +126,22 @@ class Pipeline(Closing):
                 f"{_ADVICE.get(target, 'boxes of your own (detector=None)')}",
                 stacklevel=2,
             )
-        if detector is not None:
-            try:
+        try:
+            if detector is not None:
                 self.detector = Detector(
-                    detector, device, finder.threads, finder.precision, detection_threshold, finder.engine
+                    detector,
+                    device,
+                    finder.threads,
+                    finder.precision,
+                    detection_threshold,
+                    finder.engine,
+                    finder.input_size,
                 )
-            except Exception:
-                self.predictor.close()
-                raise
+            elif finder.input_size is not None:
+                raise InputError(f"detector_size is {finder.input_size}, but there is no detector")
+        except Exception:
+            self.predictor.close()
+            raise
         # Engines take turns: `threads` stays the total, and no engine runs twice at a time.
         turn = threading.Lock()
         self.predictor.gate = turn

@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import warnings
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.processor import instruction_sets, processor_name
 from rtmpose_sdk.runtimes import allowed_cores
 
-VERSION = 2
-"""1 had no cards among the hashes and no instruction sets."""
+VERSION = 3
+"""1 had no cards among the hashes and no instruction sets, 2 no input size."""
 AUTO = "auto"
 """Pipeline("auto") reads the profile that was saved last."""
 _AGAIN = "run `rtmpose tune` (again) on this machine"
@@ -35,6 +35,7 @@ class NetworkSettings:
         path: the artifact.
         engine, precision, threads: see `rtmpose_sdk.runtimes.open_runtime`.
         sha256: of each of its files, by name.
+        input_size: of a detector, where it is not its card's, see `rtmpose_sdk.detector.resized`.
     """
 
     path: str
@@ -42,6 +43,7 @@ class NetworkSettings:
     precision: str | None
     threads: int | None
     sha256: dict[str, str] = field(default_factory=dict)
+    input_size: int | Sequence[int] | None = None
 
 
 @dataclass(frozen=True)

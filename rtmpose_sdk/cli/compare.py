@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv, to_file
+from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv, parse_size, to_file
 from rtmpose_sdk.errors import InputError
 
 if TYPE_CHECKING:
@@ -40,6 +40,10 @@ def compare(
     precision_b: Annotated[str | None, typer.Option(help="Of the second.")] = None,
     device_a: Annotated[str, typer.Option(help="Device of the first.")] = "cpu",
     device_b: Annotated[str, typer.Option(help="Of the second.")] = "cpu",
+    size_a: Annotated[
+        str | None, typer.Option(help="Input of the first, px: 256, 416x256; of detectors with open sides.")
+    ] = None,
+    size_b: Annotated[str | None, typer.Option(help="Of the second.")] = None,
     threads: Threads = None,
     speed: Annotated[
         bool, typer.Option("--speed", help="Also time both networks, interleaved: 50 + 200 runs.")
@@ -62,6 +66,9 @@ def compare(
     tasks = [card.task for card in cards]
     if tasks[0] != tasks[1]:
         raise InputError(f"{a} is for task {tasks[0]}, {b} for {tasks[1]}; expected two of a kind")
+    sizes = [parse_size(said) if said else None for said in (size_a, size_b)]
+    if tasks[0] != "detect" and any(sizes):
+        raise InputError("--size-a and --size-b are of detectors; a pose network has one input size")
     if annotations is not None:
         for card in cards:
             check_measurable(annotations, images, card.keypoints() if card.task == "pose" else None)
@@ -73,7 +80,10 @@ def compare(
     table = Table("figure", "a", "b")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         if tasks[0] == "detect":
-            with Detector(a, **settings[0]) as one, Detector(b, **settings[1]) as other:
+            with (
+                Detector(a, **settings[0], input_size=sizes[0]) as one,
+                Detector(b, **settings[1], input_size=sizes[1]) as other,
+            ):
                 found = compare_boxes(one, other, rows, lambda r: progress.track(r))
                 _describe(table, one, other)
                 _accuracy(table, one, other, found, annotations, images, progress)
@@ -103,6 +113,7 @@ def _describe(table: Table, a: Any, b: Any) -> None:
     table.add_row("engine", a.runtime.engine, b.runtime.engine)
     for what in ("device", "threads"):
         table.add_row(what, *(str(getattr(m.runtime, what)) for m in (a, b)))
+    table.add_row("input", *("{}x{}".format(*m.card.input_size) for m in (a, b)))
     table.add_row("artifact", *(m.card.precision for m in (a, b)))
     table.add_row("arithmetic", *(m.runtime.arithmetic for m in (a, b)))
 

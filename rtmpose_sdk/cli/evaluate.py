@@ -24,6 +24,7 @@ from rtmpose_sdk.cli.evaluate_details import (
 )
 from rtmpose_sdk.cli.options import (
     DetectorOption,
+    DetectorSize,
     DeviceOption,
     EngineOption,
     Pose,
@@ -31,6 +32,7 @@ from rtmpose_sdk.cli.options import (
     Threads,
     limit_opencv,
     output_file,
+    parse_size,
     to_file,
 )
 from rtmpose_sdk.detector import Detector
@@ -50,6 +52,7 @@ def evaluate(
     images: Annotated[Path, typer.Option(help="Folder with the pictures.")],
     pose: Pose = DEFAULT_POSE,
     detector: DetectorOption = None,
+    detector_size: DetectorSize = None,
     device: DeviceOption = "cpu",
     threads: Threads = None,
     engine: EngineOption = None,
@@ -108,6 +111,7 @@ def evaluate(
     limit_opencv(threads)
     if boxes_only and detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
+    size = parse_size(detector_size) if detector_size else None
     details = per_keypoint or distances or normalize_by or calibration or reliability or worst
     if boxes_only and (details or alone or resume or flip_test or processes > 1):
         raise InputError(
@@ -126,7 +130,7 @@ def evaluate(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         if boxes_only:
             assert detector is not None
-            finder = Detector(detector, device, threads, precision, LEAST_SCORE, engine)
+            finder = Detector(detector, device, threads, precision, LEAST_SCORE, engine, size)
             with finder:
                 runtime = finder.runtime
                 place = find_place(detector, runtime) if write_card else None
@@ -145,6 +149,7 @@ def evaluate(
                 batch_limit=batch,
                 flip_test=flip_test,
                 engine=engine,
+                detector_size=size,
             )
             pipeline = open_pipeline()
             points = pipeline.top_down().keypoint_set
@@ -195,6 +200,7 @@ def evaluate(
             "images": str(images),
             "pose": None if boxes_only else pose,
             "detector": detector,
+            "detector size": size,
             "of": "boxes" if boxes_only else f"keypoints, {boxes}",
             "engine": runtime.engine,
             "device": str(runtime.device),
@@ -222,6 +228,7 @@ def evaluate(
         figure = next(iter(report.figures))
         finder_name = f"boxes of {Path(detector).name}" if detector else boxes  # no folder of this machine
         conditions = ["person boxes" if boxes_only else finder_name]
+        conditions += [f"detector at {detector_size}"] if size else []
         conditions += ["flip test"] * flip_test + ["single persons"] * alone
         conditions += [precision] if precision else []
         name = accuracy_name(figure, annotations, report.pictures, *conditions)

@@ -27,6 +27,14 @@ Pose = Annotated[
 DetectorOption = Annotated[
     str | None, typer.Option("--detector", help="Detector: a name, an ONNX file, an SDK folder.")
 ]
+DetectorSize = Annotated[
+    str | None,
+    typer.Option(
+        "--detector-size",
+        help="It gets pictures up to this size, px, where its sides are open: 256, 416x256, ... Smaller "
+        "is faster, larger finds smaller persons. Default: its card's.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, coreml, dml.")]
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="Another engine that reads the file: openvino for ONNX.")
@@ -70,12 +78,14 @@ def limit_opencv(threads: int | None) -> None:
 
 
 def parse_size(text: str) -> tuple[int, int]:
-    """Read a size: "192x256" → (192, 256), width first.
+    """Read a size: "192x256" → (192, 256), width first; "320" → (320, 320).
 
     Raises:
-        InputError: not two positive numbers.
+        InputError: not one or two positive numbers.
     """
     parts = text.lower().split("x")
-    if len(parts) != 2 or not all(p.isdigit() and int(p) for p in parts):
-        raise InputError(f"size '{text}'; expected WIDTHxHEIGHT in px, for example 192x256")
-    return int(parts[0]), int(parts[1])
+    if len(parts) > 2 or not all(p.isdigit() and int(p) for p in parts):
+        raise InputError(
+            f"size '{text}'; expected WIDTHxHEIGHT in px, for example 192x256, or one number for a square"
+        )
+    return int(parts[0]), int(parts[-1])

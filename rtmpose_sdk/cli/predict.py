@@ -16,12 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from rtmpose_sdk.cli.options import (
     DetectorOption,
+    DetectorSize,
     DeviceOption,
     EngineOption,
     Pose,
     PrecisionOption,
     Threads,
     limit_opencv,
+    parse_size,
 )
 from rtmpose_sdk.cli.predict_sources import VideoInput, name_of, split_sources
 from rtmpose_sdk.cli.predict_video import (
@@ -153,6 +155,7 @@ def predict(
     ],
     pose: Pose = DEFAULT_POSE,
     detector: DetectorOption = None,
+    detector_size: DetectorSize = None,
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("out"),
     boxes: Annotated[
         Boxes, typer.Option(help="detect: ask the detector; full: each picture is one person.")
@@ -234,6 +237,7 @@ def predict(
         return Painter(min_confidence, cast(ColorBy, color_by), trail=trail, hide_faces=hide_faces)
 
     painter = make_painter()
+    size = parse_size(detector_size) if detector_size else None
     videos, others = split_sources(source, track)
     if videos and others:
         raise InputError("pictures and videos together; give them to two calls")
@@ -268,6 +272,7 @@ def predict(
             precision,
             flip_test=flip_test,
             engine=engine,
+            detector_size=size,
         ) as pipeline:
             for video in videos:
                 predict_video(video, pipeline, options, Console(stderr=True))
@@ -300,6 +305,7 @@ def predict(
             DEFAULT_DETECTION_THRESHOLD if detection_threshold is None else detection_threshold,
             flip_test=flip_test,
             engine=engine,
+            detector_size=size,
         ) as pipeline,
         Progress(*columns, console=console, transient=True) as progress,
     ):

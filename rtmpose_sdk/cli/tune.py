@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 
-from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads, to_file
+from rtmpose_sdk.card import FITTING
+from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads, parse_size, to_file
 from rtmpose_sdk.cli.tune_stopped import STATUS, report
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
@@ -24,10 +25,13 @@ from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.tune import Choice, Found, Setting
+    from rtmpose_sdk.card import ModelCard
     from rtmpose_sdk.exporters.candidates import Variants
 
 _PICTURES = 100
 _INTERVALS = "1,2,5,10"
+_SMALLER = 0.8
+"""Of a detector's own size, what is tried beside it."""
 _PAN = 0.75
 """Share of the photograph's width that is seen where no video is given."""
 
@@ -45,6 +49,9 @@ def tune(
         typer.Option(help="Pictures like yours, or a COCO json with images/ beside it: allows int8."),
     ] = None,
     crops: Annotated[int, typer.Option(min=1, help="Crops to calibrate with.")] = 256,
+    fp32: Annotated[
+        bool, typer.Option("--fp32", help="No other precision: what the model says, and nothing else.")
+    ] = False,
     annotations: Annotated[
         Path | None, typer.Option(help="COCO keypoints: the loss is of AP. Not those of --calibrate.")
     ] = None,
@@ -58,8 +65,15 @@ def tune(
         Path | None, typer.Option(help="Clip to time on; default: a pan over the bundled photograph.")
     ] = None,
     frames: Annotated[int, typer.Option(min=2, help="Frames of the clip.")] = 20,
-    persons: Annotated[int, typer.Option(min=1, help="Persons in a frame, for the batch.")] = 1,
+    persons: Annotated[int, typer.Option(min=1, help="Persons in a frame, for the batch.")] = 4,
     intervals: Annotated[str, typer.Option(help="Detector intervals to try, frames.")] = _INTERVALS,
+    detector_sizes: Annotated[
+        str | None,
+        typer.Option(
+            help="Pictures up to these sizes for the detector, px, where its sides are open: 256,288 or "
+            "416x256; default: its own and 0.8 of it where there are --images to measure the loss on."
+        ),
+    ] = None,
     runs: Annotated[int, typer.Option(min=1, help="Passes of the clip for each finalist.")] = 16,
     candidate: Annotated[
         list[Path] | None,
@@ -69,7 +83,7 @@ def tune(
         Path | None, to_file(help="Write the profile here instead of for Pipeline('auto').")
     ] = None,
 ) -> None:
-    """Find engine, precision, threads, batch and detector interval for this machine by measuring.
+    """Find engine, precision, threads, batch, and the detector's interval and size, by measuring here.
 
     Ctrl-C prints what was measured so far, and writes no profile; with --out it is kept in a file beside.
     """
@@ -77,6 +91,8 @@ def tune(
         raise InputError("--annotations needs --images, the folder with their pictures")
     if allow_missing and annotations is None:
         raise InputError("--allow-missing is of the pictures of --annotations; give them, or leave it out")
+    if fp32 and calibrate is not None:
+        raise InputError("--calibrate is for int8, and --fp32 is without; leave out one of them")
     if detector is None:
         raise InputError("tune needs a detector; leave out --detector for the bundled one")
     from rtmpose_sdk.artifacts import artifact_card
@@ -94,10 +110,14 @@ def tune(
             console.print(said, markup=False, soft_wrap=True)
     every = _intervals(intervals)
     files = tuple(candidate or ())
+    sizes = _sizes(detector_sizes, artifact_card(detector), measured=images is not None)
     poses, finders = (
-        _variants(source, task, calibrate, detector, crops, files)
-        for source, task in ((pose, "pose"), (detector, "detect"))
+        _variants(source, task, calibrate, detector, crops, files, tried, fp32)
+        for source, task, tried in ((pose, "pose", []), (detector, "detect", sizes))
     )
+    taken = {v.input_size for v in finders.able} | {artifact_card(detector).input_size}
+    if detector_sizes is not None and not taken.issuperset(sizes):
+        raise InputError(f"--detector-sizes {detector_sizes}: {finders.left_out[-1]}")
     for reason in dict.fromkeys((*poses.left_out, *finders.left_out)):
         console.print(f"left out: {reason}", markup=False, soft_wrap=True)
     most = threads or allowed_cores()
@@ -141,8 +161,26 @@ def _intervals(text: str) -> tuple[int, ...]:
     return tuple(sorted({int(p) for p in parts}))
 
 
+def _sizes(text: str | None, card: ModelCard, measured: bool) -> list[tuple[int, int]]:
+    """Sizes for the detector's pictures: unasked for only where what they lose is measured."""
+    if text is not None:
+        return [parse_size(part.strip()) for part in text.split(",")]
+    if not measured or card.decoder not in FITTING:
+        return []
+    step = max(card.strides)
+    width, height = (max(step, round(_SMALLER * side / step) * step) for side in card.input_size)
+    return [card.input_size, (width, height)]
+
+
 def _variants(
-    source: str, task: Any, calibrate: Path | None, detector: str, crops: int, files: tuple[Path, ...]
+    source: str,
+    task: Any,
+    calibrate: Path | None,
+    detector: str,
+    crops: int,
+    files: tuple[Path, ...],
+    sizes: list[tuple[int, int]],
+    only_fp32: bool,
 ) -> Variants:
     from rtmpose_sdk.artifacts import artifact_card
     from rtmpose_sdk.exporters.candidates import variants
@@ -152,7 +190,8 @@ def _variants(
         from rtmpose_sdk.exporters.calibrate import calibration_images
 
         calibration = calibration_images(artifact_card(source), calibrate, detector, crops)
-    return variants(source, task, calibration, [f for f in files if artifact_card(f).task == task])
+    others = [f for f in files if artifact_card(f).task == task]
+    return variants(source, task, calibration, others, sizes, only_fp32)
 
 
 def _clip(video: Path | None, frames: int) -> list[NDArray[np.uint8]]:
@@ -238,4 +277,6 @@ def _profile(found: Found, choice: Choice, name: str, limits: dict[str, Any]) ->
 def _settings(setting: Setting) -> NetworkSettings:
     variant: Any = setting.variant
     path = variant.path.resolve()
-    return NetworkSettings(str(path), variant.engine, variant.precision, setting.threads, hashes(path))
+    return NetworkSettings(
+        str(path), variant.engine, variant.precision, setting.threads, hashes(path), variant.input_size
+    )

@@ -192,6 +192,12 @@ def test_a_detectors_command_draws_the_pictures(
     names = ["rtmdet-nano-own", "rtmdet-nano-own", "--images", str(folder), "--draw", str(sheet)]
     app = typer.Typer()
     app.command()(compare)
+    done = CliRunner().invoke(app, [*names, "--size-b", "320x256"])
+    assert done.exit_code == 0, done.output
+    [sizes] = [line for line in done.output.splitlines() if line.startswith("│ input")]
+    assert sizes.split()[3:6:2] == ["384x384", "320x256"]
+    refused = CliRunner().invoke(app, ["rtmpose-t-own", "rtmpose-t-own", *names[2:4], "--size-b", "256"])
+    assert "--size-a and --size-b are of detectors" in str(refused.exception)
     done = CliRunner().invoke(app, names)
     assert done.exit_code == 0, done.output
     assert "scores: largest difference / largest value of a" in done.output

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -24,10 +25,11 @@ from rtmpose_sdk.benchmarks.agreement import disagreement
 from rtmpose_sdk.benchmarks.halving import Point, choose, halve, halve_to_front, pareto
 from rtmpose_sdk.benchmarks.tune import Job, tune
 from rtmpose_sdk.cli.main import app
+from rtmpose_sdk.cli.tune import _sizes
 from rtmpose_sdk.errors import InputError, VerificationError
 from rtmpose_sdk.exporters.calibrate import calibration_images
 from rtmpose_sdk.exporters.candidates import variants
-from rtmpose_sdk.exporters.onnx import full_storage, half_storage
+from rtmpose_sdk.exporters.onnx import full_storage, half_storage, replace_card
 from rtmpose_sdk.profile import engine_version, engine_versions, hashes, usable_profile
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_model
 
@@ -111,6 +113,7 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
             *("tune", "--pose", str(folder / "rtmpose-t-own.onnx")),
             *("--detector", str(folder / "rtmdet-nano-own.onnx"), "--threads", "1", "--max-ap-loss", "50"),
             *("--frames", "4", "--runs", "2", "--intervals", "1,4", "--out", str(folder / "p.json")),
+            *("--detector-sizes", "256x320"),
         ],
         env={"COLUMNS": "160"},
         catch_exceptions=False,
@@ -131,6 +134,56 @@ def test_a_profile_runs_what_was_measured(tuned: Path, photo: np.ndarray) -> Non
     report = tuned.with_name("report.txt").read_text()
     assert "agreement with the fp32 keypoints" in report
     assert "int8: needs pictures" in report
+    assert "detect fp32 up to 256x320: " in report
+
+
+def test_a_profile_says_the_detectors_size(tuned: Path) -> None:
+    raw = json.loads(tuned.read_text())
+    raw["detector"]["input_size"] = [256, 320]
+    sized = tuned.with_name("sized.json")
+    sized.write_text(json.dumps(raw))
+    with Pipeline(profile=sized) as pipeline:
+        assert pipeline.detector is not None
+        assert pipeline.detector.card.input_size == (256, 320)
+    with pytest.raises(InputError, match="leave out detector_size"):
+        Pipeline(profile=sized, detector_size=256)
+
+
+def test_sizes_are_tried_of_what_takes_them(tmp_path: Path) -> None:
+    able = variants(find_model("rtmdet-nano-own"), "detect", None, sizes=[(256, 256), (384, 384)]).able
+    plain = [v for v in able if v.input_size is None]
+    small = [v for v in able if v.input_size == (256, 256)]
+    assert len(able) == len(plain) + len(small) == 2 * len(plain)
+    assert [v.name for v in small] == [f"{v.name} up to 256x256" for v in plain]
+    runtime, card = small[0].open("detect", 1)
+    with runtime:
+        assert card.input_size == (256, 256)
+    full = tmp_path / "d.onnx"
+    full.write_bytes(find_model("rtmdet-nano-own").read_bytes())
+    replace_card(full, replace(artifact_card(full), letterbox="full"))
+    names = [v.name for v in variants(full, "detect", None, sizes=[(384, 384)]).able]
+    assert "onnxruntime fp32 up to 384x384" in names
+    words = ["tune", "--detector-sizes", "256,300", "--threads", "1"]
+    refused = str(CliRunner().invoke(app, words).exception)
+    assert refused.startswith("--detector-sizes 256,300: ")
+    assert "input size is 300x300; expected" in refused
+
+
+def test_only_fp32_on_request() -> None:
+    pytest.importorskip("openvino")
+    found = variants(find_model("rtmpose-t-own"), "pose", None, only_fp32=True)
+    assert [v.name for v in found.able] == ["onnxruntime fp32", "openvino fp32"]
+    assert found.left_out == ()
+    words = ["tune", "--fp32", "--calibrate", "somewhere"]
+    assert "--calibrate is for int8" in str(CliRunner().invoke(app, words).exception)
+
+
+def test_a_smaller_size_is_tried_where_its_loss_is_measured() -> None:
+    card = artifact_card("rtmdet-nano-own")
+    assert _sizes(None, card, measured=True) == [(384, 384), (320, 320)]
+    assert _sizes(None, card, measured=False) == []
+    assert _sizes(None, artifact_card("rtmpose-t-own"), measured=True) == []
+    assert _sizes("256, 416x256", card, measured=False) == [(256, 256), (416, 256)]
 
 
 @pytest.mark.parametrize(
@@ -140,7 +193,7 @@ def test_a_profile_runs_what_was_measured(tuned: Path, photo: np.ndarray) -> Non
         (lambda raw: raw["machine"].update(cores=999), "another machine: cores 999"),
         (lambda raw: raw["machine"].update({"instruction sets": ["mmx"]}), "instruction sets"),
         (lambda raw: raw.update(version=99), "version 99"),
-        (lambda raw: raw.update(version=1), "version 1; expected 2"),
+        (lambda raw: raw.update(version=1), "version 1; expected 3"),
         (lambda raw: raw.pop("pose"), "not a profile"),
         (lambda raw: raw["pose"]["sha256"].update({"gone.onnx": "0"}), "gone.onnx is missing"),
         (lambda raw: raw["engines"].update(abacus="1"), "needs abacus 1"),

@@ -13,6 +13,8 @@ import cv2
 import numpy as np
 import pytest
 
+from rtmpose_sdk import Pipeline
+from rtmpose_sdk.images import read_image
 from rtmpose_sdk.zoo import find_model
 
 BIN = Path(sys.executable).parent
@@ -112,6 +114,9 @@ def test_with_a_detector(detector_folder: Path, photo_path: Path, tmp_path: Path
             "--boxes full needs no detector",
         ),
         (["photo.jpg", "--detector", "rtmpose-t-own"], "is a pose model"),
+        (["photo.jpg", "--detector-size", "300"], "input size is 300x300; expected"),
+        (["photo.jpg", "--detector-size", "large"], "size 'large'; expected WIDTHxHEIGHT"),
+        (["photo.jpg", "--boxes", "full", "--detector-size", "256"], "but there is no detector"),
     ],
 )
 def test_wrong_calls(photo_path: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
@@ -162,6 +167,32 @@ def test_bench_measures_the_pipeline(detector_folder: Path, tmp_path: Path) -> N
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "b.json").read_text())["reports"][0]["ms"]
     assert figures["pipeline"]["p50"] > figures["network"]["p50"]
+
+
+def test_the_detectors_size_is_an_option_of_each_command(
+    photo_path: Path, coco: dict, tmp_path: Path
+) -> None:
+    small = ("--detector", "rtmdet-nano-own", "--detector-size", "256x320", "--threads", 1)
+    done = run("rtmpose-bench", *small, "--warm-up", 0, "--runs", 1, "--json", "b.json", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    [report] = json.loads((tmp_path / "b.json").read_text())["reports"]
+    assert report["setting"]["detector size"] == [256, 320]
+    shutil.copy(photo_path, tmp_path / "photo.jpg")
+    done = run("rtmpose", "predict", "photo.jpg", *small, "--out", "o", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    [row] = json.loads((tmp_path / "o" / "results.json").read_text())
+    with Pipeline(threads=1, detector_size=(256, 320)) as pipeline:
+        want = pipeline(read_image(photo_path)).to_dict()
+    assert row["persons"] == json.loads(json.dumps(want))["persons"]
+    truth = json.loads(coco["file"].read_text())
+    truth["images"] = truth["images"][:3]
+    kept = {row["id"] for row in truth["images"]}
+    truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in kept]
+    (tmp_path / "t.json").write_text(json.dumps(truth))
+    places = ("--annotations", "t.json", "--images", coco["folder"], "--json", "e.json")
+    done = run("rtmpose", "eval", *small, *places, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert json.loads((tmp_path / "e.json").read_text())["settings"]["detector size"] == [256, 320]
 
 
 def test_eval_prints_ap(coco: dict, tmp_path: Path) -> None:

@@ -6,13 +6,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
 
-from rtmpose_sdk import Detector
+from rtmpose_sdk import Detector, Pipeline
 from rtmpose_sdk.artifacts import artifact_card, open_model
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
 from rtmpose_sdk.decode import iou
@@ -53,6 +54,15 @@ def onnx_file(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Pat
     found = export(subject, file, verification_images(subject.card, None, None, 16))
     assert found is not None
     assert found.verified
+    return file
+
+
+@pytest.fixture(scope="module")
+def fixed_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    file = tmp_path_factory.mktemp("fixed") / "d.onnx"
+    words = ["--weights", "rtmdet-nano-own", "--fixed-size", "--no-verify", "--out", str(file)]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
     return file
 
 
@@ -155,6 +165,84 @@ def test_a_card_that_promises_open_sides(onnx_file: Path, tmp_path: Path) -> Non
         Detector(tmp_path / "fixed.onnx")
 
 
+@pytest.mark.parametrize("size", [256, (512, 320)])
+def test_another_size_is_what_a_card_of_that_size_says(
+    size: int | tuple[int, int], tmp_path: Path, photo: np.ndarray
+) -> None:
+    wanted = (size, size) if isinstance(size, int) else size
+    (tmp_path / "d.onnx").write_bytes(find_model("rtmdet-nano-own").read_bytes())
+    replace_card(tmp_path / "d.onnx", replace(artifact_card(tmp_path / "d.onnx"), input_size=wanted))
+    with (
+        Detector("rtmdet-nano-own", threads=1, input_size=size) as asked,
+        Detector(tmp_path / "d.onnx", threads=1) as card,
+        Pipeline(threads=1, detector_size=size) as pipeline,
+    ):
+        assert asked.card == card.card
+        have, want = asked(photo, 0.3), card(photo, 0.3)
+        assert pipeline.detector is not None
+        assert pipeline.detector.card.input_size == wanted
+        np.testing.assert_array_equal(pipeline(photo).boxes, want.boxes)
+    assert len(want) >= 1
+    np.testing.assert_array_equal(have.boxes, want.boxes)
+
+
+def test_a_larger_size_finds_a_smaller_person(photo: np.ndarray) -> None:
+    field = np.full((1024, 1024, 3), 114, np.uint8)
+    field[600:728, 300:428] = cv2.resize(photo, (128, 128), interpolation=cv2.INTER_AREA)
+    found = {}
+    for size in (256, 768):
+        with Detector("rtmdet-nano-own", threads=1, score_threshold=0.5, input_size=size) as detector:
+            found[size] = detector(field).boxes
+    assert len(found[256]) == 0
+    assert (iou(found[768], np.array([[300, 600, 428, 728]], np.float32)) > 0.3).any()
+
+
+@pytest.mark.parametrize(
+    ("size", "message"),
+    [
+        (300, "input size is 300x300; expected a width and a height in multiples of 32 px"),
+        ((320, 0), "input size is 320x0"),
+        ((320, 320, 3), "input size is 320x320x3"),
+    ],
+)
+def test_sizes_that_no_detector_takes(size: Any, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        Detector("rtmdet-nano-own", threads=1, input_size=size)
+
+
+def test_a_detector_of_one_size_keeps_it(fixed_detector: Path) -> None:
+    with pytest.raises(InputError, match=r"takes 384x384 px only, and 256x256 was asked for") as error:
+        Detector(fixed_detector, threads=1, input_size=256)
+    assert "export it with --input-size 256x256" in str(error.value)
+    with Detector(fixed_detector, threads=1, input_size=384) as detector:  # its own
+        assert (detector.card.input_size, detector.card.letterbox) == ((384, 384), "full")
+
+
+def test_a_published_folder_takes_other_sizes(
+    detector_folder: Path, coco_persons: list, photo: np.ndarray
+) -> None:
+    with (
+        Detector(detector_folder, threads=1, score_threshold=0.3) as full,
+        Detector(detector_folder, threads=1, score_threshold=0.3, input_size=320) as fitted,
+    ):
+        assert (full.card.letterbox, fitted.card.letterbox) == ("full", "fitted")
+        np.testing.assert_array_equal(full(photo).boxes, fitted(photo).boxes)  # a square
+        found, everybody = 0, 0
+        for path, _ in coco_persons[:40]:
+            picture = read_image(path)
+            # Of boxes near the threshold, either may have more.
+            want, have = full(picture, 0.5).boxes, fitted(picture).boxes
+            everybody += len(want)
+            found += int((iou(want, have) > 0.7).any(axis=1).sum()) if len(want) and len(have) else 0
+    assert everybody > 50
+    assert found >= 0.95 * everybody
+
+
+def test_a_size_without_a_detector() -> None:
+    with pytest.raises(InputError, match="detector_size is 256, but there is no detector"):
+        Pipeline(detector=None, threads=1, detector_size=256)
+
+
 def test_openvino_keeps_a_dozen_networks(subject: Subject, tmp_path: Path) -> None:
     runtime, _ = open_model(exported(subject, tmp_path / "d.xml", "openvino"), "detect", threads=1)
     with runtime:
@@ -171,16 +259,12 @@ def test_what_open_sides_cost_is_not_known(onnx_file: Path) -> None:
     assert multiply_adds(onnx_file) is None
 
 
-def test_a_fixed_size_on_request(tmp_path: Path) -> None:
-    def run(*arguments: object) -> Any:
-        return CliRunner().invoke(app, [str(a) for a in (*arguments, "--out", tmp_path / "d.onnx")])
-
-    done = run("--weights", "rtmdet-nano-own", "--fixed-size", "--no-verify")
-    assert done.exit_code == 0, done.output
-    with Detector(tmp_path / "d.onnx", threads=1) as detector:
+def test_a_fixed_size_on_request(fixed_detector: Path, tmp_path: Path) -> None:
+    with Detector(fixed_detector, threads=1) as detector:
         assert detector.card.letterbox == "full"
         assert detector.runtime.inputs[0].shape == (None, 384, 384, 3)
-    refused = run("--weights", "rtmpose-t-own", "--fixed-size", "--no-verify")
+    words = ["--weights", "rtmpose-t-own", "--fixed-size", "--no-verify", "--out", str(tmp_path / "t.onnx")]
+    refused = CliRunner().invoke(app, words)
     assert "--fixed-size is for detectors; rtmpose-t has one size anyway" in str(refused.exception)
 
 
