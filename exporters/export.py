@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -31,6 +32,8 @@ Measure = Callable[[Path], float]
 MEASURED = "AP, by the export"
 """Name of the artifact's own AP in its card, where it was measured."""
 Track = Callable[[Sequence[Layer]], Iterable[Layer]]
+_INT8_ATTEMPTS = 4
+"""Each allows half of the former one's error."""
 
 
 def export(
@@ -43,8 +46,9 @@ def export(
 ) -> Verification | None:
     """Export, verify against the reference, write the artifact with the figures in its card.
 
-    An artifact that fails is written all the same, marked `verified: false`, for a look at it. Files
-    are made in a folder beside and moved when they are whole.
+    An artifact that fails is written all the same, marked `verified: false`, for a look at it; int8 is
+    tried again before, with more layers in float. Files are made in a folder beside and moved when they are
+    whole.
 
     Args:
         subject: what is exported.
@@ -70,28 +74,36 @@ def export(
     with _folder_beside(out) as folder:
         made = folder / "made"
         trial = made / out.name
-        if precision == "int8" and wish.backend != "ncnn":  # which chooses among its own layers
-            card = replace(card, float_layers=_float_layers(subject, card, wish, track))
-        graph = write(subject, card, trial, wish, precision)
-        found = None
-        if crops is not None:
+        reference_accuracy = functools.cache(lambda: _reference_accuracy(subject, folder, measure))
+        for attempt in _attempts(subject, card, wish, track):
+            graph = write(subject, attempt, trial, wish, precision)
+            if crops is None:
+                found = None
+                break
             written = artifact_card(trial)  # a backend may take another input than was asked for
             runs = _what_runs(trial, graph, written, folder)
             found, engine = _verified(subject, written, runs, crops, precision, wish)
             if measure is not None and not found.not_finite:  # which no decoder takes
-                plain = folder / "reference.onnx"
-                save_onnx(subject.graph, subject.card, plain)
                 own = measure(runs)
-                found = found.with_accuracy(measure(plain), own)
+                found = found.with_accuracy(reference_accuracy(), own)
                 if precision != "fp32" and found.what == "artifact":
                     written = replace(written, accuracy={**written.accuracy, MEASURED: own})
             replace_card(trial, replace(written, verification={**found.as_dict(), "engine": engine}))
+            if found.verified:
+                break
         for file in sorted(made.iterdir(), key=lambda f: f == trial):
             try:
                 file.replace(out.with_name(file.name))
             except OSError as error:
                 raise _cannot_write(out, error) from None
     return found
+
+
+def _reference_accuracy(subject: Subject, folder: Path, measure: Measure | None) -> float:
+    assert measure is not None
+    plain = folder / "reference.onnx"
+    save_onnx(subject.graph, subject.card, plain)
+    return measure(plain)
 
 
 @contextlib.contextmanager
@@ -160,16 +172,21 @@ def _verified(
         return replace(found, what="graph" if runs.name == "graph.onnx" else "artifact"), runtime.engine
 
 
-def _float_layers(subject: Subject, card: ModelCard, wish: Wish, track: Track) -> tuple[str, ...]:
-    """Layers that int8 may not have."""
-    from rtmpose_sdk.exporters.sensitivity import choose_float_layers, measure_sensitivity
+def _attempts(subject: Subject, card: ModelCard, wish: Wish, track: Track) -> Iterator[ModelCard]:
+    """The card, until one passes: int8 has ever more of the layers in float that cost accuracy."""
+    from rtmpose_sdk.exporters.sensitivity import ERROR_BUDGET, choose_float_layers, measure_sensitivity
 
+    if card.precision != "int8" or wish.backend == "ncnn":  # which chooses among its own layers
+        yield card
+        return
     if wish.calibration is None:
         raise InputError("int8 needs crops to calibrate with (--calibrate FOLDER)")
     symmetric = wish.backend == "tensorrt"  # what is measured is what is built
     # What a layer costs can be told only where the sides are known.
     found = measure_sensitivity(subject.full().graph, card, wish.calibration, track, symmetric)
-    return choose_float_layers(found)
+    budgets = (ERROR_BUDGET / 2**i for i in range(_INT8_ATTEMPTS))
+    for names in dict.fromkeys(choose_float_layers(found, budget) for budget in budgets):
+        yield replace(card, float_layers=names)
 
 
 def _tolerances(wish: Wish, precision: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -34,7 +36,10 @@ from rtmpose_sdk.exporters.sensitivity import (
     output_error,
 )
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
+from rtmpose_sdk.exporters.tolerance import TOLERANCES, Tolerance
+from rtmpose_sdk.exporters.verify import Verification, verify
 from rtmpose_sdk.exporters.wish import Wish
+from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.models.count import count
 from rtmpose_sdk.runtimes import open_runtime
@@ -120,6 +125,43 @@ def test_int8_graphs_hold_what_is_fast_on_x86(
     ]
     attention = [n for n in products if all(made_by.get(i) != "DequantizeLinear" for i in n.input)]
     assert len(attention) == 2  # query with key, and attention with value
+
+
+@pytest.mark.parametrize(("passes", "tries"), [(2, 2), (99, 3)])
+def test_what_fails_is_tried_again_with_more_in_float(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: int, tries: int
+) -> None:
+    torch.manual_seed(0)
+    network = build_model("rtmpose-t", keypoint_set="coco17", input_size=(64, 64)).eval()
+    subject = Subject(new_card("rtmpose-t", (64, 64), get_keypoint_set("coco17")), network)
+    crops = np.random.default_rng(0).integers(0, 255, (32, 64, 64, 3), np.uint8)
+    costs = [
+        Sensitivity(layer, error)
+        for layer, error in zip(layers(subject.graph), (0.0015, 0.0006, 0.0003), strict=False)
+    ]
+    monkeypatch.setattr(
+        "rtmpose_sdk.exporters.sensitivity.measure_sensitivity", lambda *_: costs
+    )  # 15 s; budgets are 0.002, 0.001, 0.0005, 0.00025
+    seen: list[tuple[str, ...]] = []
+
+    def judged(*arguments: Any) -> Verification:
+        seen.append(arguments[2].float_layers)
+        tolerance = Tolerance(None, 0, 0, np.inf if len(seen) >= passes else -1.0, None, None, 1)
+        monkeypatch.setitem(TOLERANCES, "int8", tolerance)
+        return verify(*arguments)
+
+    monkeypatch.setattr("rtmpose_sdk.exporters.export.verify", judged)
+    wish = Wish("onnx", "int8", calibration=crops)
+    found = export(subject, tmp_path / "m.onnx", crops[:4], wish)
+    assert found is not None
+    assert found.verified == (passes < 99)
+    assert len(seen) == tries
+    for fewer, more in itertools.pairwise(seen):
+        assert set(fewer) < set(more)
+    card = artifact_card(tmp_path / "m.onnx")
+    assert card.float_layers == seen[-1]
+    assert card.verification["verified"] == found.verified
+    assert [file.name for file in tmp_path.iterdir()] == ["m.onnx"]
 
 
 def test_layers_and_their_cost(subject: Subject) -> None:
