@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections.abc import Iterator
 from time import monotonic
@@ -40,6 +41,7 @@ class CameraSource(Source):
         self._stopped = threading.Event()
         self._again = Reopening(self.name, self._stopped, pause)
         self._hangs = False
+        self._start: float | None = None
         self._camera = self._open()
 
     def _open(self) -> cv2.VideoCapture:
@@ -59,25 +61,24 @@ class CameraSource(Source):
         Raises:
             SourceError: no picture within the time limit, or the camera stays lost.
         """
-        start, index = monotonic(), 0
+        index = count = 0
         while True:
             pictures = Background(
-                self._pictures(), 1, drop=True, stop=self._stopped.is_set, time_limit=self._time_limit
+                self._pictures(index), 1, drop=True, stop=self._stopped.is_set, time_limit=self._time_limit
             )
             try:
-                for taken, image in pictures:
-                    yield Frame(image, index, taken - start)
-                    index += 1
+                for number, taken, image in pictures:
+                    yield Frame(image, number, taken)
+                    index, count = number + 1, count + 1
                     self._again.worked()
             except TimeoutError:
-                self._hangs = True
                 raise SourceError(
-                    f"{self.name} gives no picture within {self._time_limit:g} s after {index}; plug it in "
+                    f"{self.name} gives no picture within {self._time_limit:g} s after {count}; plug it in "
                     "again, or wait longer (--time-limit)"
                 ) from None
             finally:
-                pictures.close(patience=1.0)
-            why = f"{self.name} gives no pictures any more after {index}; was it unplugged?"
+                self._hangs = not pictures.close(patience=1.0)
+            why = f"{self.name} gives no pictures any more after {count}; was it unplugged?"
             if self._stopped.is_set():
                 return
             if not self._reopen:
@@ -88,13 +89,17 @@ class CameraSource(Source):
                 return
             self._camera = opened
 
-    def _pictures(self) -> Iterator[tuple[float, NDArray[np.uint8]]]:
-        """Seconds of this machine's clock and pictures, until the camera gives none."""
-        while not self._stopped.is_set():
+    def _pictures(self, first: int) -> Iterator[tuple[int, float, NDArray[np.uint8]]]:
+        """Numbers from `first` on, seconds since picture 0, pictures; to the last that it gives."""
+        for number in itertools.count(first):
+            if self._stopped.is_set():
+                return
             got, image = self._camera.read()
             if not got:
                 return
-            yield monotonic(), as_bgr(image)
+            now = monotonic()
+            self._start = now if self._start is None else self._start
+            yield number, now - self._start, as_bgr(image)
 
     def interrupt(self) -> None:
         """End `frames` after the read or in the pause that it is in."""

@@ -97,10 +97,11 @@ def resized(model: Model, input_size: int | Sequence[int] | None) -> Model:
     if input_size is None:
         return model
     runtime, card = model
-    sides = (input_size, input_size) if isinstance(input_size, int) else tuple(input_size)
+    sides = tuple(np.ravel(input_size).tolist())  # numpy's numbers, too
+    sides = sides * 2 if len(sides) == 1 else sides
     said = "x".join(map(str, sides))
     step = max(card.strides)
-    if len(sides) != 2 or any(side < step or side % step for side in sides):
+    if len(sides) != 2 or any(not isinstance(n, int) or n < step or n % step for n in sides):
         runtime.close()
         raise InputError(
             f"the detector's input size is {said}; expected a width and a height in multiples of "

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+import threading
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 from rtmpose_sdk.artifacts import Model, open_model
@@ -23,7 +24,8 @@ class Network(Closing):
 
     Attributes:
         runtime, card: the engine, and how to use it.
-        gate: held while the engine runs; Pipeline puts one lock into all its networks.
+        gate: held while the engine runs, which is one call at a time; Pipeline puts one lock into all its
+            networks.
     """
 
     def __init__(
@@ -41,7 +43,7 @@ class Network(Closing):
             else open_model(model, task, device, threads, precision, engine)
         )
         self.runtime, self.card = opened
-        self.gate: AbstractContextManager[object] = nullcontext()
+        self.gate: AbstractContextManager[object] = threading.Lock()
         self._normalize = Normalizer(self.card)
         self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
 
@@ -53,5 +55,6 @@ class Network(Closing):
         return {role: outputs[place] for role, place in self._outputs.items()}
 
     def close(self) -> None:
-        """Free the engine."""
-        self.runtime.close()
+        """Free the engine, once a call in another thread has ended."""
+        with self.gate:
+            self.runtime.close()

@@ -55,7 +55,7 @@ class Detections:
         return len(self.boxes)
 
     def __getitem__(self, index: Index) -> Detections:
-        if isinstance(index, int) and not -len(self) <= index < len(self):
+        if isinstance(index, int | np.integer) and not -len(self) <= index < len(self):
             raise IndexError(f"detection {index} of {len(self)}")
         rows = _rows(index)
         return Detections(self.boxes[rows], self.scores[rows], self.image_size)
@@ -121,7 +121,7 @@ class PoseResult:
         return len(self.boxes)
 
     def __getitem__(self, index: Index) -> PoseResult:
-        if isinstance(index, int) and not -len(self) <= index < len(self):
+        if isinstance(index, int | np.integer) and not -len(self) <= index < len(self):
             raise IndexError(f"person {index} of {len(self)}")
         rows = _rows(index)
         return PoseResult(

@@ -22,10 +22,13 @@ PICTURES_FPS = 30.0
 """Pictures and arrays come without time; so many make a second unless it is said."""
 URL_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
 
+_ROUNDING = 1e-6
+"""Seconds by which a time stamp may be off: 0.2 may be 0.19999999999999998, and is written as 0.2."""
+
 
 def without_login(address: str) -> str:
     """An address as it may be shown: rtsp://user:password@host is rtsp://host."""
-    return re.sub(r"^([a-z]+://)[^/?#]*@", r"\1", address)
+    return re.sub(r"^([A-Za-z]+://)[^/?#]*@", r"\1", address)
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class ArraySource(Source):
     def __init__(self, items: Iterable[object], fps: float) -> None:
         super().__init__("arrays")
         self._items = items
+        self._lasting = isinstance(items, list | tuple | np.ndarray)
         self.fps = fps
 
     def frames(self) -> Iterator[Frame]:
@@ -101,7 +105,12 @@ class ArraySource(Source):
             time, image = index / self.fps, item
             if isinstance(item, tuple) and len(item) == 2:
                 time, image = float(item[0]), item[1]
-            yield Frame(as_bgr(image, f"frame {index}"), index, time)
+            picture = as_bgr(image, f"frame {index}")
+            if not self._lasting and isinstance(image, np.ndarray) and np.may_share_memory(picture, image):
+                picture = (
+                    picture.copy()
+                )  # who makes frames one by one may reuse one array, and we read ahead
+            yield Frame(picture, index, time)
 
 
 class Part(Source):
@@ -120,9 +129,9 @@ class Part(Source):
         """The chosen frames; they keep their numbers and times."""
         chosen = 0
         for frame in self._source:
-            if frame.time >= self._end:
+            if frame.time >= self._end - _ROUNDING:
                 return
-            if frame.time >= self._start:
+            if frame.time >= self._start - _ROUNDING:
                 if chosen % self._stride == 0:
                     yield frame
                 chosen += 1
@@ -194,11 +203,16 @@ def _open(
     ):
         return _pictures([Path(p) for p in source], f"{len(source)} files", fps)
     if not isinstance(source, str | os.PathLike):
+        if isinstance(source, np.ndarray) and source.ndim < 4:
+            raise InputError(
+                f"a source is one array of shape {source.shape}; expected several pictures: (N,H,W,3), or "
+                "a list"
+            )
         if not isinstance(source, Iterable):
             raise InputError(f"a source is a {type(source).__name__}; expected a path, a number or arrays")
         return ArraySource(source, fps or PICTURES_FPS)
     text = os.fspath(source)
-    if text == "-" or text.startswith(URL_SCHEMES):
+    if text == "-" or text.lower().startswith(URL_SCHEMES):
         from rtmpose_sdk.videos import VideoSource
 
         return VideoSource(text, fps, time_limit, reopen, decoder_threads)

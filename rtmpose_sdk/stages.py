@@ -98,10 +98,11 @@ class Background(Generic[T]):
                 if monotonic() - start >= self._time_limit:
                     raise TimeoutError(f"nothing came within {self._time_limit:g} s") from None
 
-    def close(self, patience: float = 10.0) -> None:
-        """Stop reading, and wait until the thread has ended, `patience` seconds at most."""
+    def close(self, patience: float = 10.0) -> bool:
+        """Stop reading; True where the thread has ended within `patience` seconds."""
         self._stopped.set()
         with contextlib.suppress(queue.Empty):
             while True:
                 self._queue.get_nowait()
         self._thread.join(patience)
+        return not self._thread.is_alive()

@@ -38,7 +38,7 @@ def to_dataframe(results: Sequence[Row], times: Sequence[float] | None = None) -
 
     Raises:
         MissingExtraError: pandas is not installed.
-        InputError: no result, or of several keypoint sets.
+        InputError: no result, or of several keypoint sets, or another number of times.
     """
     try:
         import pandas
@@ -50,6 +50,8 @@ def to_dataframe(results: Sequence[Row], times: Sequence[float] | None = None) -
         numbers.append(place if isinstance(frame, PoseResult) else frame.index)
         own_times.append(None if isinstance(frame, PoseResult) else frame.time)
         poses.append(found if isinstance(found, PoseResult) else found.poses)
+    if times is not None and len(times) != len(results):
+        raise InputError(f"{len(times)} times for {len(results)} results; expected one for each")
     sets = {result.keypoint_set for result in poses}
     if len(sets) != 1:
         raise InputError(f"{len(results)} results of {len(sets)} keypoint sets; expected one set")

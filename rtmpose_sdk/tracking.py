@@ -36,10 +36,14 @@ MARGIN_MEMORY = 0.5
 """Share of the old margin when a new one is measured."""
 GROWTH = 1.5
 """Between detections a box grows or shrinks by at most this factor's power of e in a second."""
+LONGEST_GROWTH = 20.0
+"""Where that power ends: pictures may be minutes apart."""
 LOOK_SHARE = 0.2
 """Of what is seen now in the memory of somebody's clothes."""
 FREE_OVERLAP = 0.3
 """Overlap with another person's box above which colours may be that person's."""
+OTHER_CLOTHES = 0.2
+"""Who is less alike than this to somebody who was lost is somebody else."""
 DOUBTFUL = 0.6
 """A pose less sure than this makes a box that counts less."""
 
@@ -153,7 +157,12 @@ class Tracker:
             overlap_of_smaller(boxes, candidates.boxes),
             overlap_of_smaller(np.stack([t.last_box for t in tracks]), candidates.boxes),
         )
-        likeness *= self._by_look(tracks, candidates)
+        alike = alikeness(np.stack([t.look for t in tracks]), candidates.looks)
+        likeness *= 1 - np.float32(self.settings.look_weight) * (1 - alike)
+        if self.settings.look_weight > 0:
+            gone = np.array([t.state == "lost" for t in tracks])
+            free = np.array([_stands_free(candidates.boxes, i) for i in range(len(candidates))])
+            likeness[gone[:, None] & free & (alike < OTHER_CLOTHES)] = 0
         passing = recent[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)
         likeness = np.maximum(likeness, np.where(passing, PASSING_LIKENESS * within, 0))
         return self._to_detections(assign(likeness, self.settings.least_likeness), likeness, candidates)
@@ -185,11 +194,6 @@ class Tracker:
         weight = self.settings.oks_weight
         return np.where(np.isnan(oks), overlap, weight * oks + (1 - weight) * overlap)
 
-    def _by_look(self, tracks: list[Track], candidates: Candidates) -> Floats:
-        """(T,N) factors: other clothes make another person likelier."""
-        alike = alikeness(np.stack([t.look for t in tracks]), candidates.looks)
-        return 1 - np.float32(self.settings.look_weight) * (1 - alike)
-
     def _return_likeness(self, track: Track, candidates: Candidates) -> Floats:
         """(N,) of a lost track: near where it should be by now, in body sizes, and of its size.
 
@@ -220,6 +224,7 @@ class Tracker:
             track.motion = BoxMotion(candidates.boxes[index], DETECTED_NOISE)
             track.state = "confirmed"
             track.margins = None
+            track.keypoints, track.confidences = keypoints.copy(), confidences.copy()
         elif measured is None:
             track.motion.update(candidates.boxes[index], DETECTED_NOISE)
         else:
@@ -318,7 +323,7 @@ class Tracker:
         if (new <= 0).any():
             return predicted
         centre = (box[:2] + box[2:]) / 2
-        limit = 1.02 * math.exp(GROWTH * (self._time - track.detected))
+        limit = 1.02 * math.exp(min(GROWTH * (self._time - track.detected), LONGEST_GROWTH))
         half = np.clip(new, track.detected_size / limit, track.detected_size * limit) / 2
         return np.concatenate([centre - half, centre + half]).astype(np.float32)
 
@@ -341,5 +346,6 @@ def assign(likeness: Floats, least: float) -> list[tuple[int, int]]:
     import lap
 
     cost = np.where(likeness >= least, 1 - likeness, IMPOSSIBLE).astype(np.float64)
-    _, columns, _ = lap.lapjv(cost, extend_cost=True, cost_limit=IMPOSSIBLE / 2)
+    # What is left alone costs as much as a pair of likeness 0.
+    _, columns, _ = lap.lapjv(cost, extend_cost=True, cost_limit=1.0)
     return [(row, int(col)) for row, col in enumerate(columns) if col >= 0]

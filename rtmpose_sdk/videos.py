@@ -86,10 +86,12 @@ class VideoSource(Source):
     def _open(self) -> tuple[Any, Any]:
         av: Any = import_av()
         file: Any = sys.stdin.buffer if self._address == "-" else self._address
-        if self._address != "-" and not self._is_address and Path(self._address).stat().st_size == 0:
-            raise SourceError(f"{self.name}: the file is empty")
+        if self._address != "-" and not self._is_address:
+            path = Path(self._address)
+            if path.is_file() and path.stat().st_size == 0:
+                raise SourceError(f"{self.name}: the file is empty")
         limits = {"timeout": (self._time_limit, self._time_limit)} if self._is_address else {}
-        options = {"rtsp_transport": "tcp"} if self._address.startswith("rtsp") else {}
+        options = {"rtsp_transport": "tcp"} if self._address.lower().startswith("rtsp") else {}
         start = monotonic()
         try:
             container = av.open(file, options=options, **limits)
@@ -141,7 +143,8 @@ class VideoSource(Source):
                 why = str(error)
             if not self._reopen or self._stopped.is_set():
                 return
-            self._container.close()
+            with self._reading:
+                self._container.close()
             opened = self._again.again(self._open, why)
             if opened is None:
                 return
@@ -211,13 +214,15 @@ class VideoSource(Source):
     def _pictures(self) -> Iterator[Any]:
         """Decoded pictures until the end, or until it is stopped."""
         pictures = self._container.decode(self._stream)
-        while not self._stopped.is_set():
+        while True:
             with self._reading:
+                if self._stopped.is_set():
+                    self._container.close()
+                    return
                 picture = next(pictures, None)
             if picture is None:
                 return
             yield picture
-        self._container.close()
 
     def interrupt(self) -> None:
         """End `frames` after the read or in the pause that it is in."""

@@ -8,23 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import Frame, Source
 from rtmpose_sdk.stream import PoseStream
-from rtmpose_sdk.writers import CocoWriter, TableWriter, Writer, read_lines
+from rtmpose_sdk.writers import CocoWriter, OpenPoseWriter, TableWriter, Writer, read_lines
 
 
 class After(Source):
-    """A source without the frames up to number `last`: they were done before."""
+    """A source without the frames up to number `last`: so many as `done` were done before."""
 
-    def __init__(self, source: Source, last: int) -> None:
+    def __init__(self, source: Source, last: int, done: int) -> None:
         super().__init__(source.name)
         self._source, self._last = source, last
         self.fps, self.live = source.fps, source.live
-        self.length = None if source.length is None else max(source.length - last - 1, 0)
+        self.length = None if source.length is None else max(source.length - done, 0)
 
     def frames(self) -> Iterator[Frame]:
         """The frames after `last`."""
@@ -41,6 +42,9 @@ class Earlier:
     Args:
         lines: the file.
         keypoint_set: of the results.
+
+    Raises:
+        InputError: it holds results of another keypoint set.
     """
 
     def __init__(self, lines: Path, keypoint_set: KeypointSet) -> None:
@@ -57,6 +61,11 @@ class Earlier:
                 file.truncate(broken[0])
         self._row = row
         if row is not None:
+            if row.get("keypoint_set", keypoint_set.name) != keypoint_set.name:
+                raise InputError(
+                    f"{lines}: holds {row['keypoint_set']}, and this model gives {keypoint_set.name}; "
+                    "--resume goes on with the model of the earlier run: give that, or another --out"
+                )
             self.last, self.time = int(row["frame"]), float(row["time"])
 
     def restore(self, stream: PoseStream) -> None:
@@ -66,8 +75,9 @@ class Earlier:
             stream.restore(self.count, self.time, poses, self.highest)
 
     def replay(self, writers: list[Writer]) -> None:
-        """Tell the tables that are written anew what is known already."""
-        tables = [w for w in writers if isinstance(w, TableWriter | CocoWriter | ParquetWriter)]
+        """Tell those that are written anew, or may lack frames, what is known already."""
+        known = TableWriter | CocoWriter | ParquetWriter | OpenPoseWriter
+        tables = [w for w in writers if isinstance(w, known)]
         if not tables:
             return
         nothing = np.empty((0, 0, 3), np.uint8)

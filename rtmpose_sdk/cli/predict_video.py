@@ -128,7 +128,7 @@ def predict_video(source: VideoInput, pipeline: Pipeline, options: VideoOptions,
         if earlier is not None:
             earlier.replay(writers)
         done = _run(opened, stream, writers, window, options, console, earlier)
-    files = [_shown_path(writer) for writer in writers]
+    files = [str(writer.path) for writer in writers if writer.path.exists()]  # no video of no frame
     ids = done.highest
     typer.echo(
         f"{name}: {done.frames} frames, {ids} {'person' if ids == 1 else 'people'}: {', '.join(files)}"
@@ -163,7 +163,7 @@ def _run(
     from time import perf_counter
 
     done = _Done(highest=earlier.highest if earlier else 0, last=earlier.last if earlier else -1)
-    rest = After(source, earlier.last) if earlier else source
+    rest = After(source, earlier.last, earlier.count) if earlier else source
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
@@ -293,7 +293,3 @@ def _open_writers(
                     number += 1
 
             yield VideoWriter(path, source.fps, None, again, options.threads)
-
-
-def _shown_path(writer: Writer) -> str:
-    return str(writer.path)

@@ -21,15 +21,15 @@ from typer.testing import CliRunner
 from rtmpose_sdk import Detections, FrameResult, PoseResult, PoseStream, get_keypoint_set
 from rtmpose_sdk.benchmarks.scenes import COCO, Scene, walk
 from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.cli.predict_resume import Earlier
+from rtmpose_sdk.cli.predict_resume import After, Earlier
 from rtmpose_sdk.cli.predict_sources import name_of, split_sources
 from rtmpose_sdk.cli.predict_stages import Stop, finish
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.follow import follow
-from rtmpose_sdk.sources import ArraySource, Frame, Source, open_source
-from rtmpose_sdk.writers import LinesWriter, TableWriter, Writer
+from rtmpose_sdk.sources import ArraySource, Frame, Part, Source, open_source
+from rtmpose_sdk.writers import LinesWriter, OpenPoseWriter, TableWriter, Writer
 
 av = pytest.importorskip("av")
 BIN = Path(sys.executable).parent
@@ -267,9 +267,23 @@ def test_a_set_of_the_users_own_is_resumed(tmp_path: Path) -> None:
     with TableWriter(tmp_path / "r.csv", points) as table:
         earlier.replay([table])
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 2
+    with OpenPoseWriter(tmp_path / "o", "r", append=True) as folder:
+        earlier.replay([folder])
+    assert [file.name for file in (tmp_path / "o").iterdir()] == ["r_000000000000_keypoints.json"]
+    with pytest.raises(InputError, match="holds mine, and this model gives coco17"):
+        Earlier(tmp_path / "r.jsonl", get_keypoint_set("coco17"))
     stream = PoseStream(lambda _: Detections.empty((64, 48)), lambda *_: poses, points)
     earlier.restore(stream)
     assert stream.count == 1
+
+
+def test_what_is_left_of_a_part_is_counted_in_chosen_frames() -> None:
+    whole = ArraySource([np.zeros((48, 64, 3), np.uint8)] * 100, 10.0)
+    whole.length = 100
+    part = Part(whole, start=5.0, end=np.inf, stride=2)
+    assert part.length == 25
+    rest = After(part, last=60, done=6)
+    assert rest.length == len(list(rest)) == 19
 
 
 def frames_of(count: int, scene: Scene) -> tuple[ArraySource, PoseStream]:

@@ -165,11 +165,11 @@ def test_a_card_that_promises_open_sides(onnx_file: Path, tmp_path: Path) -> Non
         Detector(tmp_path / "fixed.onnx")
 
 
-@pytest.mark.parametrize("size", [256, (512, 320)])
+@pytest.mark.parametrize("size", [256, (512, 320), np.int64(320), np.array([320, 256])])
 def test_another_size_is_what_a_card_of_that_size_says(
-    size: int | tuple[int, int], tmp_path: Path, photo: np.ndarray
+    size: Any, tmp_path: Path, photo: np.ndarray
 ) -> None:
-    wanted = (size, size) if isinstance(size, int) else size
+    wanted = (int(size),) * 2 if np.ndim(size) == 0 else tuple(map(int, size))
     (tmp_path / "d.onnx").write_bytes(find_model("rtmdet-nano-own").read_bytes())
     replace_card(tmp_path / "d.onnx", replace(artifact_card(tmp_path / "d.onnx"), input_size=wanted))
     with (
@@ -203,6 +203,7 @@ def test_a_larger_size_finds_a_smaller_person(photo: np.ndarray) -> None:
         (300, "input size is 300x300; expected a width and a height in multiples of 32 px"),
         ((320, 0), "input size is 320x0"),
         ((320, 320, 3), "input size is 320x320x3"),
+        (256.0, "input size is 256.0x256.0"),
     ],
 )
 def test_sizes_that_no_detector_takes(size: Any, message: str) -> None:

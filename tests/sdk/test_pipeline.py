@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -210,3 +212,38 @@ def test_without_any_argument_the_astronaut_is_found(photo: np.ndarray) -> None:
     assert float(iou(result.boxes, np.array([[0, 10, 390, 512]], np.float32))[0, 0]) > 0.8
     names = result.keypoint_set.names
     np.testing.assert_allclose(result.keypoints[0, names.index("nose")], [222, 112], atol=25)
+
+
+@pytest.mark.parametrize("engine", ["onnxruntime", "openvino"])
+def test_one_predictor_serves_many_threads(photo: np.ndarray, engine: str) -> None:
+    pytest.importorskip(engine)
+    boxes = [np.array([[10 * i, 10, 300 + 20 * i, 500]], np.float32) for i in range(4)]
+    with Predictor("rtmpose-t-own", threads=1, engine=engine) as predictor:
+        want = [predictor(photo, box).keypoints for box in boxes]
+        with ThreadPoolExecutor(4) as pool:
+            have = list(pool.map(lambda i: predictor(photo, boxes[i % 4]).keypoints, range(40)))
+    for i, keypoints in enumerate(have):
+        np.testing.assert_array_equal(keypoints, want[i % 4])
+
+
+def test_closing_waits_for_a_call_that_runs(photo: np.ndarray) -> None:
+    predictor = Predictor("rtmpose-t-own", threads=1)
+    running, may_end, log = threading.Event(), threading.Event(), []
+    run, close = predictor.runtime.run, predictor.runtime.close
+
+    def slow(array: np.ndarray) -> object:
+        running.set()
+        may_end.wait(10)
+        outputs = run(array)
+        log.append("ran")
+        return outputs
+
+    predictor.runtime.run = slow
+    predictor.runtime.close = lambda: (log.append("closed"), close())
+    caller = threading.Thread(target=predictor, args=(photo, [[0, 0, 512, 512]]))
+    caller.start()
+    running.wait(10)
+    threading.Timer(0.2, may_end.set).start()
+    predictor.close()
+    caller.join()
+    assert log == ["ran", "closed"]

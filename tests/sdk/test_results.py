@@ -52,6 +52,14 @@ def test_slices_keep_a_persons_values_together(index: object) -> None:
     np.testing.assert_array_equal(detections.boxes, result.boxes[rows])
 
 
+@pytest.mark.parametrize("index", [7, np.int64(7), np.int64(-4)])
+def test_a_person_who_is_not_there(index: int) -> None:
+    with pytest.raises(IndexError, match="of 3"):
+        make_result(3)[index]
+    with pytest.raises(IndexError, match="of 3"):
+        Detections(np.zeros((3, 4), np.float32), np.zeros(3, np.float32), (9, 9))[index]
+
+
 def test_iteration_gives_single_persons() -> None:
     result = make_result(3)
     assert [int(p.track_ids[0]) for p in result] == [7, 8, 9]

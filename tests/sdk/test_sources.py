@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import os
 import socket
 import subprocess
 import sys
@@ -207,6 +209,85 @@ def test_a_camera_addresss_login_is_not_shown() -> None:
     assert "127.0.0.1:9" in str(caught.value)
 
 
+def test_a_login_is_not_shown_in_capitals_either() -> None:
+    assert without_login("RTSP://user:secret@host/a") == "RTSP://host/a"
+    with pytest.raises(SourceError) as error:
+        open_source("HTTP://user:secret@127.0.0.1:9/a", time_limit=1)
+    assert "secret" not in str(error.value)
+    assert "no such file" not in str(error.value)
+
+
+def test_one_picture_is_no_video() -> None:
+    with pytest.raises(InputError, match=r"one array of shape \(48, 64, 3\); expected several pictures"):
+        open_source(picture(0))
+    assert len(list(open_source(np.stack([picture(0), picture(1)])))) == 2
+
+
+def test_one_array_may_be_used_for_every_picture() -> None:
+    def frames() -> Iterator[np.ndarray]:
+        buffer = np.zeros((48, 64, 3), np.uint8)
+        for value in range(20):
+            buffer[:] = value
+            yield buffer
+
+    read_ahead = list(open_source(frames()))
+    assert [int(frame.image[0, 0, 0]) for frame in read_ahead] == list(range(20))
+    kept = [picture(0)]
+    [frame] = open_source(kept)
+    assert np.shares_memory(frame.image, kept[0])
+
+
+@pytest.mark.parametrize("rate", [10.0, 23.976, 29.97, 59.94])
+def test_a_part_begins_where_a_time_was_written(rate: float) -> None:
+    pictures = [picture(0)] * 60
+    with open_source(pictures, fps=rate) as source:
+        times = [frame.time for frame in source]
+    for first in range(0, 60, 7):
+        said = round(times[first], 6)
+        with open_source(pictures, fps=rate, start=said) as source:
+            assert next(iter(source)).index == first
+        if first:
+            with open_source(pictures, fps=rate, end=said) as source:
+                assert [frame.index for frame in source][-1] == first - 1
+
+
+def test_a_named_pipe_is_read(tmp_path: Path) -> None:
+    file = make_video(tmp_path / "v.ts", [i / 10 for i in range(5)])
+    pipe = tmp_path / "p.ts"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=lambda: pipe.write_bytes(file.read_bytes()))
+    writer.start()
+    with open_source(pipe) as source:
+        assert len(list(source)) == 5
+    writer.join()
+
+
+def test_nothing_is_read_of_what_was_closed(tmp_path: Path) -> None:
+    source = VideoSource(str(make_video(tmp_path / "v.mp4", [0.0, 0.1])), None, 10, False, 1)
+    for _ in range(200):
+        closed, wrong = threading.Event(), []
+
+        def decode(_: object, closed: threading.Event = closed, wrong: list = wrong) -> Iterator[int]:
+            while True:
+                if closed.is_set():
+                    wrong.append("read after it was closed")
+                yield 1
+
+        def close(closed: threading.Event = closed, wrong: list = wrong) -> None:
+            if not source._reading.locked():
+                wrong.append("closed without the lock")
+            closed.set()
+
+        source._stopped.clear()
+        source._container = SimpleNamespace(decode=decode, close=close)
+        reader = threading.Thread(target=lambda: list(source._pictures()))
+        reader.start()
+        source.close()
+        reader.join(10)
+        assert not reader.is_alive()
+        assert wrong == []
+
+
 def test_a_codec_that_is_not_there(tmp_path: Path) -> None:
     file = make_video(tmp_path / "v.avi", [i / 30 for i in range(5)])
     file.write_bytes(file.read_bytes().replace(b"FMP4", b"XYZ9"))
@@ -381,6 +462,33 @@ def test_a_lost_camera_is_opened_again(monkeypatch: pytest.MonkeyPatch) -> None:
     assert [f.index for f in frames] == [0, 1]
     assert frames[1].time > frames[0].time
     assert all(c.released for c in cameras)
+
+
+def test_a_slow_reader_sees_which_pictures_it_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: Camera(10_000))
+    with CameraSource(0, reopen=False) as source:
+        seen = []
+        for frame in source:
+            seen.append((frame.index, frame.time))
+            time.sleep(0.02)
+            if len(seen) == 4:
+                break
+    numbers = [number for number, _ in seen]
+    assert numbers == sorted(set(numbers))
+    assert numbers[3] > 3  # this camera waits for nobody
+    assert all(0 <= a < b for (_, a), (_, b) in itertools.pairwise(seen))
+
+
+def test_an_interrupted_camera_that_hangs_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    hang = threading.Event()
+    camera = Camera(0, hang)
+    monkeypatch.setattr(cv2, "VideoCapture", lambda _: camera)
+    source = CameraSource(0, time_limit=60)
+    threading.Timer(0.3, source.interrupt).start()
+    assert list(source) == []
+    source.close()
+    assert not camera.released
+    hang.set()
 
 
 def test_a_camera_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtmpose_sdk.appearance import PARTS
-from rtmpose_sdk.tracking import Tracker, Tracking
+from rtmpose_sdk.tracking import Tracker, Tracking, assign
 from rtmpose_sdk.tracks import Candidates
 
 SIGMAS = np.full(4, 0.05, np.float32)
@@ -87,3 +91,62 @@ def test_who_comes_in_is_one_person_although_the_box_has_left_the_edge(tracker: 
 
 def test_who_came_in_long_ago_does_not_grow_at_once(tracker: Tracker) -> None:
     assert came_in(tracker, 1.5) == []
+
+
+LIKENESSES = st.integers(1, 4).flatmap(
+    lambda columns: st.lists(
+        st.lists(st.integers(0, 100).map(lambda n: n / 100), min_size=columns, max_size=columns),
+        min_size=1,
+        max_size=4,
+    )
+)
+
+
+@given(LIKENESSES, st.sampled_from([0.2, 0.5]))
+def test_pairs_have_the_largest_sum_of_likeness(rows: list[list[float]], least: float) -> None:
+    likeness = np.array(rows, np.float32)
+    count, columns = likeness.shape
+    places = [*range(columns), *[-1] * count]
+    best = max(
+        sum(likeness[r, c] for r, c in enumerate(chosen) if c >= 0 and likeness[r, c] >= least)
+        for chosen in set(itertools.permutations(places, count))
+    )
+    pairs = assign(likeness, least)
+    assert all(likeness[pair] >= least for pair in pairs)
+    assert sum(likeness[pair] for pair in pairs) == pytest.approx(best, abs=1e-5)
+
+
+def gone_and_back(tracker: Tracker, now: Candidates) -> list[tuple[int, int]]:
+    """What is matched half a second after somebody in white was lost."""
+    before = candidates((WHOLE, 0.8))
+    before.looks[:] = 250.0
+    tracker.begin(before, 0, True)
+    tracker.lose(tracker.tracks[0])
+    tracker.predict(0.5)
+    return tracker.match(now, tracker.tracks)
+
+
+@pytest.mark.parametrize(("colour", "pairs"), [(250.0, [(0, 0)]), (10.0, []), (np.nan, [(0, 0)])])
+def test_a_newcomer_in_other_clothes_is_not_who_was_lost(
+    tracker: Tracker, colour: float, pairs: list[tuple[int, int]]
+) -> None:
+    now = candidates((WHOLE, 0.8))
+    now.looks[:] = colour
+    assert gone_and_back(tracker, now) == pairs
+
+
+def test_who_comes_back_has_the_pose_of_now(tracker: Tracker) -> None:
+    now = candidates(((360.0, 100.0, 460.0, 350.0), 0.8))
+    now.confidences[0, 2:] = 0.1  # the lower ones are hidden
+    assert gone_and_back(tracker, now) == [(0, 0)]
+    track = tracker.tracks[0]
+    tracker.update(track, now, 0, None)
+    np.testing.assert_array_equal(track.keypoints, now.keypoints[0])
+    assert (track.confidences[2:] < 0.2).all()
+
+
+def test_pictures_that_are_minutes_apart(tracker: Tracker) -> None:
+    seen = candidates((WHOLE, 0.8))
+    track = tracker.begin(seen, 0, True)
+    tracker.predict(1000.0)
+    assert np.isfinite(tracker.box_from_pose(track, seen.keypoints[0], seen.confidences[0])).all()
