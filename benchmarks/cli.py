@@ -168,7 +168,7 @@ def bench(
             shot,
             person,
             peer,
-            parse_size(detector_size) if detector_size else None,
+            None if detector_size is None else parse_size(detector_size),
         )
         for candidate in candidates:
             candidate.setting |= {

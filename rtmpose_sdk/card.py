@@ -201,7 +201,11 @@ class ModelCard:
         if not isinstance(raw, dict):
             raise CardError(f"{origin}: its model card is {type(raw).__name__}, expected an object")
         version = raw.get("version")
-        if not isinstance(version, int) or version > CARD_VERSION:
+        if not isinstance(version, int):
+            raise CardError(
+                f"{origin}: its model card has no version; it is none that rtmpose-export wrote"
+            )
+        if version > CARD_VERSION:
             raise CardError(
                 f"{origin}: its model card has version {version!r}, this SDK reads up to "
                 f"{CARD_VERSION}; update with: pip install -U rtmpose-sdk"

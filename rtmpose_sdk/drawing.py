@@ -36,6 +36,8 @@ _FADED = 0.45
 _GOLDEN_ANGLE = 0.381966
 """Hues of one id and the next are this share of the circle apart: neighbours always differ."""
 _FACE = ("nose", "eye", "ear", "head", "face")
+_HIDDEN_FROM = 0.3
+"""Keypoints of a face from this confidence on say where it is."""
 _MOSAIC = 8
 """A hidden face keeps so many squares a side."""
 
@@ -82,7 +84,8 @@ class Painter:
         width = max(1, round(min(canvas.shape[:2]) / _SHORT_SIDE_PER_WIDTH))
         if self.hide_faces:
             for person in range(len(poses)):
-                _hide(canvas, _face(poses, person, self.min_confidence))
+                # Whatever is drawn: a doubtful ear is hidden, too.
+                _hide(canvas, _face(poses, person, min(self.min_confidence, _HIDDEN_FROM)))
         self._draw_ways(canvas, poses, time, width)
         for person in range(len(poses)):
             self._draw_person(canvas, poses, person, width)

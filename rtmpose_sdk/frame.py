@@ -8,7 +8,7 @@ from typing import Any
 from rtmpose_sdk.results import PoseResult
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class FrameResult:
     """What a stream found in one frame.
 

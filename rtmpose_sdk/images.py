@@ -108,9 +108,11 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     Raises:
         OutputError: it cannot be encoded or written.
     """
+    if not (path.suffix and cv2.haveImageWriter(path.name)):
+        raise OutputError(f"{path}: OpenCV cannot encode pictures of kind '{path.suffix}'; expected .png")
     done, data = cv2.imencode(path.suffix, image)
     if not done:
-        raise OutputError(f"{path}: OpenCV cannot encode pictures of kind '{path.suffix}'")
+        raise OutputError(f"{path}: cannot be encoded as '{path.suffix}': {image.shape}")
     write_bytes(path, data.tobytes())
 
 

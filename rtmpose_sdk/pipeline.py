@@ -79,6 +79,8 @@ class Pipeline(Closing):
         profile: str | Path | None = None,
         detector_size: int | Sequence[int] | None = None,
     ) -> None:
+        if not (isinstance(detection_threshold, float | int) and 0 <= detection_threshold <= 1):
+            raise InputError(f"detection_threshold is {detection_threshold!r}; expected 0...1")
         self.detect_every = DETECT_EVERY
         pose_network = NetworkSettings("", engine, precision, threads)
         finder = replace(pose_network, input_size=detector_size)

@@ -28,7 +28,7 @@ def _rows(index: Index) -> Any:
     return index
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Detections:
     """Persons found in a picture.
 
@@ -64,7 +64,7 @@ class Detections:
         return (self[i] for i in range(len(self)))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PoseResult:
     """Poses of N persons with K keypoints each, in one picture.
 

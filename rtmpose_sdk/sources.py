@@ -175,7 +175,7 @@ def open_source(
         InputError: an option that cannot be.
         MissingExtraError: videos need the extra `video`.
     """
-    if stride < 1 or start < 0 or end <= start:
+    if stride < 1 or not 0 <= start < end:
         raise InputError(
             f"start {start} s, end {end} s, stride {stride}; expected 0 <= start < end and stride >= 1"
         )

@@ -23,7 +23,7 @@ Draw = Callable[[Image, FrameResult], Image]
 CODEC = "libx264"
 CLOCK = Fraction(1, 90000)
 """Unit of the written time stamps, s: frames keep their own times, variable rate included."""
-FRAGMENTS = "frag_keyframe+empty_moov+default_base_moof"
+FRAGMENTS = "frag_keyframe+delay_moov+default_base_moof"
 FRAGMENT_SECONDS = 1
 """What is lost at most when the run is killed."""
 QUALITY = {"crf": "20", "preset": "veryfast"}

@@ -62,6 +62,10 @@ def parse_device(text: str, kinds: tuple[str, ...]) -> Device:
     return Device(kind, int(index or 0))
 
 
+MOST_THREADS = 256
+"""A slip of the keyboard must not start a hundred thousand."""
+
+
 def allowed_cores() -> int:
     """Number of processor cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -95,10 +99,16 @@ class Runtime(Closing, ABC):
             raise ModelFileError(f"{path} is not a file; expected a model file")
         if threads is not None and threads < 1:
             raise InputError(f"threads is {threads}; expected at least 1, or None for all cores")
+        if threads is not None and threads > max(MOST_THREADS, allowed_cores()):
+            raise InputError(
+                f"threads is {threads}; expected at most {MOST_THREADS}, better at most the "
+                f"{allowed_cores()} cores that are allowed here"
+            )
         if precision is not None and precision not in self.precisions:
+            able = " or ".join((*self.precisions, "none"))
             raise DeviceError(
-                f"{type(self).__name__} cannot run {path.name} in precision '{precision}'; expected "
-                f"{' or '.join((*self.precisions, 'None'))} (None: the precision is in the artifact)"
+                f"{type(self).__name__} cannot run {path.name} in precision '{precision}'; expected {able} "
+                "(with none the artifact says it)"
             )
         self.path = path
         self.device = parse_device(device, self.device_kinds)

@@ -72,6 +72,12 @@ def check(source: Source, track: Track = iter) -> DataReport:
     report = look_at(content, source, track=track)
     if report.persons == 0:
         category = person_category(content, source.annotations)
+        strangers = [a for a in content["annotations"] if a.get("category_id") == category.get("id")]
+        if strangers:
+            raise DataError(
+                f"{source.annotations}: {len(strangers)} persons, and the id that one of them names is no "
+                f"picture's (image_id {strangers[0].get('image_id')!r}); there is nothing to learn from"
+            )
         raise DataError(
             f"{source.annotations}: no person of category '{category.get('name')}' among "
             f"{len(content['annotations'])} annotations; there is nothing to learn from"

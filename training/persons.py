@@ -40,8 +40,10 @@ class Source:
         """A source; without a folder, `images/` beside the file is meant.
 
         Raises:
-            DataError: no such folder.
+            DataError: no such file or folder.
         """
+        if not annotations.is_file():
+            raise DataError(f"{annotations}: no such file; expected COCO-format annotations (json)")
         folder = images or annotations.parent / "images"
         if not folder.is_dir():
             raise DataError(

@@ -12,6 +12,7 @@ from rich.table import Table
 
 from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv, parse_size, to_file
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.images import IMAGE_SUFFIXES
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.compare import BoxPair, Comparison, PosePair, Rows
@@ -49,7 +50,8 @@ def compare(
         bool, typer.Option("--speed", help="Also time both networks, interleaved: 50 + 200 runs.")
     ] = False,
     draw: Annotated[
-        Path | None, to_file(help="Picture of the persons (pose) or pictures that differ most.")
+        Path | None,
+        to_file(help="Picture of the persons (pose) or pictures that differ most.", kinds=IMAGE_SUFFIXES),
     ] = None,
 ) -> None:
     """Compare two artifacts, or one on two engines: outputs, keypoints, boxes, AP, time."""

@@ -31,12 +31,13 @@ from rtmpose_sdk.cli.options import (
     PrecisionOption,
     Threads,
     limit_opencv,
-    output_file,
+    output_of_kind,
     parse_size,
     to_file,
 )
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.images import IMAGE_SUFFIXES
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT
 from rtmpose_sdk.results import PoseResult
@@ -85,7 +86,10 @@ def evaluate(
         bool, typer.Option("--calibration", help="Do confidences say how often keypoints are right?")
     ] = False,
     reliability: Annotated[
-        Path | None, to_file(help="Plot that (.png, .svg, .pdf); needs the extra 'train'.")
+        Path | None,
+        to_file(
+            help="Plot that (.png, .svg, .pdf); needs the extra 'train'.", kinds=(".png", ".svg", ".pdf")
+        ),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes, each with models of its own.")] = 1,
     batch: Annotated[
@@ -111,7 +115,7 @@ def evaluate(
     limit_opencv(threads)
     if boxes_only and detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
-    size = parse_size(detector_size) if detector_size else None
+    size = None if detector_size is None else parse_size(detector_size)
     details = per_keypoint or distances or normalize_by or calibration or reliability or worst
     if boxes_only and (details or alone or resume or flip_test or processes > 1):
         raise InputError(
@@ -120,7 +124,7 @@ def evaluate(
         )
     if worst is not None and worst[0] < 1:
         raise InputError(f"--worst {worst[0]}; expected at least 1 person")
-    output_file(worst[1] if worst else None)
+    output_of_kind(worst[1] if worst else None, IMAGE_SUFFIXES)
     persons: list[Matched] = []
     missing: list[str] = []
     place: Place | None = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import os
 from pathlib import Path
 from typing import Annotated, Any
@@ -66,9 +67,22 @@ def output_file(path: Path | None) -> Path | None:
     return path
 
 
-def to_file(*names: str, help: str) -> Any:
-    """An option that names a file to be written, see `output_file`."""
-    return typer.Option(*names, help=help, callback=output_file)
+def output_of_kind(path: Path | None, kinds: tuple[str, ...]) -> Path | None:
+    """The same, of a kind that its suffix says.
+
+    Raises:
+        OutputError: see `output_file`; or another suffix.
+    """
+    output_file(path)
+    if path is not None and path.suffix.lower() not in kinds:
+        raise OutputError(f"{path}: is of kind '{path.suffix}'; expected {', '.join(kinds)}")
+    return path
+
+
+def to_file(*names: str, help: str, kinds: tuple[str, ...] = ()) -> Any:
+    """An option that names a file to be written, see `output_file`; of one of `kinds`, if there are any."""
+    check = functools.partial(output_of_kind, kinds=kinds) if kinds else output_file
+    return typer.Option(*names, help=help, callback=lambda path: check(path))
 
 
 def limit_opencv(threads: int | None) -> None:

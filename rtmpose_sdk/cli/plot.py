@@ -31,7 +31,9 @@ class What(str, enum.Enum):
 def plot(
     results: Annotated[Path, typer.Argument(help="A JSONL file that `rtmpose predict` wrote.")],
     joint: Annotated[list[str], typer.Option(help="A keypoint's name; repeatable.")],
-    out: Annotated[Path | None, to_file(help="The PNG; default: beside the results.")] = None,
+    out: Annotated[
+        Path | None, to_file(help="The PNG; default: beside the results.", kinds=(".png",))
+    ] = None,
     what: Annotated[list[What], typer.Option(help="x, y (px), speed (px/s), confidence; repeatable.")] = [  # noqa: B006 - typer reads the default and copies it
         What.X,
         What.Y,
@@ -43,6 +45,7 @@ def plot(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a PNG that exists.")] = False,
 ) -> None:
     """Plot chosen joints over time, a line for each person."""
+    joint = list(dict.fromkeys(joint))
     target = out or results.with_name(f"{results.stem}_{'_'.join(joint)}.png")
     if target.exists() and not overwrite:
         raise OutputError(f"{target}: exists already; --overwrite replaces it, --out takes another name")
@@ -82,7 +85,11 @@ def read_ways(
     missing = sorted(set(persons or []) - known)
     if missing or not rows:
         there = ", ".join(map(str, sorted(known))) or "nobody"
-        raise InputError(f"{results}: no person {missing or ''} in it; there is {there}")
+        raise InputError(
+            f"{results}: no person {missing} in it; there is {there}"
+            if missing
+            else f"{results}: nobody is in it"
+        )
     return {n: {j: np.array(v) for j, v in joints_of.items()} for n, joints_of in sorted(rows.items())}
 
 

@@ -34,6 +34,7 @@ from rtmpose_sdk.cli.predict_video import (
     spare_sources,
 )
 from rtmpose_sdk.cli.run import print_error
+from rtmpose_sdk.cli.stopping import asked_to_stop
 from rtmpose_sdk.drawing import ColorBy, Painter
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image, write_bytes, write_image
@@ -65,6 +66,8 @@ def find_pictures(sources: list[str]) -> list[Path]:
     """
     found: dict[Path, None] = {}
     for source in sources:
+        if not source:
+            raise InputError("a source is empty text; expected a picture, a folder or a glob")
         path = Path(source)
         if path.is_dir():
             files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
@@ -86,9 +89,14 @@ def find_pictures(sources: list[str]) -> list[Path]:
 
 
 def _targets(pictures: list[Path], out: Path) -> list[Path]:
-    """Where each drawn picture goes; the folders below the pictures' common folder are kept."""
-    root = Path(os.path.commonpath([p.resolve().parent for p in pictures]))
-    targets = [out / p.resolve().relative_to(root) for p in pictures]
+    """Where each drawn picture goes; the folders below the pictures' common folder are kept.
+
+    A link is drawn under its own name; what has no suffix of a picture becomes a PNG.
+    """
+    places = [Path(os.path.abspath(p)) for p in pictures]
+    root = Path(os.path.commonpath([p.parent for p in places]))
+    names = [p.name if p.suffix.lower() in IMAGE_SUFFIXES else f"{p.name}.png" for p in places]
+    targets = [out / p.relative_to(root).with_name(n) for p, n in zip(places, names, strict=True)]
     for picture, target in zip(pictures, targets, strict=True):
         if target.resolve() == picture.resolve():
             raise OutputError(
@@ -237,7 +245,7 @@ def predict(
         return Painter(min_confidence, cast(ColorBy, color_by), trail=trail, hide_faces=hide_faces)
 
     painter = make_painter()
-    size = parse_size(detector_size) if detector_size else None
+    size = None if detector_size is None else parse_size(detector_size)
     videos, others = split_sources(source, track)
     if videos and others:
         raise InputError("pictures and videos together; give them to two calls")
@@ -311,23 +319,29 @@ def predict(
     ):
         _prepare(out)
         task = progress.add_task("predict", total=len(pictures))
-        for picture, target in zip(pictures, targets, strict=True):
-            try:
-                image = read_image(picture)
-                result = pipeline(image, "full" if boxes is Boxes.FULL else None)
-                results.append({"file": str(picture), **result.to_dict()})
-                write_image(target, painter(image, result))
-                drawn.append(target)
-            except (ImageError, OutputError) as error:
-                errors.append(error)
-            progress.advance(task)
+        with asked_to_stop() as stop:
+            for picture, target in zip(pictures, targets, strict=True):
+                if stop():
+                    break
+                try:
+                    image = read_image(picture)
+                    result = pipeline(image, "full" if boxes is Boxes.FULL else None)
+                    results.append({"file": str(picture), **result.to_dict()})
+                    write_image(target, painter(image, result))
+                    drawn.append(target)
+                except (ImageError, OutputError) as error:
+                    errors.append(error)
+                progress.advance(task)
     write_bytes(out / RESULTS_FILE, json.dumps(results, indent=1).encode())
     persons = sum(len(r["persons"]) for r in results)
     typer.echo(f"{_counted(len(results), 'picture')}, {_counted(persons, 'person')}: {out / RESULTS_FILE}")
     if len(drawn) == 1:
         typer.echo(f"drawn: {drawn[0]}")
+    if stop.asked and len(results) + len(errors) < len(pictures):
+        typer.echo(f"stopped; {len(pictures) - len(results) - len(errors)} pictures were not looked at")
     if errors:
         print_error(InputError(f"{len(errors)} of {len(pictures)} pictures could not be used:"))
         for each in errors:
             print_error(each)
-        raise typer.Exit(1)
+    if stop.asked or errors:
+        raise typer.Exit(130 if stop.asked else 1)

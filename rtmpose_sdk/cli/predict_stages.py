@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.cli.stopping import Stop
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.follow import Step
 from rtmpose_sdk.frame import FrameResult
@@ -17,22 +18,6 @@ from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.stages import Background
 from rtmpose_sdk.video_writer import VideoWriter
 from rtmpose_sdk.writers import Writer
-
-
-class Stop:
-    """Should the frames end? Called between frames, and while one is waited for.
-
-    Attributes:
-        asked: by Ctrl-C or SIGTERM.
-        ended: nobody takes them any more.
-    """
-
-    def __init__(self) -> None:
-        self.asked = self.ended = False
-
-    def __call__(self) -> bool:
-        """Either."""
-        return self.asked or self.ended
 
 
 class Finished(NamedTuple):

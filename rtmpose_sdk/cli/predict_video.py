@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import signal
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 import typer
 from rich.console import Console
@@ -16,7 +14,8 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 from rtmpose_sdk.cli.predict_resume import After, Earlier
 from rtmpose_sdk.cli.predict_sources import VideoInput, name_of
-from rtmpose_sdk.cli.predict_stages import Stop, finish
+from rtmpose_sdk.cli.predict_stages import finish
+from rtmpose_sdk.cli.stopping import asked_to_stop
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.follow import LIVE_DEPTH, follow
@@ -175,7 +174,7 @@ def _run(
     depth = LIVE_DEPTH if source.live else DEPTH
     clock, spent = perf_counter(), dict.fromkeys(PARTS, 0.0)
     with (
-        _asked_to_stop() as stop,
+        asked_to_stop() as stop,
         contextlib.closing(
             finish(follow(rest, stream, stop=stop), painter, writers, depth, stop)
         ) as finished,
@@ -199,24 +198,6 @@ def _run(
                 stop.ended = True  # what is under way is written still
     done.interrupted = stop.asked
     return done
-
-
-@contextlib.contextmanager
-def _asked_to_stop() -> Iterator[Stop]:
-    """Ctrl-C and SIGTERM ask, so that the frames in work are written; a second one ends at once."""
-    stop = Stop()
-
-    def note(number: int, _: FrameType | None) -> None:
-        if stop.asked:
-            raise KeyboardInterrupt
-        stop.asked = True
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield stop
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 _SUFFIXES = {

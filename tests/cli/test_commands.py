@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -65,6 +67,65 @@ def test_ninety_nine_good_pictures_and_a_bad_one(photo: np.ndarray, tmp_path: Pa
     assert not (tmp_path / "out" / "050b.jpg").exists()
 
 
+def test_pictures_without_a_suffix_and_links_to_them(photo_path: Path, tmp_path: Path) -> None:
+    (tmp_path / "blobs").mkdir()
+    shutil.copy(photo_path, tmp_path / "blobs" / "0a1b")
+    (tmp_path / "links").mkdir()
+    for name in ("one.jpg", "two.jpg"):
+        (tmp_path / "links" / name).symlink_to("../blobs/0a1b")
+    done = run("rtmpose", "predict", "links", "--boxes", "full", "--out", "o", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / "o").iterdir()} == {"one.jpg", "two.jpg", "results.json"}
+    done = run("rtmpose", "predict", "blobs/*", "--boxes", "full", "--out", "p", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert {p.name for p in (tmp_path / "p").iterdir()} == {"0a1b.png", "results.json"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopped_between_pictures_what_is_done_is_kept(
+    photo: np.ndarray, tmp_path: Path, number: signal.Signals
+) -> None:
+    (tmp_path / "many").mkdir()
+    small = cv2.resize(photo, (96, 96))
+    for i in range(2000):
+        cv2.imwrite(str(tmp_path / "many" / f"{i:04}.jpg"), small)
+    process = subprocess.Popen(
+        [BIN / "rtmpose", "predict", "many", "--boxes", "full", "--threads", "1", "--out", "o"],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while not list((tmp_path / "o").glob("*.jpg")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(number)
+    out, complaints = process.communicate(timeout=60)
+    assert process.returncode == 130, complaints
+    rows = json.loads((tmp_path / "o" / "results.json").read_text())
+    assert 1 <= len(rows) < 2000
+    assert f"stopped; {2000 - len(rows)} pictures were not looked at" in out
+    assert len(list((tmp_path / "o").glob("*.jpg"))) == len(rows)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["compare", "rtmpose-t-own", "rtmpose-t-own", "--images", ".", "--draw", "x.foo"],
+        ["eval", "--annotations", "a.json", "--images", ".", "--worst", "3", "x.foo"],
+        ["eval", "--annotations", "a.json", "--images", ".", "--calibration", "--reliability", "x.foo"],
+        ["data", "check", "a.json", "--sheet", "x.foo"],
+        ["plot", "a.jsonl", "--joint", "nose", "--out", "x.foo"],
+    ],
+)
+def test_pictures_of_a_kind_that_nobody_writes_are_said_before_the_work(
+    words: list[str], tmp_path: Path
+) -> None:
+    done = run("rtmpose", *words, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "x.foo: is of kind '.foo'; expected ." in done.stderr
+
+
 def test_folders_globs_and_names_that_repeat(photo_path: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
@@ -114,6 +175,9 @@ def test_with_a_detector(detector_folder: Path, photo_path: Path, tmp_path: Path
             "--boxes full needs no detector",
         ),
         (["photo.jpg", "--detector", "rtmpose-t-own"], "is a pose model"),
+        ([""], "a source is empty text"),
+        (["photo.jpg", "--threads", "100000"], "threads is 100000; expected at most 256"),
+        (["photo.jpg", "--detector-size", ""], "size ''; expected WIDTHxHEIGHT"),
         (["photo.jpg", "--detector-size", "300"], "input size is 300x300; expected"),
         (["photo.jpg", "--detector-size", "large"], "size 'large'; expected WIDTHxHEIGHT"),
         (["photo.jpg", "--boxes", "full", "--detector-size", "256"], "but there is no detector"),

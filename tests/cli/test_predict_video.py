@@ -23,7 +23,8 @@ from rtmpose_sdk.benchmarks.scenes import COCO, Scene, walk
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.predict_resume import After, Earlier
 from rtmpose_sdk.cli.predict_sources import name_of, split_sources
-from rtmpose_sdk.cli.predict_stages import Stop, finish
+from rtmpose_sdk.cli.predict_stages import finish
+from rtmpose_sdk.cli.stopping import Stop
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import InputError, OutputError

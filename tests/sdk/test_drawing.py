@@ -80,9 +80,10 @@ def test_a_trail_does_not_go_on_in_another_video() -> None:
 
 def test_faces_are_hidden_even_where_they_are_not_sure() -> None:
     noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
-    for confidence in (0.9, 0.1):
+    for confidence, drawn_from in ((0.9, 0.3), (0.1, 0.3), (0.6, 0.85)):
         poses = person(confidence)
-        picture = Painter(boxes=False, ids=False, hide_faces=True, min_confidence=0.3)(noise, poses)
+        painter = Painter(boxes=False, ids=False, hide_faces=True, min_confidence=drawn_from)
+        picture = painter(noise, poses)
         kept = (picture == noise).all(axis=2)
         assert not kept[80:130, 105:130].any()
         assert kept[300:, 200:].all()

@@ -52,6 +52,14 @@ def test_slices_keep_a_persons_values_together(index: object) -> None:
     np.testing.assert_array_equal(detections.boxes, result.boxes[rows])
 
 
+def test_results_can_be_compared_and_kept_in_sets() -> None:
+    """By who they are: arrays have no one answer to `==`."""
+    one, other = make_result(2), make_result(2)
+    assert one == one
+    assert one != other
+    assert len({one, other}) == 2
+
+
 @pytest.mark.parametrize("index", [7, np.int64(7), np.int64(-4)])
 def test_a_person_who_is_not_there(index: int) -> None:
     with pytest.raises(IndexError, match="of 3"):

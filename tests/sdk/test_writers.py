@@ -298,6 +298,7 @@ def make_video_writer(file: Path, **options: object) -> Writer:
 
 
 def test_a_video_keeps_times_and_pictures(tmp_path: Path) -> None:
+    av = pytest.importorskip("av")
     file = tmp_path / "v.mp4"
     with make_video_writer(file) as writer:
         for index in (0, 1, 2, 5, 6):
@@ -308,6 +309,8 @@ def test_a_video_keeps_times_and_pictures(tmp_path: Path) -> None:
     np.testing.assert_allclose([f.time for f in frames], np.array([0, 1, 2, 5, 6]) / 25, atol=1e-3)
     np.testing.assert_allclose([f.image.mean() for f in frames], [10, 30, 50, 110, 130], atol=4)
     assert frames[0].image.shape == (122, 162, 3)
+    with av.open(str(file)) as container:  # a player's clock, which knows no other beginning
+        assert [float(f.pts * f.time_base) for f in container.decode(video=0)][:2] == [0.0, 0.04]
 
 
 def test_a_video_that_is_cut_short_plays(tmp_path: Path) -> None:

@@ -284,7 +284,7 @@ def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None
         (["pose", "--data", "KITES", "--device", "cuda"], "torch sees no GPU"),
         (["pose", "--data", "KITES", "--images", "a", "--images", "b"], "2 times --images"),
         (["pose", "--data", "KITES", "--out", "."], "there is something in it already"),
-        (["pose", "--data", "absent.json"], "no such folder"),
+        (["pose", "--data", "absent.json"], "absent.json: no such file"),
         (["pose", "--data", "KITES", "--precision", "fp16"], "on a CPU, which trains in fp32 or bf16"),
         (["pose", "--data", "KITES", "--kernel-size", 6], "the kernel size is odd"),
         (["pose", "--data", "KITES", "--kernel-size", 6, "--heatmap-weight", 2], "the kernel size is odd"),
