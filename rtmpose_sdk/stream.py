@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from time import perf_counter
 
 import numpy as np
@@ -133,7 +133,14 @@ class PoseStream:
         """Frames so far."""
         return self._index + 1
 
-    def restore(self, count: int, time: float, poses: PoseResult | None, last_number: int) -> None:
+    def restore(
+        self,
+        count: int,
+        time: float,
+        poses: PoseResult | None,
+        last_number: int,
+        lost: Sequence[tuple[float, PoseResult]] = (),
+    ) -> None:
         """Go on where an earlier run stopped: `--resume`.
 
         Args:
@@ -141,6 +148,7 @@ class PoseStream:
             time: seconds of the last one.
             poses: what it showed, with track ids; None is nobody.
             last_number: the highest id that was given.
+            lost: of others, when they were seen last, s, and how.
         """
         self._index, self._time = count - 1, time
         if poses is not None and len(poses):
@@ -148,6 +156,8 @@ class PoseStream:
             self._cuts = CutFinder(self._size)
             self._tracker.image_size = poses.image_size
             self._tracker.restore(poses, time)
+        for seen, others in lost:
+            self._tracker.restore(others, seen, lost=True)
         self._tracker.never_again(last_number)
 
     def is_due(self, index: int) -> bool:

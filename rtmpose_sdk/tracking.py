@@ -265,9 +265,9 @@ class Tracker:
             self._confirm(track)
         return track
 
-    def restore(self, poses: PoseResult, time: float) -> None:
-        """Confirmed tracks as a result (with ids) of `time` shows them; later ids are above its."""
-        self._time = time
+    def restore(self, poses: PoseResult, time: float, lost: bool = False) -> None:
+        """Tracks as a result (with ids) of `time` shows them, which have been lost since or not."""
+        now, self._time = self._time, time
         for i in range(len(poses)):
             assert poses.track_ids is not None
             person = Candidates(
@@ -279,7 +279,9 @@ class Tracker:
                 np.full((1, PARTS, 3), np.nan, np.float32),
             )
             self.begin(person, 0, False)
-            self.tracks[-1].state, self.tracks[-1].number = "confirmed", int(poses.track_ids[i])
+            self.tracks[-1].state = "lost" if lost else "confirmed"
+            self.tracks[-1].number = int(poses.track_ids[i])
+        self._time = max(now, time)
 
     def never_again(self, number: int) -> None:
         """Ids up to `number` are taken."""

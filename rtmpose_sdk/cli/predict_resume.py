@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -51,11 +52,13 @@ class Earlier:
         self._lines, self._keypoint_set = lines, keypoint_set
         broken: list[int] = []
         self.count, self.last, self.time, self.highest = 0, -1, -math.inf, 0
+        self._latest: dict[int, dict[str, Any]] = {}
         row = None
         for row in read_lines(lines, broken.append):
             self.count += 1
             ids = [person.get("track_id", 0) for person in row["persons"]]
             self.highest = max([self.highest, *ids])
+            self._latest.update(dict.fromkeys(ids, row))
         if broken:
             with lines.open("r+b") as file:
                 file.truncate(broken[0])
@@ -69,10 +72,17 @@ class Earlier:
             self.last, self.time = int(row["frame"]), float(row["time"])
 
     def restore(self, stream: PoseStream) -> None:
-        """Put a stream in the state it had."""
+        """Tell a stream who was there, and who had been lost: ids go on. Smoothing begins anew."""
         if self._row is not None:
             poses = PoseResult.from_dict(self._row, self._keypoint_set)
-            stream.restore(self.count, self.time, poses, self.highest)
+            stream.restore(self.count, self.time, poses, self.highest, list(self._lost()))
+
+    def _lost(self) -> Iterator[tuple[float, PoseResult]]:
+        """Whoever is not in the last row: when somebody was seen last, and how."""
+        for number, row in self._latest.items():
+            if number and row is not self._row:
+                poses = PoseResult.from_dict(row, self._keypoint_set)
+                yield float(row["time"]), poses[poses.track_ids == number]
 
     def replay(self, writers: list[Writer]) -> None:
         """Tell those that are written anew, or may lack frames, what is known already."""

@@ -278,6 +278,51 @@ def test_a_set_of_the_users_own_is_resumed(tmp_path: Path) -> None:
     assert stream.count == 1
 
 
+def test_who_was_lost_before_a_stop_comes_back_after_it(tmp_path: Path) -> None:
+    def here(person: float, away: bool) -> PoseResult:
+        boxes = np.array([[person, 100, person + 100, 400]], np.float32)
+        rows = slice(0, 0) if away else slice(0, 1)
+        places = np.linspace(0, 1, 17)[None, :, None] * np.array([1.0, 1.0])
+        keypoints = (boxes[:, None, :2] + places * (boxes[:, None, 2:] - boxes[:, None, :2])).astype(
+            np.float32
+        )
+        sure = np.full((1, 17), 0.9, np.float32)
+        both = PoseResult(boxes, np.array([0.9], np.float32), keypoints, sure, sure, COCO, (640, 480))
+        return both[rows]
+
+    now: list[PoseResult] = []
+
+    def detect(_: object) -> Detections:
+        boxes = np.concatenate([poses.boxes for poses in now])
+        return Detections(boxes, np.full(len(boxes), 0.9, np.float32), (640, 480))
+
+    def pose(_: object, found: Detections) -> PoseResult:
+        every = [here(float(box[0]), False) for box in found.boxes]
+        return replace(
+            PoseResult.empty(COCO, (640, 480)),
+            boxes=found.boxes,
+            box_scores=found.scores,
+            **{
+                name: np.concatenate([getattr(p, name) for p in every])
+                for name in ("keypoints", "keypoint_scores", "confidences")
+            },
+        )
+
+    image = np.zeros((480, 640, 3), np.uint8)
+    first = PoseStream(detect, pose, COCO, 1)
+    with LinesWriter(tmp_path / "r.jsonl") as writer:
+        for index in range(20):
+            now[:] = [here(50, False), here(400, index >= 8)]
+            writer.write(Frame(image, index, index / 30), first(image, index / 30))
+    resumed = PoseStream(detect, pose, COCO, 1)
+    Earlier(tmp_path / "r.jsonl", COCO).restore(resumed)
+    now[:] = [here(50, False), here(400, False)]
+    for stream in (first, resumed):
+        found = stream(image, 20 / 30).poses
+        places = dict(zip(found.track_ids.tolist(), found.boxes[:, 0].tolist(), strict=True))
+        assert places == {1: 50, 2: 400}
+
+
 def test_what_is_left_of_a_part_is_counted_in_chosen_frames() -> None:
     whole = ArraySource([np.zeros((48, 64, 3), np.uint8)] * 100, 10.0)
     whole.length = 100
