@@ -232,7 +232,7 @@ def evaluate(
         figure = next(iter(report.figures))
         finder_name = f"boxes of {Path(detector).name}" if detector else boxes  # no folder of this machine
         conditions = ["person boxes" if boxes_only else finder_name]
-        conditions += [f"detector at {detector_size}"] if size else []
+        conditions += [f"pictures up to {size[0]}x{size[1]}"] if size else []
         conditions += ["flip test"] * flip_test + ["single persons"] * alone
         conditions += [precision] if precision else []
         name = accuracy_name(figure, annotations, report.pictures, *conditions)
