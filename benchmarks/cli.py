@@ -168,7 +168,7 @@ def bench(
             shot,
             person,
             peer,
-            None if detector_size is None else parse_size(detector_size),
+            None if detector_size is None else parse_size(detector_size, square=True),
         )
         for candidate in candidates:
             candidate.setting |= {

@@ -115,7 +115,7 @@ def evaluate(
     limit_opencv(threads)
     if boxes_only and detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
-    size = None if detector_size is None else parse_size(detector_size)
+    size = None if detector_size is None else parse_size(detector_size, square=True)
     details = per_keypoint or distances or normalize_by or calibration or reliability or worst
     if boxes_only and (details or alone or resume or flip_test or processes > 1):
         raise InputError(

@@ -91,15 +91,15 @@ def limit_opencv(threads: int | None) -> None:
         cv2.setNumThreads(threads)
 
 
-def parse_size(text: str) -> tuple[int, int]:
-    """Read a size: "192x256" → (192, 256), width first; "320" → (320, 320).
+def parse_size(text: str, square: bool = False) -> tuple[int, int]:
+    """Read a size: "192x256" → (192, 256), width first; where squares are usual, "320" → (320, 320).
 
     Raises:
-        InputError: not one or two positive numbers.
+        InputError: not two positive numbers, or one.
     """
     parts = text.lower().split("x")
-    if len(parts) > 2 or not all(p.isdigit() and int(p) for p in parts):
-        raise InputError(
-            f"size '{text}'; expected WIDTHxHEIGHT in px, for example 192x256, or one number for a square"
-        )
+    count_fits = len(parts) == 2 or (square and len(parts) == 1)
+    if not count_fits or not all(p.isdigit() and int(p) for p in parts):
+        one = ", or one number for a square" if square else ""
+        raise InputError(f"size '{text}'; expected WIDTHxHEIGHT in px, for example 192x256{one}")
     return int(parts[0]), int(parts[-1])

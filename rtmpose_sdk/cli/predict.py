@@ -245,7 +245,7 @@ def predict(
         return Painter(min_confidence, cast(ColorBy, color_by), trail=trail, hide_faces=hide_faces)
 
     painter = make_painter()
-    size = None if detector_size is None else parse_size(detector_size)
+    size = None if detector_size is None else parse_size(detector_size, square=True)
     videos, others = split_sources(source, track)
     if videos and others:
         raise InputError("pictures and videos together; give them to two calls")

@@ -164,7 +164,7 @@ def _intervals(text: str) -> tuple[int, ...]:
 def _sizes(text: str | None, card: ModelCard, measured: bool) -> list[tuple[int, int]]:
     """Sizes for the detector's pictures: unasked for only where what they lose is measured."""
     if text is not None:
-        return [parse_size(part.strip()) for part in text.split(",")]
+        return [parse_size(part.strip(), square=True) for part in text.split(",")]
     if not measured or card.decoder not in FITTING:
         return []
     step = max(card.strides)

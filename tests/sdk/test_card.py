@@ -66,7 +66,7 @@ def test_contradictions_are_refused(changes: dict[str, object], message: str) ->
     ("edit", "message"),
     [
         (lambda raw: raw.update(version=99), "version 99"),
-        (lambda raw: raw.pop("version"), "version None"),
+        (lambda raw: raw.pop("version"), "its model card has no version"),
         (lambda raw: raw.pop("mean"), r"lacks \['mean'\]"),
         (lambda raw: raw.update(colour="rgb"), r"unknown fields \['colour'\]"),
         (lambda raw: raw.update(input_size="192x256"), "input_size"),
