@@ -106,10 +106,9 @@ class ArraySource(Source):
             if isinstance(item, tuple) and len(item) == 2:
                 time, image = float(item[0]), item[1]
             picture = as_bgr(image, f"frame {index}")
+            # Who makes frames one by one may reuse one array, and we read ahead.
             if not self._lasting and isinstance(image, np.ndarray) and np.may_share_memory(picture, image):
-                picture = (
-                    picture.copy()
-                )  # who makes frames one by one may reuse one array, and we read ahead
+                picture = picture.copy()
             yield Frame(picture, index, time)
 
 

@@ -159,8 +159,8 @@ class Tracker:
         )
         alike = alikeness(np.stack([t.look for t in tracks]), candidates.looks)
         likeness *= 1 - np.float32(self.settings.look_weight) * (1 - alike)
-        if self.settings.look_weight > 0:
-            gone = np.array([t.state == "lost" for t in tracks])
+        gone = np.array([t.state == "lost" for t in tracks])
+        if self.settings.look_weight > 0 and gone.any():
             free = np.array([_stands_free(candidates.boxes, i) for i in range(len(candidates))])
             likeness[gone[:, None] & free & (alike < OTHER_CLOTHES)] = 0
         passing = recent[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)

@@ -68,7 +68,7 @@ def compare(
     tasks = [card.task for card in cards]
     if tasks[0] != tasks[1]:
         raise InputError(f"{a} is for task {tasks[0]}, {b} for {tasks[1]}; expected two of a kind")
-    sizes = [parse_size(said, square=True) if said else None for said in (size_a, size_b)]
+    sizes = [None if said is None else parse_size(said, square=True) for said in (size_a, size_b)]
     if tasks[0] != "detect" and any(sizes):
         raise InputError("--size-a and --size-b are of detectors; a pose network has one input size")
     if annotations is not None:

@@ -110,14 +110,17 @@ def tune(
             console.print(said, markup=False, soft_wrap=True)
     every = _intervals(intervals)
     files = tuple(candidate or ())
-    sizes = _sizes(detector_sizes, artifact_card(detector), measured=images is not None)
+    card = artifact_card(detector)
+    sizes = _sizes(detector_sizes, card, measured=images is not None)
     poses, finders = (
         _variants(source, task, calibrate, detector, crops, files, tried, fp32)
         for source, task, tried in ((pose, "pose", []), (detector, "detect", sizes))
     )
-    taken = {v.input_size for v in finders.able} | {artifact_card(detector).input_size}
-    if detector_sizes is not None and not taken.issuperset(sizes):
-        raise InputError(f"--detector-sizes {detector_sizes}: {finders.left_out[-1]}")
+    taken = {v.input_size for v in finders.able} | {card.input_size}
+    for size in sizes if detector_sizes is not None else []:
+        if size not in taken:
+            why = next(reason for reason in finders.left_out if "up to {}x{}: ".format(*size) in reason)
+            raise InputError(f"--detector-sizes {detector_sizes}: {why}")
     for reason in dict.fromkeys((*poses.left_out, *finders.left_out)):
         console.print(f"left out: {reason}", markup=False, soft_wrap=True)
     most = threads or allowed_cores()

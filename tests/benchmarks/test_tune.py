@@ -163,9 +163,9 @@ def test_sizes_are_tried_of_what_takes_them(tmp_path: Path) -> None:
     replace_card(full, replace(artifact_card(full), letterbox="full"))
     names = [v.name for v in variants(full, "detect", None, sizes=[(384, 384)]).able]
     assert "onnxruntime fp32 up to 384x384" in names
-    words = ["tune", "--detector-sizes", "256,300", "--threads", "1"]
+    words = ["tune", "--detector-sizes", "300,256", "--threads", "1"]
     refused = str(CliRunner().invoke(app, words).exception)
-    assert refused.startswith("--detector-sizes 256,300: ")
+    assert refused.startswith("--detector-sizes 300,256: ")
     assert "input size is 300x300; expected" in refused
 
 
