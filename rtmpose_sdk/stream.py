@@ -21,7 +21,7 @@ from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.showing import Seen, Showing
 from rtmpose_sdk.smoothing import Smoothing
 from rtmpose_sdk.tracking import Tracker, Tracking
-from rtmpose_sdk.tracks import Candidates, Track, better_half
+from rtmpose_sdk.tracks import Candidates, Track, better_half, is_framed
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -255,7 +255,8 @@ class PoseStream:
         return shown, False
 
     def _is_believable(self, track: Track, candidates: Candidates, index: int) -> bool:
-        """Is a pose that no detection stands behind somebody? It fell neither low nor by half.
+        """Is a pose that no detection stands behind somebody? It fell neither low nor by half, and has
+        enough sure keypoints to make a box.
 
         Who was detected last time although the pose was low then is not lost by a low pose: asking again
         would not tell more. Nor is anybody lost before the next detection by the time that passed.
@@ -268,7 +269,8 @@ class PoseStream:
             low = 0.0
         undetected = self._time - track.detected
         longest = max(self._settings.undetected, (self._every + 0.5) * self._interval)
-        return now >= low and now > 0.5 * usual and undetected <= longest
+        seen = low == 0.0 or is_framed(candidates.confidences[index])
+        return seen and now >= low and now > 0.5 * usual and undetected <= longest
 
     def _is_inside(self, track: Track) -> bool:
         assert self._size is not None

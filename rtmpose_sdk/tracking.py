@@ -298,29 +298,34 @@ class Tracker:
         track.state, track.number = "confirmed", self._last_number
 
     def _measure_margins(self, track: Track, box: Floats) -> None:
-        extent = keypoint_extent(track.keypoints, track.confidences)
+        sure = track.confidences >= SCENE_CONFIDENCE
+        extent = keypoint_extent(track.keypoints, sure)
         if extent is None:
             return
         margins = (box - extent) / track.motion.size
-        if track.margins is not None:
+        if track.margins is not None and np.array_equal(sure, track.framing):
             margins = MARGIN_MEMORY * track.margins + (1 - MARGIN_MEMORY) * margins
-        track.margins = margins.astype(np.float32)
+        track.margins, track.framing = margins.astype(np.float32), sure
 
     def box_from_pose(self, track: Track, keypoints: Floats, confidences: Floats) -> Floats:
-        """(4,) xyxy px: the extent of the sure keypoints, and around it what the detector showed last.
+        """(4,) xyxy px: the extent of the keypoints that were sure at the last detection, and around it
+        what the detector showed then.
 
-        Keypoints that are not sure now are taken from the track, moved along, so that the box does not
-        jump when an ankle is hidden. Without enough of them it is the predicted box.
+        Those that are not sure now are taken from the track, moved along, so that the box neither jumps
+        nor slides when an ankle is hidden. Without enough of them it is the predicted box.
         """
         predicted = track.motion.box
-        if track.margins is None:
+        if track.margins is None or track.framing is None:
             return predicted
         solid = confidences >= SCENE_CONFIDENCE
-        held = np.where(solid[:, None], keypoints, track.keypoints)
-        extent = keypoint_extent(held, np.where(solid, confidences, track.confidences))
+        extent = keypoint_extent(np.where(solid[:, None], keypoints, track.keypoints), track.framing)
         if extent is None:
             return predicted
         box = extent + track.margins * track.motion.size
+        new_ones = keypoints[solid & ~track.framing]
+        if len(new_ones):  # of a leg that comes into the picture
+            low, high = new_ones.min(axis=0), new_ones.max(axis=0)
+            box = np.concatenate([np.minimum(box[:2], low), np.maximum(box[2:], high)])
         new = box[2:] - box[:2]
         if (new <= 0).any():
             return predicted

@@ -15,6 +15,8 @@ Floats = NDArray[np.float32]
 
 SCENE_CONFIDENCE = 0.3
 """Keypoints of at least this confidence make a box."""
+LEAST_FRAMING = 4
+"""So many of them, at least."""
 
 
 @dataclass
@@ -74,7 +76,8 @@ class Track:
         detected_confidence: `better_half` of its pose at the last detection.
         last_box: (4,) xyxy px, where it was last matched.
         at_edge: seconds, when its place last touched the picture's edge.
-        margins: (4,) from the extent of the keypoints to the box, in body sizes.
+        margins: (4,) from the extent of the keypoints `framing` to the detected box, in body sizes.
+        framing: (K,) bool, the keypoints that were sure then.
     """
 
     motion: BoxMotion
@@ -89,6 +92,7 @@ class Track:
     state: Literal["tentative", "confirmed", "lost"] = "tentative"
     number: int = 0
     margins: Floats | None = None
+    framing: NDArray[np.bool_] | None = None
     usual_confidence: float | None = None
     detected_confidence: float = math.inf
     at_edge: float = -math.inf
@@ -102,10 +106,15 @@ def better_half(confidences: Floats) -> float:
     return float(np.sort(confidences)[-max(len(confidences) // 2, 1) :].mean())
 
 
-def keypoint_extent(keypoints: Floats, confidences: Floats) -> Floats | None:
-    """(4,) xyxy px around the sure keypoints (K,2); None where there are fewer than four."""
-    solid = confidences >= SCENE_CONFIDENCE
-    if solid.sum() < 4:
+def is_framed(confidences: Floats) -> bool:
+    """Are enough of a pose's keypoints (K,) sure? Of small keypoint sets half is enough."""
+    least = min(LEAST_FRAMING, (len(confidences) + 1) // 2)
+    return bool((confidences >= SCENE_CONFIDENCE).sum() >= least)
+
+
+def keypoint_extent(keypoints: Floats, those: NDArray[np.bool_]) -> Floats | None:
+    """(4,) xyxy px around those (K,) of keypoints (K,2); None where they are fewer than `LEAST_FRAMING`."""
+    if those.sum() < LEAST_FRAMING:
         return None
-    sure = keypoints[solid]
+    sure = keypoints[those]
     return np.concatenate([sure.min(axis=0), sure.max(axis=0)])

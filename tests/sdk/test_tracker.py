@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from rtmpose_sdk.appearance import PARTS
 from rtmpose_sdk.tracking import Tracker, Tracking, assign
-from rtmpose_sdk.tracks import Candidates
+from rtmpose_sdk.tracks import Candidates, is_framed
 
 SIGMAS = np.full(4, 0.05, np.float32)
 
@@ -150,3 +151,67 @@ def test_pictures_that_are_minutes_apart(tracker: Tracker) -> None:
     track = tracker.begin(seen, 0, True)
     tracker.predict(1000.0)
     assert np.isfinite(tracker.box_from_pose(track, seen.keypoints[0], seen.confidences[0])).all()
+
+
+def hidden_ones(seen: Candidates, rows: slice) -> Candidates:
+    """The same people, of whom keypoints `rows` are not sure."""
+    confidences = seen.confidences.copy()
+    confidences[:, rows] = 0.05
+    return replace(seen, confidences=confidences)
+
+
+def six(box: tuple[float, float, float, float]) -> Candidates:
+    """Somebody with four keypoints above the middle and two at the feet, 20 px above the box's end."""
+    x1, y1, x2, y2 = box
+    middle, feet = (y1 + y2) / 2, y2 - 20
+    points = [(x1, y1), (x2, y1), (x1, middle), (x2, middle), (x1, feet), (x2, feet)]
+    sure = np.full((1, 6), 0.9, np.float32)
+    return Candidates(
+        np.array([box], np.float32),
+        np.array([0.9], np.float32),
+        np.array([points], np.float32),
+        sure,
+        sure,
+        np.full((1, PARTS, 3), np.nan, np.float32),
+    )
+
+
+def carry_on(tracker: Tracker, seen: Candidates, frames: int) -> np.ndarray:
+    """(4,) where the only track's box is after so many frames without a detection."""
+    track = tracker.tracks[0]
+    for frame in range(1, frames + 1):
+        tracker.predict(frame / 30)
+        box = tracker.box_from_pose(track, seen.keypoints[0], seen.confidences[0])
+        tracker.update(track, seen, 0, box)
+    return track.motion.box
+
+
+def test_a_box_stays_where_legs_are_hidden() -> None:
+    tracker = Tracker(np.full(6, 0.05, np.float32), Tracking())
+    tracker.image_size = (640, 480)
+    tracker.predict(0.0)
+    seen = six(WHOLE)
+    tracker.begin(seen, 0, True)
+    box = carry_on(tracker, hidden_ones(seen, slice(4, 6)), 15)
+    np.testing.assert_allclose(box, WHOLE, atol=1)
+
+
+def test_a_box_grows_by_legs_that_come_in() -> None:
+    tracker = Tracker(np.full(6, 0.05, np.float32), Tracking())
+    tracker.image_size = (640, 480)
+    tracker.predict(0.0)
+    seen = six(WHOLE)
+    upper = hidden_ones(seen, slice(4, 6))
+    upper.boxes[0, 3] = 230  # cut off by a table
+    tracker.begin(upper, 0, True)
+    box = carry_on(tracker, seen, 15)
+    np.testing.assert_allclose(box[:3], WHOLE[:3], atol=10)
+    assert 310 < box[3] < 340  # the feet are at 330
+
+
+def test_few_sure_keypoints_make_no_box() -> None:
+    row = np.array([0.9, 0.9, 0.9, 0.1, 0.1, 0.1, 0.1, 0.1, 0.1], np.float32)
+    assert not is_framed(row)
+    assert is_framed(np.where(np.arange(9) == 4, 0.3, row))
+    assert not is_framed(row[1:6])  # two of five
+    assert is_framed(row[:5])
