@@ -17,6 +17,9 @@ from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.network import Network
 from rtmpose_sdk.results import Detections
 
+MOST_SIDE = 8192
+"""Sides above it, px, would fill a machine's memory."""
+
 
 class Detector(Network):
     """A person detector: letterbox → network → boxes.
@@ -101,11 +104,11 @@ def resized(model: Model, input_size: int | Sequence[int] | None) -> Model:
     sides = sides * 2 if len(sides) == 1 else sides
     said = "x".join(map(str, sides))
     step = max(card.strides)
-    if len(sides) != 2 or any(not isinstance(n, int) or n < step or n % step for n in sides):
+    if len(sides) != 2 or any(not isinstance(n, int) or not step <= n <= MOST_SIDE or n % step for n in sides):
         runtime.close()
         raise InputError(
             f"the detector's input size is {said}; expected a width and a height in multiples of "
-            f"{step} px, for example {step * 8}x{step * 8}"
+            f"{step} px, up to {MOST_SIDE}, for example {step * 8}x{step * 8}"
         )
     if None not in runtime.inputs[0].shape[1:]:
         if sides == card.input_size:

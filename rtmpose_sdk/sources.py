@@ -18,6 +18,8 @@ from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import InputError, SourceError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, read_image
 
+LEAST_FPS, MOST_FPS = 1e-3, 1e5
+"""Frames per second: from one in a quarter of an hour to high-speed cameras."""
 PICTURES_FPS = 30.0
 """Pictures and arrays come without time; so many make a second unless it is said."""
 URL_SCHEMES = ("rtsp://", "rtsps://", "rtmp://", "http://", "https://", "udp://", "tcp://", "srt://")
@@ -178,8 +180,8 @@ def open_source(
         raise InputError(
             f"start {start} s, end {end} s, stride {stride}; expected 0 <= start < end and stride >= 1"
         )
-    if fps is not None and not 0 < fps < math.inf:
-        raise InputError(f"fps is {fps}; expected a number above 0")
+    if fps is not None and not LEAST_FPS <= fps <= MOST_FPS:
+        raise InputError(f"fps is {fps}; expected a number from {LEAST_FPS:g} to {MOST_FPS:g}")
     opened = _open(source, fps, time_limit, reopen, decoder_threads)
     if start > 0 or end < math.inf or stride > 1:
         return Part(opened, start, end, stride)

@@ -101,9 +101,9 @@ class VideoSource(Source):
                     f"{self.name}: no answer within {self._time_limit:g} s; check the address, or wait "
                     "longer (--time-limit)"
                 ) from None
+            advice = "check the address" if self._is_address else "is it truncated, or something else?"
             raise SourceError(
-                f"{self.name}: cannot be opened as a video ({reason(error)}); is it truncated, or "
-                "something else?"
+                f"{self.name}: cannot be opened as a video ({reason(error)}); {advice}"
             ) from None
         if not container.streams.video:
             kinds = _kinds(container)

@@ -8,7 +8,7 @@ import io
 import json
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any
@@ -16,7 +16,7 @@ from typing import IO, Any
 import numpy as np
 
 from rtmpose_sdk.closing import Closing
-from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.errors import OutputError
 from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.keypoint_sets import KeypointSet
@@ -239,34 +239,3 @@ def rows(frame: Frame, poses: PoseResult) -> Iterator[list[object]]:
             round(float(poses.box_scores[i]), 4),
             *np.round(points.reshape(-1).astype(np.float64), 4).tolist(),
         ]
-
-
-def read_lines(path: Path, on_broken: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a JSONL file that `LinesWriter` wrote.
-
-    Args:
-        path: the file.
-        on_broken: called with the offset of a last line that is not whole, instead of an error.
-
-    Raises:
-        InputError: unreadable, or not such a file.
-    """
-    offset = 0
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    row = json.loads(line)
-                    if not (
-                        isinstance(row, dict) and line.endswith(b"\n") and {"frame", "persons"} <= set(row)
-                    ):
-                        raise ValueError("not a frame's results")
-                except ValueError as error:
-                    if on_broken is not None and not line.endswith(b"\n"):
-                        on_broken(offset)
-                        return
-                    raise InputError(f"{path}: line {number} is no result of a frame ({error})") from None
-                yield row
-                offset += len(line)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read ({error.strerror})") from None

@@ -200,7 +200,7 @@ def clean(
     if names and everything:
         raise InputError("names and --all: give one of them")
     stems = [stem for name in names or [] for stem in _stems(name)]
-    freed = 0
+    freed, found = 0, set[str]()
     for kept in cache.contents():
         unfinished = kept.path.name.endswith((cache.UNFINISHED, f"{cache.UNFINISHED}.json")) or (
             f"{cache.UNFINISHED}." in kept.path.name
@@ -209,6 +209,11 @@ def clean(
             cache.remove(kept.path)
             freed += kept.size
             typer.echo(f"deleted {kept.path}")
+            found.update(s for s in stems if kept.path.name.startswith(s))
+    if missing := [name for name in names or [] if not found.intersection(_stems(name))]:
+        raise InputError(
+            f"{', '.join(missing)}: not in {cache.home()}; rtmpose models list --cached says what is"
+        )
     typer.echo(f"{freed / _MB:.1f} MB freed in {cache.home()}")
 
 

@@ -13,7 +13,7 @@ from rtmpose_sdk.cli.options import to_file
 from rtmpose_sdk.drawing import id_color
 from rtmpose_sdk.errors import InputError, MissingExtraError, OutputError
 from rtmpose_sdk.images import write_bytes
-from rtmpose_sdk.writers import read_lines
+from rtmpose_sdk.lines import read_lines
 
 GAP = 0.5
 """Seconds without a person after which its line breaks."""

@@ -29,9 +29,9 @@ from rtmpose_sdk.cli.predict_sources import VideoInput, name_of, split_sources
 from rtmpose_sdk.cli.predict_video import (
     DEFAULT_SAVE,
     VideoOptions,
+    check_places,
     parse_save,
     predict_video,
-    spare_sources,
 )
 from rtmpose_sdk.cli.run import print_error
 from rtmpose_sdk.cli.stopping import asked_to_stop
@@ -271,7 +271,7 @@ def predict(
             _tracking(detection_threshold),
         )
         _prepare_videos(videos)
-        spare_sources(videos, options)
+        check_places(videos, options)
         with Pipeline(
             pose,
             DEFAULT_DETECTOR if detector is None else detector,

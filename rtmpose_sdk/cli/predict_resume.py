@@ -12,11 +12,12 @@ import numpy as np
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.lines import read_lines
 from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import Frame, Source
 from rtmpose_sdk.stream import PoseStream
-from rtmpose_sdk.writers import CocoWriter, OpenPoseWriter, TableWriter, Writer, read_lines
+from rtmpose_sdk.writers import CocoWriter, OpenPoseWriter, TableWriter, Writer
 
 
 class After(Source):
@@ -74,15 +75,21 @@ class Earlier:
     def restore(self, stream: PoseStream) -> None:
         """Tell a stream who was there, and who had been lost: ids go on. Smoothing begins anew."""
         if self._row is not None:
-            poses = PoseResult.from_dict(self._row, self._keypoint_set)
+            poses = self._poses(self._row)
             stream.restore(self.count, self.time, poses, self.highest, list(self._lost()))
 
     def _lost(self) -> Iterator[tuple[float, PoseResult]]:
         """Whoever is not in the last row: when somebody was seen last, and how."""
         for number, row in self._latest.items():
             if number and row is not self._row:
-                poses = PoseResult.from_dict(row, self._keypoint_set)
+                poses = self._poses(row)
                 yield float(row["time"]), poses[poses.track_ids == number]
+
+    def _poses(self, row: dict[str, Any]) -> PoseResult:
+        try:
+            return PoseResult.from_dict(row, self._keypoint_set)
+        except InputError as error:
+            raise InputError(f"{self._lines}: frame {row['frame']}: {error}") from None
 
     def replay(self, writers: list[Writer]) -> None:
         """Tell those that are written anew, or may lack frames, what is known already."""
@@ -93,7 +100,7 @@ class Earlier:
         nothing = np.empty((0, 0, 3), np.uint8)
         for row in read_lines(self._lines):
             frame = Frame(nothing, int(row["frame"]), float(row["time"]))
-            poses = PoseResult.from_dict(row, self._keypoint_set)
-            found = FrameResult(poses, frame.time, frame.index, bool(row["detected"]), False)
+            poses = self._poses(row)
+            found = FrameResult(poses, frame.time, frame.index, bool(row.get("detected")), False)
             for writer in tables:
                 writer.write(frame, found)

@@ -94,7 +94,6 @@ def predict_video(source: VideoInput, pipeline: Pipeline, options: VideoOptions,
     """
     name = name_of(source)
     lines = options.out / f"{name}.jsonl"
-    _check_places(name, options)
     keypoint_set = pipeline.predictor.keypoint_set
     earlier = Earlier(lines, keypoint_set) if options.resume and lines.exists() else None
     smoothing = DEFAULT_SMOOTHING if options.smooth else None
@@ -210,43 +209,44 @@ _SUFFIXES = {
 }
 
 
-def spare_sources(sources: list[VideoInput], options: VideoOptions) -> None:
-    """No video's results may replace a source.
+def check_places(sources: list[VideoInput], options: VideoOptions) -> None:
+    """Fail before the work, not after it.
 
     Raises:
-        OutputError: the drawn video of one would.
+        InputError: options that do not go together.
+        OutputError: results would replace a source, or what exists.
     """
+    if options.resume and options.overwrite:
+        raise InputError("--resume goes on, --overwrite begins anew: give one of them")
+    if options.resume and Save.JSONL not in options.save:
+        raise InputError("--resume reads where it stopped from the JSONL file: add jsonl to --save")
+    if options.out.exists() and not options.out.is_dir():
+        raise OutputError(f"{options.out}: cannot be made a folder for the results (a file is there)")
     files = [Path(s) for s in sources if isinstance(s, str) and Path(s).is_file()]
-    for source in sources:
-        for kind in options.save:
-            path = options.out / (name_of(source) + _SUFFIXES[kind])
-            if path.exists() and any(path.samefile(file) for file in files):
+    for name in map(name_of, sources):
+        paths = [options.out / (name + _SUFFIXES[kind]) for kind in options.save]
+        for path in filter(Path.exists, paths):
+            if any(path.samefile(file) for file in files):
                 raise OutputError(
                     f"{path}: is a source, which its results would replace; choose another --out"
                 )
+        lines = options.out / (name + _SUFFIXES[Save.JSONL])
+        if not (options.overwrite or (options.resume and lines.exists())):
+            _refuse_existing(paths, lines if options.resume else None)
 
 
-def _check_places(name: str, options: VideoOptions) -> None:
-    """Fail before the work, not after it."""
-    if options.out.exists() and not options.out.is_dir():
-        raise OutputError(f"{options.out}: cannot be made a folder for the results (a file is there)")
-    if options.resume and Save.JSONL not in options.save:
-        raise InputError("--resume reads where it stopped from the JSONL file: add jsonl to --save")
-    lines = options.out / (name + _SUFFIXES[Save.JSONL])
-    if options.overwrite or (options.resume and lines.exists()):
-        return
-    for kind in options.save:
-        path = options.out / (name + _SUFFIXES[kind])
-        if path.exists() and options.resume:
+def _refuse_existing(paths: list[Path], lines: Path | None) -> None:
+    """`lines` is what --resume would go on from."""
+    for path in filter(Path.exists, paths):
+        if lines is not None:
             raise OutputError(
                 f"{path}: exists already, but {lines}, from which --resume would go on, does not; "
                 "--overwrite begins anew and replaces it, --out takes another folder"
             )
-        if path.exists():
-            raise OutputError(
-                f"{path}: exists already; --overwrite replaces it, --resume goes on where a run stopped, "
-                "--out takes another folder"
-            )
+        raise OutputError(
+            f"{path}: exists already; --overwrite replaces it, --resume goes on where a run stopped, "
+            "--out takes another folder"
+        )
 
 
 def _open_writers(

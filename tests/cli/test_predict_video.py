@@ -478,6 +478,10 @@ def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(clip: Path, tmp_path: 
     [
         (["v.mp4", "--save", "gif"], "--save gif: expected one or more of video, jsonl"),
         (["v.mp4", "--save", "csv", "--resume"], "add jsonl to --save"),
+        (["v.mp4", "--overwrite", "--resume"], "--resume goes on, --overwrite begins anew: give one"),
+        (["v.mp4", "done.mp4"], "out/done.mp4: exists already"),  # before v.mp4 is looked at
+        (["v.mp4", "--fps", "1e-9"], "fps is 1e-09; expected a number from 0.001"),
+        (["http://127.0.0.1:9/v.mp4", "--time-limit", "5"], "refused); check the address"),
         (["v.mp4", "photo.jpg"], "pictures and videos together"),
         (["v.mp4", "--boxes", "full"], "--boxes full is for pictures"),
         (["v.mp4", "--out", "photo.jpg"], "a file is there"),
@@ -496,6 +500,9 @@ def test_wrong_calls(
 ) -> None:
     (tmp_path / "v.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "photo.jpg").write_bytes(photo_path.read_bytes())
+    for name in ("done.mp4", "out/done.mp4"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(clip.read_bytes())
     done = run("predict", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert message in " ".join(done.stderr.split())

@@ -202,6 +202,7 @@ def test_a_larger_size_finds_a_smaller_person(photo: np.ndarray) -> None:
     [
         (300, "input size is 300x300; expected a width and a height in multiples of 32 px"),
         ((320, 0), "input size is 320x0"),
+        (64000, "input size is 64000x64000; expected .* up to 8192"),
         ((320, 320, 3), "input size is 320x320x3"),
         (256.0, "input size is 256.0x256.0"),
     ],

@@ -218,6 +218,9 @@ def test_download_verify_clean(server, home: Path, pose_archive: bytes, tmp_path
     assert file.exists()
     rtmpose("models", "clean", "rtmpose-t", cwd=tmp_path, **usb)
     assert not file.exists()
+    again = rtmpose("models", "clean", "rtmpose-t", cwd=tmp_path, **usb)
+    assert again.returncode != 0
+    assert "rtmpose-t: not in" in again.stderr
     assert not list((tmp_path / "usb" / "unpacked").iterdir())
 
 

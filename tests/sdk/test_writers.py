@@ -15,6 +15,7 @@ import pytest
 
 from rtmpose_sdk import FrameResult, PoseResult, get_keypoint_set
 from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.lines import read_lines
 from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.writers import (
@@ -24,7 +25,6 @@ from rtmpose_sdk.writers import (
     TableWriter,
     Writer,
     columns,
-    read_lines,
     rows,
 )
 
@@ -74,6 +74,31 @@ def test_jsonl_is_whole_after_every_frame(tmp_path: Path) -> None:
     assert len(list(read_lines(file, cut.append))) == 3
     assert file.read_bytes()[cut[0] :].startswith(b'{"frame": 3')
     with pytest.raises(InputError, match="line 4 is no result"):
+        list(read_lines(file))
+
+
+PERSON = {"track_id": 1, "keypoints": {"nose": {"x": 1.0, "y": 2, "confidence": 0.5}}}
+
+
+@pytest.mark.parametrize(
+    ("row", "expected"),
+    [
+        ([], "expected an object"),
+        ({"time": 0.0, "persons": []}, "expected 'frame', a whole number"),
+        ({"frame": 1, "time": None, "persons": []}, "expected 'time', seconds"),
+        ({"frame": 1, "time": float("nan"), "persons": []}, "expected 'time', seconds"),
+        ({"frame": 1, "time": 0, "persons": {}}, "expected 'persons', a list"),
+        ({"frame": 1, "time": 0, "persons": [[1]]}, "expected 'persons', a list of objects"),
+        ({"frame": 1, "time": 0, "persons": [{**PERSON, "track_id": "a"}]}, "expected 'track_id'"),
+        ({"frame": 1, "time": 0, "persons": [{"track_id": 1}]}, "expected 'keypoints' of a person by name"),
+        ({"frame": 1, "time": 0, "persons": [{"keypoints": {"nose": [1, 2]}}]}, "the numbers x, y and"),
+    ],
+)
+def test_lines_of_other_programs(tmp_path: Path, row: object, expected: str) -> None:
+    file = tmp_path / "other.jsonl"
+    good = {"frame": 0, "time": 0.0, "persons": [PERSON]}
+    file.write_text(f"{json.dumps(good)}\n{json.dumps(row)}\n")
+    with pytest.raises(InputError, match=rf"other\.jsonl: line 2 is no result of a frame.*{expected}"):
         list(read_lines(file))
 
 
