@@ -11,7 +11,8 @@ from rtmpose_sdk.benchmarks.coco_score import score, scorer, with_areas
 from rtmpose_sdk.benchmarks.posers import Poser, Task, batched, one_by_one
 from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
 from rtmpose_sdk.benchmarks.subset import present
-from rtmpose_sdk.coco import check_ids, person_boxes, person_category, read_annotations
+from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
+from rtmpose_sdk.coco_rows import check_rows
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import read_image
@@ -149,10 +150,10 @@ def evaluate_detector(
     """
     scorer()
     truth = read_annotations(annotations)
-    check_ids(truth, annotations)
+    check_rows(truth, annotations)
     if select is not None:
         truth = select(truth)
-    category = person_category(truth, annotations)["id"]
+    category = _person_boxed(truth, annotations)
     results: list[dict[str, Any]] = []
     for row in track(truth["images"]):
         found = detector(read_image(images / row["file_name"]))
@@ -166,7 +167,11 @@ def evaluate_detector(
 
 
 def check_measurable(
-    annotations: Path, images: Path, keypoint_set: KeypointSet | None, allow_missing: bool | None = None
+    annotations: Path,
+    images: Path,
+    keypoint_set: KeypointSet | None,
+    allow_missing: bool | None = None,
+    select: Select | None = None,
 ) -> list[str]:
     """Before minutes of work: could AP be measured with these?
 
@@ -174,6 +179,7 @@ def check_measurable(
         annotations, images: COCO json, and the folder with its pictures.
         keypoint_set: of the pose network; None: boxes of a detector are measured.
         allow_missing: measure on the pictures that are there; None: there is no such choice.
+        select: leaves some of the annotations out.
 
     Returns:
         Names of the pictures that are missing.
@@ -185,13 +191,30 @@ def check_measurable(
     scorer()
     if keypoint_set is None:
         truth = read_annotations(annotations)
-        check_ids(truth, annotations)
-        person_category(truth, annotations)
+        check_rows(truth, annotations)
     else:
         truth = read_truth(annotations, keypoint_set)
-        if not Scoring(truth, annotations, keypoint_set, True).gives_ap:
-            raise InputError(f"{annotations}: is measured by PCKh, not by AP; {_COCOS_KIND}")
+    truth = truth if select is None else select(truth)
+    if keypoint_set is None:
+        _person_boxed(truth, annotations)
+    elif not Scoring(truth, annotations, keypoint_set, True).gives_ap:
+        raise InputError(f"{annotations}: is measured by PCKh, not by AP; {_COCOS_KIND}")
     return present(truth, images, bool(allow_missing), *([""] if allow_missing is None else []))[1]
+
+
+def _person_boxed(truth: dict[str, Any], file: Path) -> int:
+    """The category of persons.
+
+    Raises:
+        InputError: none of them has a box that counts.
+    """
+    category = int(person_category(truth, file)["id"])
+    if all(row["category_id"] != category or row.get("iscrowd") for row in truth["annotations"]):
+        raise InputError(
+            f"{file}: no box of a person in the {len(truth['images'])} pictures that are measured; there "
+            "is nothing to measure"
+        )
+    return category
 
 
 def artifact_accuracy(
@@ -211,7 +234,11 @@ def artifact_accuracy(
 
 
 def model_accuracy(
-    model: Predictor | Detector, annotations: Path, images: Path, track: Track = iter
+    model: Predictor | Detector,
+    annotations: Path,
+    images: Path,
+    track: Track = iter,
+    select: Select | None = None,
 ) -> dict[str, float]:
     """The same of a model that is open.
 
@@ -219,11 +246,13 @@ def model_accuracy(
         InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
     """
     if isinstance(model, Predictor):
-        report = evaluate_poses(batched(model), model.keypoint_set, annotations, images, True, track)
+        report = evaluate_poses(
+            batched(model), model.keypoint_set, annotations, images, True, track, select
+        )
         return {"AP": report.ap, **report.figures}
     given = model.score_threshold
     model.score_threshold = LEAST_SCORE
     try:
-        return evaluate_detector(model, annotations, images, track).figures
+        return evaluate_detector(model, annotations, images, track, select).figures
     finally:
         model.score_threshold = given

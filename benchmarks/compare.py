@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from rtmpose_sdk.benchmarks.differences import OutputDifferences, alike
 from rtmpose_sdk.benchmarks.shifts import DECODERS, keypoint_shifts
 from rtmpose_sdk.coco import person_boxes, read_annotations
+from rtmpose_sdk.coco_rows import check_rows
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import check_boxes
@@ -99,7 +100,7 @@ def find_rows(images: Path, annotations: Path | None, limit: int | None = None) 
     """Pictures to compare on: those with annotated persons, or all of a folder.
 
     Raises:
-        InputError: no such folder, or no picture in it.
+        InputError: no such folder, no picture in it, or annotations of another kind.
     """
     if not images.is_dir():
         raise InputError(f"{images}: not a folder; expected one with pictures to compare on")
@@ -107,6 +108,7 @@ def find_rows(images: Path, annotations: Path | None, limit: int | None = None) 
         rows = [Row(p, None) for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
     else:
         content = read_annotations(annotations)
+        check_rows(content, annotations)
         boxes = person_boxes(content, annotations)
         rows = [
             Row(images / row["file_name"], boxes[row["id"]])

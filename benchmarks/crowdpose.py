@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rtmpose_sdk.benchmarks.coco_score import score, with_areas
+from rtmpose_sdk.benchmarks.coco_score import score
 from rtmpose_sdk.errors import InputError
 
 EASY, HARD = 0.2, 0.8
@@ -36,8 +36,7 @@ def check_crowd(truth: dict[str, Any], file: Path) -> None:
 def crowdpose_figures(
     truth: dict[str, Any], results: list[dict[str, Any]], sigmas: Sequence[float]
 ) -> dict[str, float]:
-    """AP and AR, and AP by crowd index; -1 where there is no such picture. Areas come from the boxes."""
-    truth = with_areas(truth, always=True)
+    """AP and AR, and AP by crowd index; -1 where there is no such picture."""
     figures = score(truth, results, "keypoints", sigmas)
     figures = {name: figures[name] for name in ("AP", "AP50", "AP75", "AR", "AR50", "AR75")}
     crowds = {row["id"]: row["crowdIndex"] for row in truth["images"]}

@@ -7,8 +7,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.benchmarks.coco_score import sigmas_for_ap
 from rtmpose_sdk.coco import labelled
-from rtmpose_sdk.oks import Floats, sigmas_of
+from rtmpose_sdk.oks import Floats
 from rtmpose_sdk.results import PoseResult
 
 LEAST_OKS = 0.1
@@ -51,17 +52,17 @@ def match(
 
     Args:
         picture: its row of the annotations' `images`.
-        annotations: its rows.
+        annotations: its rows, with areas (`rtmpose_sdk.benchmarks.scoring.read_truth`).
         found: its poses.
         in_order: their boxes were the annotated ones, so the first is of the first; else the best OKS
             decides, greedily.
     """
-    sigmas = sigmas_of(found.keypoint_set)
+    sigmas = np.array(sigmas_for_ap(found.keypoint_set), np.float32)
     rows = [a for a in annotations if labelled(a) > 0 and not a.get("iscrowd")]
     people = []
     for row in rows:
         points = np.array(row["keypoints"], np.float32).reshape(-1, 3)
-        area = max(float(row.get("area") or row["bbox"][2] * row["bbox"][3]), 1.0)
+        area = max(float(row["area"]), 1.0)
         squared = np.square(found.keypoints - points[:, :2]).sum(axis=2)
         people.append((row, points, area, np.exp(-squared / (8 * area * np.square(sigmas)))))
     partner: dict[int, int] = {i: i for i in range(len(people))} if in_order else {}

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from rtmpose_sdk.benchmarks import crowdpose, mpii, wholebody
-from rtmpose_sdk.benchmarks.coco_score import score, with_areas
+from rtmpose_sdk.benchmarks.coco_score import score, sigmas_for_ap, with_areas
 from rtmpose_sdk.benchmarks.matched import Matched, match
-from rtmpose_sdk.coco import as_annotations, check_ids, labelled, person_category, read_json
+from rtmpose_sdk.coco import as_annotations, labelled, person_category, read_json
+from rtmpose_sdk.coco_rows import check_rows
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.results import PoseResult
-
-UNKNOWN_SIGMA = 0.05
-"""OKS sigma of every keypoint of a set that has none of its own; COCO's lie between 0.025 and 0.107."""
 
 
 def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
@@ -31,7 +29,7 @@ def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
         truth = mpii.to_coco(content, file, keypoint_set.names)
     else:
         truth = as_annotations(content, file)
-    check_ids(truth, file)
+    check_rows(truth, file)
     if wholebody.is_wholebody(truth) and len(keypoint_set) == wholebody.KEYPOINTS:
         truth = wholebody.join_parts(truth, file)
     _check_counts(
@@ -39,15 +37,28 @@ def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
         file,
         keypoint_set,
     )
+    empty = [row["id"] for row in truth["annotations"] if not row.get("keypoints") and labelled(row)]
+    if empty:
+        raise InputError(f"{file}: annotation {empty[0]} has num_keypoints, but no keypoints")
     # COCO's evaluation leaves out whom it is not said of.
     rows = [
         {**row, "num_keypoints": labelled(row)} if "keypoints" in row else row
         for row in truth["annotations"]
     ]
-    truth = {**truth, "annotations": rows}
-    if crowdpose.is_crowdpose(truth):
+    truth = _of_persons({**truth, "annotations": rows}, file)
+    crowded = crowdpose.is_crowdpose(truth)
+    if crowded:
         crowdpose.check_crowd(truth, file)
-    return truth
+    return with_areas(truth, always=crowded)
+
+
+def _of_persons(truth: dict[str, Any], file: Path) -> dict[str, Any]:
+    """Without annotations of other categories, where one of them is called "person"."""
+    if _kinds(truth):
+        return truth
+    person = person_category(truth, file)["id"]
+    rows = [row for row in truth["annotations"] if row["category_id"] == person]
+    return {**truth, "annotations": rows}
 
 
 def _check_counts(counts: set[int], file: Path, keypoint_set: KeypointSet) -> None:
@@ -72,8 +83,14 @@ class Scoring:
             boxes_given: what is found comes in the order of the annotated persons.
 
         Raises:
-            InputError: categories that do not tell who is posed; head boxes that are missing.
+            InputError: categories that do not tell who is posed; head boxes that are missing; nobody whose
+                keypoints are labelled.
         """
+        if not _posed(truth["annotations"]):
+            raise InputError(
+                f"{file}: nobody in the {len(truth['images'])} pictures that are measured has a labelled "
+                "keypoint; there is nothing to measure"
+            )
         self.results: list[dict[str, Any]] = []
         self._truth, self._file, self._set, self._given = truth, file, keypoint_set, boxes_given
         self._kinds = _kinds(truth)
@@ -120,10 +137,9 @@ class Scoring:
         """By name; of at least one result."""
         if self._persons is not None:
             return mpii.pckh_figures(self._persons, self._heads, self._set.names)
-        sigmas = self._set.oks_sigmas or (UNKNOWN_SIGMA,) * len(self._set)
-        if crowdpose.is_crowdpose(self._truth):
-            return crowdpose.crowdpose_figures(self._truth, self.results, sigmas)
-        truth = with_areas(self._truth)
+        sigmas, truth = sigmas_for_ap(self._set), self._truth
+        if crowdpose.is_crowdpose(truth):
+            return crowdpose.crowdpose_figures(truth, self.results, sigmas)
         if wholebody.is_wholebody(truth) and len(self._set) == wholebody.KEYPOINTS:
             return wholebody.wholebody_figures(truth, self.results, sigmas)
         return score(

@@ -50,6 +50,11 @@ def single_person(truth: dict[str, Any]) -> dict[str, Any]:
     return _of(truth, rows)
 
 
+def named(truth: dict[str, Any], names: set[str]) -> dict[str, Any]:
+    """The pictures of these file names."""
+    return _of(truth, [row for row in truth["images"] if row["file_name"] in names])
+
+
 def _of(truth: dict[str, Any], images: list[dict[str, Any]]) -> dict[str, Any]:
     ids = {row["id"] for row in images}
     rows = [row for row in truth["annotations"] if row.get("image_id") in ids]

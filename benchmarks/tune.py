@@ -290,6 +290,11 @@ def _pair_losses(
             ).ap
             for names, (net, finder) in pairs.items()
         }
+        if ap[first] <= 0:
+            raise InputError(
+                f"{truth.annotations}: the AP of {' with '.join(first)} is {ap[first]:.3f}, of which "
+                "nothing can be lost; are these the annotations of the pictures, and of the models' keypoints?"
+            )
         return {names: 100 * (ap[first] - value) for names, value in ap.items()}
     results = {
         names: [net(picture, finder(picture)) for picture in job.pictures]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -54,37 +53,6 @@ def labelled(row: dict[str, Any]) -> int:
     if "num_keypoints" in row:
         return int(row["num_keypoints"])
     return sum(seen > 0 for seen in (row.get("keypoints") or [])[2::3])
-
-
-def check_ids(content: dict[str, Any], file: Path) -> None:
-    """Every picture and annotation has an id of its own, and every annotation's picture is there.
-
-    Args:
-        content: what `read_annotations` gave.
-        file: the file it came from, for errors.
-
-    Raises:
-        InputError: not so.
-    """
-    for part in ("images", "annotations"):
-        ids = [row.get("id") if isinstance(row, dict) else None for row in content[part]]
-        if None in ids:
-            raise InputError(f"{file}: {part} {ids.index(None)} (of {len(ids)}) has no id")
-        twice = [i for i, count in Counter(ids).items() if count > 1]
-        if twice:
-            raise InputError(f"{file}: {_some(twice)} of {part} belong to several; expected one each")
-    pictures = {row["id"] for row in content["images"]}
-    lost = [row["id"] for row in content["annotations"] if row.get("image_id") not in pictures]
-    if lost:
-        raise InputError(
-            f"{file}: {len(lost)} of {len(content['annotations'])} annotations ({_some(lost)}) have an "
-            "image_id that is not in 'images'; are two files mixed up?"
-        )
-
-
-def _some(ids: list[Any]) -> str:
-    shown = ", ".join(map(str, ids[:5]))
-    return f"ids {shown}" + (f" and {len(ids) - 5} more" if len(ids) > 5 else "")
 
 
 def person_category(content: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -104,7 +104,9 @@ def resized(model: Model, input_size: int | Sequence[int] | None) -> Model:
     sides = sides * 2 if len(sides) == 1 else sides
     said = "x".join(map(str, sides))
     step = max(card.strides)
-    if len(sides) != 2 or any(not isinstance(n, int) or not step <= n <= MOST_SIDE or n % step for n in sides):
+    if len(sides) != 2 or any(
+        not isinstance(n, int) or not step <= n <= MOST_SIDE or n % step for n in sides
+    ):
         runtime.close()
         raise InputError(
             f"the detector's input size is {said}; expected a width and a height in multiples of "

@@ -9,7 +9,8 @@ from typing import Any
 
 from rtmpose_sdk.benchmarks.coco_score import scorer
 from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
-from rtmpose_sdk.coco import check_ids, person_boxes, person_category, read_annotations
+from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
+from rtmpose_sdk.coco_rows import check_rows
 from rtmpose_sdk.errors import DataError
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.training.check import look_at
@@ -66,7 +67,7 @@ def _check_validation(source: Source, keypoint_set: KeypointSet | None, progress
     files = picture_files(content, file, source.images)
     for row in annotation_rows(content, file):
         corners(row, file)
-    check_ids(content, file)
+    check_rows(content, file)
     if keypoint_set is None:
         category = person_category(content, file)["id"]
         if all(row.get("iscrowd") for row in annotation_rows(content, file, category)):
@@ -82,20 +83,12 @@ def _check_validation(source: Source, keypoint_set: KeypointSet | None, progress
                 f"{file}: its keypoints are {', '.join(names)}; those of the training data are "
                 f"{', '.join(keypoint_set.names)}"
             )
-    for row in annotation_rows(content, file):
-        if triplets(row) is None:
-            raise DataError(f"{file}: annotation {row['id']} has keypoints that are not a list of numbers")
     if not Scoring(read_truth(file, keypoint_set), file, keypoint_set, boxes_given=True).gives_ap:
         raise DataError(
             f"{file}: is measured by PCKh, because it has boxes of heads (bbox_head), and the best weights "
             "are found by AP; leave bbox_head out"
         )
-    boxes = person_boxes(content, file)
-    if not boxes:
-        raise DataError(
-            f"{file}: nobody to measure on; expected persons with a num_keypoints above 0 that are no crowd"
-        )
-    _stop(source, [files[i] for i in boxes], "--val-images")
+    _stop(source, [files[i] for i in person_boxes(content, file)], "--val-images")
     if len(categories) == 1:  # several are species, which look_at does not know
         _warn(content, source, keypoint_set, progress)
 

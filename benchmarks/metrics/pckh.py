@@ -19,7 +19,7 @@ GROUPS = {
     "knee": ("left_knee", "right_knee"),
     "ankle": ("left_ankle", "right_ankle"),
 }
-"""MPII's rows: each the mean of its joints' shares."""
+"""MPII's rows: each the mean of its labelled joints' shares."""
 LEFT_OUT = ("pelvis", "thorax")
 """Of the mean over all joints."""
 
@@ -45,8 +45,10 @@ def pckh(
         figures[label] = _share(right[:, counted].sum(), labelled[:, counted].sum())
         for group, joints in GROUPS.items():
             places = [names.index(joint) for joint in joints]
-            shares = [_share(right[:, k].sum(), labelled[:, k].sum()) for k in places]
-            figures[f"{label} {group}"] = float(np.mean(shares))
+            shares = [
+                _share(right[:, k].sum(), labelled[:, k].sum()) for k in places if labelled[:, k].any()
+            ]
+            figures[f"{label} {group}"] = float(np.mean(shares)) if shares else float("nan")
     return figures
 
 

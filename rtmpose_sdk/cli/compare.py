@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,8 +14,10 @@ from rich.table import Table
 from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv, parse_size, to_file
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES
+from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 
 if TYPE_CHECKING:
+    from rtmpose_sdk.benchmarks.accuracy import Select
     from rtmpose_sdk.benchmarks.compare import BoxPair, Comparison, PosePair, Rows
     from rtmpose_sdk.detector import Detector
 
@@ -45,6 +48,9 @@ def compare(
         str | None, typer.Option(help="Input of the first, px: 256, 416x256; of detectors with open sides.")
     ] = None,
     size_b: Annotated[str | None, typer.Option(help="Of the second.")] = None,
+    detection_threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Least score of a person box; AP takes lower ones, too.")
+    ] = DEFAULT_DETECTION_THRESHOLD,
     threads: Threads = None,
     speed: Annotated[
         bool, typer.Option("--speed", help="Also time both networks, interleaved: 50 + 200 runs.")
@@ -59,6 +65,7 @@ def compare(
     from rtmpose_sdk.benchmarks.accuracy import check_measurable
     from rtmpose_sdk.benchmarks.compare import compare_poses, find_rows
     from rtmpose_sdk.benchmarks.compare_boxes import compare_boxes
+    from rtmpose_sdk.benchmarks.subset import named
     from rtmpose_sdk.detector import Detector
     from rtmpose_sdk.predictor import Predictor
 
@@ -71,32 +78,35 @@ def compare(
     sizes = [None if said is None else parse_size(said, square=True) for said in (size_a, size_b)]
     if tasks[0] != "detect" and any(sizes):
         raise InputError("--size-a and --size-b are of detectors; a pose network has one input size")
+    names = {str(row.path.relative_to(images)) for row in rows}
+    select = None if limit is None else functools.partial(named, names=names)
     if annotations is not None:
         for card in cards:
-            check_measurable(annotations, images, card.keypoints() if card.task == "pose" else None)
+            keypoints = card.keypoints() if card.task == "pose" else None
+            check_measurable(annotations, images, keypoints, select=select)
     settings: list[dict[str, Any]] = [
         {"device": device_a, "threads": threads, "precision": precision_a, "engine": engine_a},
         {"device": device_b, "threads": threads, "precision": precision_b, "engine": engine_b},
     ]
-    console = Console()
+    console, least = Console(), detection_threshold
     table = Table("figure", "a", "b")
     with Progress(console=Console(stderr=True), transient=True) as progress:
         if tasks[0] == "detect":
             with (
-                Detector(a, **settings[0], input_size=sizes[0]) as one,
-                Detector(b, **settings[1], input_size=sizes[1]) as other,
+                Detector(a, **settings[0], score_threshold=least, input_size=sizes[0]) as one,
+                Detector(b, **settings[1], score_threshold=least, input_size=sizes[1]) as other,
             ):
                 found = compare_boxes(one, other, rows, lambda r: progress.track(r))
                 _describe(table, one, other)
-                _accuracy(table, one, other, found, annotations, images, progress)
+                _accuracy(table, one, other, found, annotations, images, select, progress)
                 if speed:
                     _speed_of_detectors(table, one, other, rows)
         else:
-            finder = Detector(detector, threads=threads) if detector else None
+            finder = Detector(detector, threads=threads, score_threshold=least) if detector else None
             with Predictor(a, **settings[0]) as first, Predictor(b, **settings[1]) as second:
                 found = compare_poses(first, second, rows, finder, lambda r: progress.track(r))
                 _describe(table, first, second)
-                _accuracy(table, first, second, found, annotations, images, progress)
+                _accuracy(table, first, second, found, annotations, images, select, progress)
                 if speed:
                     _speed(table, first, second)
     console.print(table)
@@ -127,6 +137,7 @@ def _accuracy(
     compared: Comparison,
     annotations: Path | None,
     images: Path,
+    select: Select | None,
     progress: Progress,
 ) -> None:
     if annotations is None:
@@ -137,10 +148,10 @@ def _accuracy(
     from rtmpose_sdk.benchmarks.accuracy import model_accuracy
 
     found = [
-        model_accuracy(model, annotations, images, lambda r: progress.track(r, description="AP"))["AP"]
+        model_accuracy(model, annotations, images, lambda r: progress.track(r, description="AP"), select)
         for model in (a, b)
     ]
-    table.add_row("AP", *(f"{value:.4f}" for value in found))
+    table.add_row("AP", *(f"{figures['AP']:.4f}" for figures in found))
 
 
 def _speed(table: Table, a: Any, b: Any) -> None:
@@ -156,8 +167,16 @@ def _speed(table: Table, a: Any, b: Any) -> None:
         picture = np.random.default_rng(0).integers(0, 255, (1, height, width, 3), np.uint8)
         steps[name] = model.runtime.bare(Normalizer(model.card)(picture))
     took = measure(steps)
-    table.add_row("network, p50 ms", *(f"{took[name].p50:.2f}" for name in steps))
+    table.add_row(
+        f"network, p50 ms{_cut_short(took['a'].runs)}", *(f"{took[name].p50:.2f}" for name in steps)
+    )
     table.add_row("times as fast as a", "1", f"{took['a'].p50 / took['b'].p50:.2f}")
+
+
+def _cut_short(runs: int) -> str:
+    from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS
+
+    return "" if runs == MEASURED_RUNS else f", stopped after {runs} runs"
 
 
 def _speed_of_detectors(table: Table, a: Detector, b: Detector, rows: Rows) -> None:
@@ -176,7 +195,10 @@ def _speed_of_detectors(table: Table, a: Detector, b: Detector, rows: Rows) -> N
         calls = itertools.cycle([model.runtime.bare(normalize(picture[None])) for picture in inputs])
         steps[name] = lambda calls=calls: next(calls)()
     took = measure(steps)
-    table.add_row(f"network, mean ms of {len(chosen)} pictures", *(f"{took[n].mean:.2f}" for n in steps))
+    table.add_row(
+        f"network, mean ms of {len(chosen)} pictures{_cut_short(took['a'].runs)}",
+        *(f"{took[n].mean:.2f}" for n in steps),
+    )
     table.add_row("times as fast as a", "1", f"{took['a'].mean / took['b'].mean:.2f}")
 
 

@@ -17,6 +17,7 @@ from rich.table import Table
 from rtmpose_sdk.cli.evaluate_card import Place, accuracy_name, find_place, write_accuracy
 from rtmpose_sdk.cli.evaluate_details import (
     check_details,
+    finite,
     plot_reliability,
     print_calibration,
     print_distances,
@@ -60,8 +61,11 @@ def evaluate(
     precision: PrecisionOption = None,
     flip_test: Annotated[bool, typer.Option("--flip-test", help="Average with the mirrored crop.")] = False,
     detection_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Least score of a person box.")
-    ] = DEFAULT_DETECTION_THRESHOLD,
+        float | None,
+        typer.Option(
+            min=0, max=1, help=f"Least score of a person box; default: {DEFAULT_DETECTION_THRESHOLD}."
+        ),
+    ] = None,
     boxes_only: Annotated[
         bool, typer.Option("--boxes-only", help="Box AP of the detector instead of keypoint AP.")
     ] = False,
@@ -122,6 +126,12 @@ def evaluate(
             "--boxes-only goes without --single-person, --per-keypoint, --distances, --calibration, "
             "--reliability, --worst, --resume, --flip-test and --processes, which are of keypoints"
         )
+    if detection_threshold is not None and (boxes_only or detector is None):
+        raise InputError(
+            "--detection-threshold is of boxes that persons are posed in: expected --detector, and no "
+            f"--boxes-only (which takes all boxes above {LEAST_SCORE}, as COCO does)"
+        )
+    threshold = DEFAULT_DETECTION_THRESHOLD if detection_threshold is None else detection_threshold
     if worst is not None and worst[0] < 1:
         raise InputError(f"--worst {worst[0]}; expected at least 1 person")
     output_of_kind(worst[1] if worst else None, IMAGE_SUFFIXES)
@@ -149,7 +159,7 @@ def evaluate(
                 device,
                 threads,
                 precision,
-                detection_threshold,
+                threshold,
                 batch_limit=batch,
                 flip_test=flip_test,
                 engine=engine,
@@ -167,7 +177,7 @@ def evaluate(
                 place = find_place(pose, runtime) if write_card else None
                 poser = _poser(pipeline, open_pipeline, processes)
                 if resume is not None:
-                    settings = _settings(pipeline, annotations, images, flip_test, detection_threshold)
+                    settings = _settings(pipeline, annotations, images, flip_test, threshold)
                     poser = kept(poser, resume, settings, points)
                 report = evaluate_pipeline(
                     pipeline,
@@ -195,7 +205,7 @@ def evaluate(
         console.print(f"{len(missing)} pictures are missing: {', '.join(missing)}", soft_wrap=True)
     boxes = f"boxes of {detector}" if detector else "ground-truth boxes"
     content: dict[str, Any] = {
-        **report.figures,
+        **finite(report.figures),
         "pictures": report.pictures,
         "persons": report.persons,
         "missing": missing,
@@ -211,7 +221,7 @@ def evaluate(
             "precision": runtime.precision,
             "threads": runtime.threads,
             "flip test": flip_test,
-            "detection threshold": detection_threshold if detector and not boxes_only else None,
+            "detection threshold": threshold if detector and not boxes_only else None,
             "single person": alone,
             "processes": processes,
             "batch": batch,

@@ -67,7 +67,7 @@ def print_distances(
         found[f"NME by {pair[0]} to {pair[1]}"] = nme(errors, gaps)
         said += f", NME by {pair[0]} to {pair[1]} {nme(errors, gaps):.3f}"
     console.print(said, soft_wrap=True)
-    return _finite(found)
+    return finite(found)
 
 
 def print_calibration(console: Console, persons: Sequence[Matched]) -> dict[str, Any]:
@@ -87,10 +87,10 @@ def print_calibration(console: Console, persons: Sequence[Matched]) -> dict[str,
 
 
 def _plain(row: Any) -> dict[str, Any]:
-    return _finite(row._asdict())
+    return finite(row._asdict())
 
 
-def _finite(figures: dict[str, Any]) -> dict[str, Any]:
+def finite(figures: dict[str, Any]) -> dict[str, Any]:
     """JSON has no NaN."""
     return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in figures.items()}
 

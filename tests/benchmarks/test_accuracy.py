@@ -50,14 +50,15 @@ def test_through_a_detector(coco: dict, detector_folder: Path) -> None:
 def test_annotations_of_another_kind(tmp_path: Path) -> None:
     pipeline = Pipeline(detector=None)
     empty = {"images": [], "annotations": [], "categories": []}
-    halpe = {"id": 1, "image_id": 1, "keypoints": [0] * 78}
+    halpe = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [0] * 78}
+    picture, person = {"id": 1, "file_name": "a.jpg"}, {"id": 1, "name": "person"}
     for name, content, message in (
         ("text.json", "{", "not JSON"),
         ("list.json", "[]", "not COCO annotations"),
         ("boxes.json", json.dumps(empty), "has keypoints"),
         (
             "other.json",
-            json.dumps({**empty, "images": [{"id": 1}], "annotations": [halpe]}),
+            json.dumps({"images": [picture], "annotations": [halpe], "categories": [person]}),
             r"\[26\] keypoints, the model 17",
         ),
     ):
@@ -104,3 +105,60 @@ def test_what_cannot_be_measured_is_said_before_the_work(tmp_path: Path) -> None
     file.write_text(json.dumps(content))
     with pytest.raises(InputError, match="is measured by PCKh, not by AP"):
         check_measurable(file, tmp_path, mpii)
+
+
+_LABEL = {
+    "id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 9, 9], "area": 81, "iscrowd": 0,
+    "keypoints": [5, 5, 2] * 17, "num_keypoints": 17,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"area": None}, "annotation 1: area is None; expected px², or none at all"),
+        ({"bbox": [1, 2, 3]}, r"annotation 1: bbox is \[1, 2, 3\]; expected the four numbers"),
+        ({"bbox": [1, 2, 3, float("nan")]}, "expected the four numbers"),
+        ({"keypoints": None}, "annotation 1: keypoints are None; expected the numbers x, y, v of each"),
+        ({"keypoints": [5, 5, 2] * 17 + [1]}, "keypoints are a list of 52"),
+        ({"num_keypoints": None}, "num_keypoints is None; expected how many of its 17"),
+        ({"category_id": 2}, r"category_id that is not in 'categories' \(which has ids 1\)"),
+        ({"category_id": [1]}, "category_id that is not in 'categories'"),
+        ({"image_id": "1"}, "image_id that is not in 'images'"),
+        ({"iscrowd": 1}, "nobody in the 1 pictures that are measured has a labelled keypoint"),
+        ({"keypoints": [0] * 51, "num_keypoints": 0}, "nobody in the 1 pictures"),
+    ],
+)
+def test_broken_rows_are_named_before_the_work(
+    tmp_path: Path, change: dict[str, object], message: str
+) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": [{**_LABEL, **change}],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    (tmp_path / "a.jpg").touch()
+    with pytest.raises(InputError, match=rf"a\.json: .*{message}"):
+        check_measurable(tmp_path / "a.json", tmp_path, get_keypoint_set("coco17"))
+
+
+def test_rows_without_boxes_of_persons(tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2}],
+        "annotations": [{**_LABEL, "category_id": 7}],
+        "categories": [{"id": 1, "name": "person"}, {"id": 7, "name": "dog"}],
+    }
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="the picture with id 2 has no file_name"):
+        check_measurable(file, tmp_path, None)
+    del content["images"][1]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="no box of a person in the 1 pictures"):
+        check_measurable(file, tmp_path, None)
+    content["categories"] = [{"id": "1", "name": "person"}]
+    content["annotations"] = [{**_LABEL, "category_id": "1"}]
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="a category has id '1'; expected whole numbers"):
+        check_measurable(file, tmp_path, None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import re
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from rtmpose_sdk import Detector, Predictor
+from rtmpose_sdk import Detector, Pipeline, Predictor
 from rtmpose_sdk.benchmarks.compare import _same_bins, compare_poses, find_rows
 from rtmpose_sdk.benchmarks.compare_boxes import compare_boxes
 from rtmpose_sdk.cli.compare import compare
@@ -190,6 +191,7 @@ def test_a_detectors_command_draws_the_pictures(
     monkeypatch.setenv("COLUMNS", "160")
     sheet = tmp_path / "s.png"
     names = ["rtmdet-nano-own", "rtmdet-nano-own", "--images", str(folder), "--draw", str(sheet)]
+    names += ["--detection-threshold", "0.05"]  # few of noise have more
     app = typer.Typer()
     app.command()(compare)
     done = CliRunner().invoke(app, [*names, "--size-b", "320x256"])
@@ -253,3 +255,49 @@ def test_the_command(folder: Path, tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "is for task pose, rtmdet-nano-own for detect" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def _annotated(folder: Path, file: Path) -> Path:
+    """One person in either picture."""
+    whole = {"category_id": 1, "bbox": [0, 0, 512, 512], "area": 100_000, "iscrowd": 0}
+    points = [100 + 10 * i for i in range(17)]
+    flat = [value for x in points for value in (x, x, 2)]
+    rows = [{**whole, "id": i, "image_id": i, "keypoints": flat, "num_keypoints": 17} for i in range(2)]
+    content = {
+        "images": [{"id": i, "file_name": name} for i, name in enumerate(("a.png", "b.png"))],
+        "annotations": rows,
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    file.write_text(json.dumps(content))
+    return file
+
+
+def test_ap_is_of_the_pictures_that_are_compared(folder: Path, tmp_path: Path) -> None:
+    """A picture beyond the limit may be missing."""
+    (folder / "b.png").unlink()
+    file = _annotated(folder, tmp_path / "two.json")
+    app = typer.Typer()
+    app.command()(compare)
+    words = ["rtmpose-t-own", "rtmpose-t-own", "--images", str(folder), "--annotations", str(file)]
+    done = CliRunner().invoke(app, [*words, "--limit", "1"])
+    assert done.exit_code == 0, done.output
+    [ap] = [line.split() for line in done.output.splitlines() if "│ AP" in line]
+    assert ap[3] == ap[5] != "-"
+    refused = CliRunner().invoke(app, words)
+    assert "1 of 2 annotated pictures are missing" in str(refused.exception)
+
+
+def test_noise_is_nobody(folder: Path) -> None:
+    """Boxes that no pipeline poses are not compared."""
+    app = typer.Typer()
+    app.command()(compare)
+    words = ["rtmpose-t-own", "rtmpose-t-own", "--images", str(folder), "--detector", "rtmdet-nano-own"]
+    counts = []
+    for more in ([], ["--detection-threshold", "0.02"]):
+        done = CliRunner().invoke(app, [*words, *more])
+        assert done.exit_code == 0, done.output
+        [row] = [line for line in done.output.splitlines() if "persons compared" in line]
+        counts.append(int(row.split()[-2]))
+    with Pipeline() as pipeline:
+        posed = [len(pipeline(cv2.imread(str(file)))) for file in sorted(folder.iterdir())]
+    assert counts[0] == sum(posed) < counts[1]

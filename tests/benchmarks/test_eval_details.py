@@ -40,7 +40,8 @@ def _person(shift: float) -> np.ndarray:
 def _label(points: np.ndarray) -> dict:
     flat = np.concatenate([points, np.full((17, 1), 2)], axis=1)
     flat[16, 2] = 0  # one that is not labelled
-    return {"keypoints": flat.reshape(-1).tolist(), "num_keypoints": 16, "bbox": [0, 0, 100, 100]}
+    points = flat.reshape(-1).tolist()
+    return {"keypoints": points, "num_keypoints": 16, "bbox": [0, 0, 100, 100], "area": 10_000}
 
 
 def _result(*people: np.ndarray) -> PoseResult:
@@ -217,6 +218,10 @@ def test_boxes_only_counts_missing_pictures(some: tuple[Path, Path], tmp_path: P
     assert json.loads((tmp_path / "b.json").read_text())["pictures"] == 4
     refused = _eval(some, *words, "--allow-missing", "--flip-test")
     assert "--boxes-only goes without" in str(refused.exception)
+    refused = _eval(some, *words, "--allow-missing", "--detection-threshold", "0.9")
+    assert "--detection-threshold is of boxes that persons are posed in" in str(refused.exception)
+    refused = _eval(some, "--detection-threshold", "0.9")  # of nobody's, where boxes are given
+    assert "--detection-threshold is of boxes" in str(refused.exception)
 
 
 def test_boxes_without_areas_have_a_share_of_the_box(some: tuple[Path, Path], tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ import pytest
 from typer.testing import CliRunner
 
 from rtmpose_sdk.benchmarks.accuracy import Report, evaluate_poses
-from rtmpose_sdk.benchmarks.coco_score import FIGURES
+from rtmpose_sdk.benchmarks.coco_score import BOX_SHARE, FIGURES, UNKNOWN_SIGMA
+from rtmpose_sdk.benchmarks.matched import match
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
@@ -352,3 +353,49 @@ def test_the_command_prints_the_figures_of_the_annotations(coco: dict, tmp_path:
     assert 0 < figures["AP hard"] < 1
     assert figures["AP medium"] == -1
     assert "AP hard" in done.output
+
+
+@pytest.mark.parametrize("ids", [range(3), "abc"])
+def test_annotations_may_have_any_ids(tmp_path: Path, ids: Any) -> None:
+    """COCO's evaluation takes id 0 for no annotation."""
+    coco = get_keypoint_set("coco17")
+    points = [points_of(coco, seed) for seed in range(3)]
+    rows = [label(i, f"p{n}", p) for i, n, p in zip(ids, range(3), points, strict=True)]
+    found = {f"p{n}": result(coco, [p], [0.9]) for n, p in enumerate(points)}
+    content = truth_of(rows)
+    assert measure(tmp_path, content, coco, found).figures["AP"] == 1
+
+
+@pytest.mark.parametrize("given", [True, False])
+def test_what_is_no_person_is_not_posed(tmp_path: Path, given: bool) -> None:
+    coco = get_keypoint_set("coco17")
+    points, dog = points_of(coco), points_of(coco, 1)
+    rows = [label(1, 1, dog, category_id=2), label(2, 1, points), label(3, 2, dog, category_id=2)]
+    content = truth_of(rows)
+    content["categories"].append({"id": 2, "name": "dog", "keypoints": list(coco.names)})
+    nobody = result(coco, [], [])
+    found = {1: result(coco, [points], [0.9]), 2: nobody}
+    report = measure(tmp_path, content, coco, found, given)
+    assert report.figures["AP"] == 1
+    assert (report.pictures, report.persons) == (1 if given else 2, 1)
+
+
+def test_details_have_the_oks_of_the_ap(tmp_path: Path) -> None:
+    """Where no area is annotated, and where a set has no falloffs."""
+    own = KeypointSet("own", ("a", "b", "c", "d"), (0, 1, 2, 3), (), ())
+    points = points_of(own)
+    row = label(1, 1, points)
+    del row["area"]
+    content = truth_of([row])
+    file = tmp_path / "own.json"
+    file.write_text(json.dumps(content))
+    seen: list[Any] = []
+    found = result(own, [points + np.array([0, 12])], [0.9])
+    report = evaluate_poses(
+        lambda tasks: (found for _ in tasks), own, file, tmp_path, True,
+        watch=lambda picture, labels, poses: seen.extend(match(picture, labels, poses, in_order=True)),
+    )  # fmt: skip
+    area = BOX_SHARE * 100 * 200
+    assert seen[0].oks == pytest.approx(np.exp(-(12**2) / (8 * area * UNKNOWN_SIGMA**2)), rel=1e-4)
+    # AP counts the thresholds 0.5, 0.55, ... that this OKS (0.506) reaches.
+    assert report.figures["AP"] == pytest.approx(0.1)

@@ -10,6 +10,8 @@ from rtmpose_sdk.benchmarks.metrics.auc import auc
 from rtmpose_sdk.benchmarks.metrics.distances import between, box_sides, distances
 from rtmpose_sdk.benchmarks.metrics.nme import nme
 from rtmpose_sdk.benchmarks.metrics.pck import pck
+from rtmpose_sdk.benchmarks.metrics.pckh import pckh
+from rtmpose_sdk.keypoint_sets import get_keypoint_set
 
 TRUTH = np.array([[0, 0], [30, 40], [9, 9]], np.float32)
 
@@ -39,3 +41,13 @@ def test_auc_is_the_area_under_the_steps() -> None:
     assert auc(np.array([15.0])) == pytest.approx(9 / 20)  # thresholds 16.5, 18, ... 28.5
     assert auc(np.array([np.inf])) == 0
     assert np.isnan(auc(np.empty(0)))
+
+
+def test_pckh_of_a_joint_that_one_side_has() -> None:
+    names = get_keypoint_set("mpii16").names
+    labelled = np.ones((2, len(names)), bool)
+    labelled[:, names.index("left_wrist")] = False
+    labelled[:, [names.index("left_knee"), names.index("right_knee")]] = False
+    figures = pckh(np.zeros((2, len(names))), labelled, np.ones(2), names)
+    assert figures["PCKh@0.5"] == figures["PCKh@0.5 wrist"] == 1
+    assert np.isnan(figures["PCKh@0.5 knee"])

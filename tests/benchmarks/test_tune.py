@@ -10,6 +10,7 @@ import sys
 import time
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from rtmpose_sdk import Pipeline
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.agreement import disagreement
 from rtmpose_sdk.benchmarks.halving import Point, choose, halve, halve_to_front, pareto
-from rtmpose_sdk.benchmarks.tune import Job, tune
+from rtmpose_sdk.benchmarks.tune import Job, Truth, _pair_losses, tune
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.tune import _sizes
 from rtmpose_sdk.errors import InputError, VerificationError
@@ -355,3 +356,14 @@ def test_int8_of_an_sdk_folder_is_made_once(
     assert (again.path, again.path.stat().st_mtime_ns) == (int8.path, written)
     with again.open("detect", 1).runtime as runtime:
         assert runtime.engine.startswith("openvino")
+
+
+def test_of_an_ap_of_nothing_nothing_can_be_lost(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    measured = SimpleNamespace(ap=0.0)
+    monkeypatch.setattr("rtmpose_sdk.benchmarks.tune.evaluate_poses", lambda *a, **k: measured)
+    job = SimpleNamespace(truth=Truth(tmp_path / "a.json", tmp_path))
+    net = SimpleNamespace(keypoint_set=None)
+    with pytest.raises(InputError, match=r"a\.json: the AP of pose with boxes is 0\.000, of which nothing"):
+        _pair_losses(job, {"pose": net}, {"boxes": net})
+    measured.ap = 0.5
+    assert _pair_losses(job, {"pose": net}, {"boxes": net}) == {("pose", "boxes"): 0}

@@ -175,17 +175,21 @@ def test_validation_data_measured_by_pckh_stops_a_run(kites: Path, tmp_path: Pat
     [
         ("pose", _other_names, "those of the training data are top, left_wing"),
         ("pose", _fewer, r"annotations have \[4\] keypoints"),
-        ("pose", _nobody, "nobody to measure on"),
+        ("pose", _nobody, "nobody in the .* has a labelled keypoint"),
         ("pose", _text_box, "no usable bbox"),
         ("pose", _twice, "ids 1 of annotations belong to several"),
         ("pose", lambda content: content["annotations"].__setitem__(3, 7), "annotations 3 is 7"),
-        ("pose", lambda content: content["annotations"][3].update(keypoints=7), "not a list of numbers"),
+        (
+            "pose",
+            lambda content: content["annotations"][3].update(keypoints=7),
+            "keypoints are 7; expected",
+        ),
         ("pose", _no_name, "images 3 is"),
         ("detector", _nobody, "no person's box"),
         ("detector", _text_box, "no usable bbox"),
         ("detector", _twice, "ids 1 of annotations belong to several"),
         ("detector", _no_name, "images 3 is"),
-        ("detector", lambda content: content["categories"].clear(), "categories are none"),
+        ("detector", lambda content: content["categories"].clear(), "which has none"),
     ],
 )
 def test_validation_data_that_cannot_be_measured_on_stops_a_run(
