@@ -5,6 +5,8 @@ from __future__ import annotations
 import html
 import json
 import re
+import textwrap
+from collections import Counter
 from collections.abc import Sequence
 from importlib import resources
 from typing import Any
@@ -37,26 +39,37 @@ def paper_tables() -> dict[str, Any]:
 
 
 def points(content: dict[str, Any]) -> list[tuple[str, float, float]]:
-    """(name, ms of the pose part at the median, AP in 0...1) of what has an AP in its card."""
-    found = []
+    """(name, ms of the pose part at the median, AP in 0...1) of what has `shared_ap` in its card."""
+    wanted, found = shared_ap(content), []
     for report in content["reports"]:
-        ap = ap_of(report["artifact"])
-        if ap is not None:
+        known = aps_of(report["artifact"])
+        if wanted in known:
             took = report["ms"]
             # A phone runs the network only.
-            found.append((report["name"], took.get("predictor", took["bare engine"])["p50"], ap))
+            ms = took.get("predictor", took["bare engine"])["p50"]
+            found.append((report["name"], ms, known[wanted]))
     return found
 
 
+def shared_ap(content: dict[str, Any]) -> str | None:
+    """The AP that most cards have, by name: others are of other pictures or boxes. None: no AP at all."""
+    names = Counter(name for report in content["reports"] for name in aps_of(report["artifact"]))
+    return names.most_common(1)[0][0] if names else None
+
+
 def ap_of(artifact: dict[str, Any]) -> float | None:
-    """The first AP in a card's accuracy, 0...1 (published ones are in percent); None without one.
+    """The first AP in a card's accuracy, see `aps_of`; None without one."""
+    return next(iter(aps_of(artifact).values()), None)
+
+
+def aps_of(artifact: dict[str, Any]) -> dict[str, float]:
+    """The APs in a card's accuracy by name, 0...1 (published ones are in percent).
 
     An AP of the model that it was made of is not its own.
     """
     own = ((k, v) for k, v in artifact["accuracy"].items() if not k.endswith(OF_FP32))
-    found = (float(v) for k, v in own if re.search(r"\bAP\b", k))
-    ap = next(found, None)
-    return ap / 100 if ap is not None and ap > 1 else ap
+    found = {k: float(v) for k, v in own if re.search(r"\bAP\b", k)}
+    return {name: ap / 100 if ap > 1 else ap for name, ap in found.items()}
 
 
 def page(content: dict[str, Any]) -> str:
@@ -64,7 +77,7 @@ def page(content: dict[str, Any]) -> str:
     body = ["<h1>rtmpose-bench</h1>", *(f"<p>{html.escape(line)}</p>" for line in run_lines(content))]
     if content["noise warning"]:
         body.append(f"<p class=warn>{html.escape(content['noise warning'])}</p>")
-    body.append("<h2>Speed and accuracy on this machine</h2>" + _plot(points(content)))
+    body.append("<h2>Speed and accuracy on this machine</h2>" + _plot(content))
     body.append("<h2>Milliseconds</h2><p>A click on a title sorts.</p>")
     titles = ("candidate", "step", *COLUMNS, "x bare")
     cells = [(r["name"], *row) for r in content["reports"] for row in rows(r)]
@@ -113,15 +126,16 @@ def _table(titles: Any, lines: Any) -> str:
     return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
 
 
-def _plot(found: list[tuple[str, float, float]]) -> str:
+def _plot(content: dict[str, Any]) -> str:
+    found, ap_name = points(content), html.escape(shared_ap(content) or "")
     if not found:
         return "<p>No model here has an AP in its card.</p>"
-    right, top = 1.15 * max(ms for _, ms, _ in found), min(1.0, 1.2 * max(ap for *_, ap in found))
+    right, top = _limits(found)
     marks = [
         f"<line x1={_MARGIN} y1={_HEIGHT - _MARGIN} x2={_WIDTH} y2={_HEIGHT - _MARGIN} stroke=#888 />"
         f"<line x1={_MARGIN} y1=0 x2={_MARGIN} y2={_HEIGHT - _MARGIN} stroke=#888 />"
         f"<text x={_WIDTH // 2} y={_HEIGHT - 8}>ms, all persons, median</text>"
-        f"<text x={_MARGIN + 8} y=14>AP</text>"
+        f"<text x={_MARGIN + 8} y=14>{ap_name}</text>"
     ]
     for i in range(5):
         x, side = _MARGIN + i * (_WIDTH - _MARGIN) / 4, "end" if i else "start"
@@ -138,8 +152,20 @@ def _plot(found: list[tuple[str, float, float]]) -> str:
         )
         # Numbers, not names: names of near points would lie upon each other.
         marks.append(f"<text x={x:.0f} y={y - 9:.0f} text-anchor=middle>{number}</text>")
-    names = "".join(f"<li>{html.escape(name)}: {ms:.1f} ms, AP {ap:.3f}</li>" for name, ms, ap in found)
-    return f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' width={_WIDTH}>{''.join(marks)}</svg><ol>{names}</ol>"
+    names = "".join(
+        f"<li>{html.escape(name)}: {ms:.1f} ms, {ap_name} {ap:.3f}</li>" for name, ms, ap in found
+    )
+    plotted = {name for name, *_ in found}
+    others = [html.escape(r["name"]) for r in content["reports"] if r["name"] not in plotted]
+    left_out = f"<p>Not plotted, without {ap_name} in the card: {'; '.join(others)}</p>" if others else ""
+    drawing = f"<svg viewBox='0 0 {_WIDTH} {_HEIGHT}' width={_WIDTH}>{''.join(marks)}</svg>"
+    return f"{drawing}<ol>{names}</ol>{left_out}"
+
+
+def _limits(found: list[tuple[str, float, float]]) -> tuple[float, float]:
+    """Ends of the axes, ms and AP, with room beyond the last point."""
+    most = max(ap for *_, ap in found)
+    return 1.15 * max(ms for _, ms, _ in found), min(1.1, 1.2 * most) if most else 1.0
 
 
 def picture(content: dict[str, Any]) -> bytes:
@@ -158,12 +184,13 @@ def picture(content: dict[str, Any]) -> bytes:
 
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
-    for name, ms, ap in points(content):
+    found = points(content)
+    for name, ms, ap in found:
         axes.plot(ms, ap, "o", label=name)
-    axes.set(xlabel="ms, all persons, median", ylabel="AP", title=content["machine"]["processor"])
-    axes.set_xlim(left=0)
-    axes.set_ylim(bottom=0)
-    axes.margins(0.2)
+    right, top = _limits(found)
+    axes.set(xlabel="ms, all persons, median", xlim=(0, right), ylim=(0, top))
+    axes.set_ylabel(textwrap.fill(shared_ap(content) or "", 40))
+    axes.set_title(content["machine"]["processor"])
     axes.legend()
     data = io.BytesIO()
     figure.savefig(data, format="png", dpi=120)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import time
 from collections.abc import Callable
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.benchmarks.latency import OwnClock
+from rtmpose_sdk.benchmarks.latency import Latency, OwnClock
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
 from rtmpose_sdk.decode import Decoded, decode_boxes, decode_simcc
 from rtmpose_sdk.decode_heatmap import decode_heatmap
@@ -103,12 +104,47 @@ def pipeline_steps(pipeline: Pipeline, image: NDArray[np.uint8]) -> dict[str, St
 
     The stream sees the same picture again and again: its tracks stand still.
     """
-    stream = pipeline.stream(DETECT_EVERY)
-    clock = itertools.count(1)
     return {
         "pipeline": lambda: pipeline(image),
-        f"{SKIPPING}{DETECT_EVERY}": lambda: stream(image, next(clock) / 30),
+        f"{SKIPPING}{DETECT_EVERY}": SkippedFrames(pipeline.stream(DETECT_EVERY), image, DETECT_EVERY),
     }
+
+
+class SkippedFrames:
+    """A step, one frame of a stream a run, that keeps apart what frames with and without detection took.
+
+    Args:
+        stream: detects in its first frame, and in each that is `every` (2 or more) later.
+        image: all frames.
+    """
+
+    def __init__(
+        self, stream: Callable[[NDArray[np.uint8], float], object], image: NDArray[np.uint8], every: int
+    ) -> None:
+        self._stream, self._image, self._every = stream, image, every
+        self._took: list[tuple[int, int]] = []
+
+    def __call__(self) -> object:
+        """The next frame."""
+        used, start = time.process_time_ns(), time.perf_counter_ns()
+        found = self._stream(self._image, (len(self._took) + 1) / 30)
+        self._took.append((time.perf_counter_ns() - start, time.process_time_ns() - used))
+        return found
+
+    def weighed(self, latency: Latency) -> Latency:
+        """The measured runs' figures, with mean, fps and cpu of a frame of a long video.
+
+        The frames with detection weigh 1 / every, however many of the runs were such. A kind that none of
+        them was is run now.
+        """
+        first = max(len(self._took) - latency.runs, 0)
+        while len({place % self._every == 0 for place in range(first, len(self._took))}) < 2:
+            self()
+        took = np.array(self._took[first:], np.float64) / 1e6
+        detected = np.arange(first, len(self._took)) % self._every == 0
+        share = 1 / self._every
+        mean, cpu = share * took[detected].mean(axis=0) + (1 - share) * took[~detected].mean(axis=0)
+        return dataclasses.replace(latency, mean=float(mean), fps=float(1000 / mean), cpu=float(cpu))
 
 
 def track_steps(pipeline: Pipeline, image: NDArray[np.uint8]) -> dict[str, Step]:

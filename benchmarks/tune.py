@@ -293,7 +293,7 @@ def _pair_losses(
         if ap[first] <= 0:
             raise InputError(
                 f"{truth.annotations}: the AP of {' with '.join(first)} is {ap[first]:.3f}, of which "
-                "nothing can be lost; are these the annotations of the pictures, and of the models' keypoints?"
+                "nothing can be lost; are these the annotations of the pictures and of the keypoints?"
             )
         return {names: 100 * (ap[first] - value) for names, value in ap.items()}
     results = {

@@ -91,10 +91,10 @@ def artifact_card(source: str | Path) -> ModelCard:
         ModelNotFoundError, ModelFileError, CardError, MissingExtraError: see there.
     """
     path, published = locate(source)
-    beside = card_beside(path)
+    beside = card_beside(path.absolute())
     # An engine file may need a device that this machine does not have: it is not opened.
     if path.suffix not in HOLDS_CARD and beside.is_file():
-        return ModelCard.from_json(beside.read_text("utf-8"), str(beside))
+        return _read_beside(beside)
     with open_runtime(mmdeploy.network_file(path) if path.is_dir() else path) as runtime:
         return _card(path, runtime, published)
 
@@ -102,6 +102,14 @@ def artifact_card(source: str | Path) -> ModelCard:
 def card_beside(path: Path) -> Path:
     """Where an artifact that holds no card of its own has it."""
     return path.with_name(path.name + CARD_SUFFIX)
+
+
+def _read_beside(file: Path) -> ModelCard:
+    try:
+        text = file.read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CardError(f"{file}: cannot be read as text in UTF-8 ({error})") from None
+    return ModelCard.from_json(text, str(file))
 
 
 def _card(path: Path, runtime: Runtime, published: PublishedModel | None) -> ModelCard:
@@ -132,7 +140,7 @@ def read_card(runtime: Runtime) -> ModelCard:
     if CARD_KEY in runtime.metadata:
         return ModelCard.from_json(runtime.metadata[CARD_KEY], str(runtime.path))
     if beside.is_file():
-        return ModelCard.from_json(beside.read_text("utf-8"), str(beside))
+        return _read_beside(beside)
     raise CardError(
         f"{runtime.path}: has no model card (input size, colour order, normalisation and decoder are "
         f"unknown). Export it with rtmpose-export, or write one: `rtmpose card new {runtime.path}`, or "

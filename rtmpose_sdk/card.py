@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, get_args
 
 from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_set_from
+from rtmpose_sdk.values import is_number, is_whole
 
 CARD_VERSION = 3
 CARD_KEY = "rtmpose_card"
@@ -39,6 +39,15 @@ stage, `dets` (N,M,5) and `keypoints` (N,M,K,3), px of the network input.
 """
 FITTING: tuple[Decoder, ...] = ("boxes", "boxes_nms", "mmdeploy_dets")
 """Decoders that do not ask for one input size: what letterboxes that fit are for."""
+
+
+PRECISIONS = ("fp32", "fp16", "int8")
+"""What an artifact may be exported in."""
+_TEXTS = ("name", "keypoint_set", "weights_sha256", "weights_source", "license", "notes")
+_POSITIVE = ("bbox_padding", "simcc_split_ratio", "simcc_beta", "simcc_z_range")
+_SHARES = ("score_threshold", "nms_iou_threshold")
+_OBJECTS = ("keypoint_definition", "accuracy", "verification")
+_VAST, _WHITE, _CHANNELS = 1e4, 255, 3
 
 
 @dataclass(frozen=True)
@@ -118,6 +127,8 @@ class ModelCard:
     version: int = CARD_VERSION
 
     def __post_init__(self) -> None:
+        for wrong in self._wrong_values():
+            raise CardError(f"card of '{self.name}': {wrong}")
         self._check("task", self.task, get_args(Task))
         self._check("decoder", self.decoder, get_args(Decoder))
         self._check("color_order", self.color_order, get_args(ColorOrder))
@@ -140,17 +151,30 @@ class ModelCard:
             )
         if self.task == "pose" and not self.keypoint_set:
             raise CardError(f"card of '{self.name}': a pose model needs a keypoint_set")
-        if len(self.input_size) != 2 or min(self.input_size) < 1:
-            raise CardError(
-                f"card of '{self.name}': input_size {self.input_size} is not (width, height) in px"
-            )
-        if any(len(v) != 3 or not all(map(math.isfinite, v)) for v in (self.mean, self.std)):
-            raise CardError(f"card of '{self.name}': mean and std take three finite numbers each")
-        if min(*self.std, self.bbox_padding, self.simcc_split_ratio, self.simcc_beta) <= 0:
-            raise CardError(
-                f"card of '{self.name}': std, bbox_padding, simcc_split_ratio and simcc_beta must be "
-                "positive"
-            )
+
+    def _wrong_values(self) -> Iterator[str]:
+        """Which fields are not of their kinds, and what is expected of them."""
+        checks: tuple[tuple[str, Callable[[Any], bool], tuple[str, ...]], ...] = (
+            ("text", _is_text, _TEXTS),
+            ("a positive number", lambda v: _is_positive(v) and v < _VAST, _POSITIVE),
+            ("a number 0...1", lambda v: is_number(v) and 0 <= v <= 1, _SHARES),
+            ("a whole number, at least 1", lambda v: is_whole(v, 1), ("max_detections", "version")),
+            ("a grey level 0...255", lambda v: is_whole(v) and v <= _WHITE, ("pad_value",)),
+            ("(width, height) in px", lambda v: _are(v, _is_side) and len(v) == 2, ("input_size",)),
+            ("the strides in px", lambda v: _are(v, _is_side), ("strides",)),
+            ("three finite numbers", lambda v: _are(v, is_number) and len(v) == _CHANNELS, ("mean",)),
+            ("three positive numbers", lambda v: _are(v, _is_positive) and len(v) == _CHANNELS, ("std",)),
+            ("true or false", lambda v: isinstance(v, bool), ("heatmap_udp",)),
+            ("names of layers", lambda v: v == () or _are(v, _is_text), ("float_layers",)),
+            ("an object", lambda v: isinstance(v, Mapping), _OBJECTS),
+        )
+        for expected, good, fields in checks:
+            for field_name in fields:
+                value = getattr(self, field_name)
+                if not good(value):
+                    yield f"{field_name} is {value!r:.60}; expected {expected}"
+        if self.precision not in PRECISIONS:
+            yield f"precision is '{self.precision}'; expected {', '.join(PRECISIONS)}"
 
     def _check(self, key: str, value: str, known: tuple[str, ...]) -> None:
         if value not in known:
@@ -180,8 +204,9 @@ class ModelCard:
             raise CardError(f"card of '{self.name}': {error}") from None
 
     def to_json(self) -> str:
-        """The card as one JSON object."""
-        return json.dumps(dataclasses.asdict(self), indent=1, sort_keys=True, allow_nan=False)
+        """The card as one JSON object, of this SDK's version."""
+        values = {**dataclasses.asdict(self), "version": CARD_VERSION}
+        return json.dumps(values, indent=1, sort_keys=True, allow_nan=False)
 
     @classmethod
     def from_json(cls, text: str, origin: str) -> ModelCard:
@@ -195,7 +220,7 @@ class ModelCard:
             CardError: not a card, a field that is missing or unknown, or a later version.
         """
         try:
-            raw = json.loads(text)
+            raw = json.loads(text, parse_constant=_refuse_constant)
         except ValueError as error:
             raise CardError(f"{origin}: its model card is not JSON ({error})") from None
         if not isinstance(raw, dict):
@@ -227,5 +252,28 @@ class ModelCard:
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         try:
             return cls(**values)
+        except CardError as error:
+            raise CardError(f"{origin}: {error}") from None
         except TypeError as error:
             raise CardError(f"{origin}: its model card has a field of a wrong type ({error})") from None
+
+
+def _are(values: Any, good: Callable[[Any], bool]) -> bool:
+    """At least one, and all of them good."""
+    return isinstance(values, tuple) and len(values) > 0 and all(map(good, values))
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_positive(value: Any) -> bool:
+    return is_number(value) and value > 0
+
+
+def _is_side(value: Any) -> bool:
+    return is_whole(value, 1)
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

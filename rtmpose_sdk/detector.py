@@ -16,6 +16,7 @@ from rtmpose_sdk.geometry import Floats, Image, letterbox
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.network import Network
 from rtmpose_sdk.results import Detections
+from rtmpose_sdk.values import check_share
 
 MOST_SIDE = 8192
 """Sides above it, px, would fill a machine's memory."""
@@ -46,6 +47,8 @@ class Detector(Network):
         engine: str | None = None,
         input_size: int | Sequence[int] | None = None,
     ) -> None:
+        if score_threshold is not None:
+            check_share("score_threshold", score_threshold)
         super().__init__(model, "detect", device, threads, precision, engine)
         self.card = resized(Model(self.runtime, self.card), input_size).card
         if self.card.letterbox == "fitted" and None not in self.runtime.inputs[0].shape[1:]:

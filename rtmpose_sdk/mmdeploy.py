@@ -41,13 +41,14 @@ def network_file(folder: Path) -> Path:
         ModelFileError: no SDK folder, or a network of another engine than ONNX Runtime and OpenVINO.
     """
     deploy = _read(folder, "deploy.json")
-    models = deploy.get("models") or [{}]
-    net = models[0].get("net")
-    if len(models) != 1 or not isinstance(net, str):
+    models = deploy.get("models")
+    one = models[0] if isinstance(models, list) and len(models) == 1 else None
+    net = one.get("net") if isinstance(one, dict) else None
+    if one is None or not isinstance(net, str):
         raise ModelFileError(f"{folder / 'deploy.json'}: expected one model with its 'net' file")
     if Path(net).suffix not in _SUFFIXES:
         raise ModelFileError(
-            f"{folder}: its network {net} is for {models[0].get('backend')}; expected an .onnx file or an "
+            f"{folder}: its network {net} is for {one.get('backend')}; expected an .onnx file or an "
             "OpenVINO .xml"
         )
     if Path(net).name != net:
@@ -89,7 +90,7 @@ def sdk_card(
         normalize = transforms["Normalize"]
         common: dict[str, Any] = {
             "name": str(deploy["models"][0].get("name", folder.name)),
-            "color_order": "rgb" if normalize["to_rgb"] else "bgr",
+            "color_order": "rgb" if _is_true(normalize["to_rgb"]) else "bgr",
             "mean": tuple(map(float, normalize["mean"])),
             "std": tuple(map(float, normalize["std"])),
             "input_layout": "nchw",
@@ -110,7 +111,9 @@ def sdk_card(
                 return next((s.shape[axis] for s in specs if len(s.shape) == dims), None)
 
             return made(common, transforms, post, count, inputs, folder)
-    except (KeyError, StopIteration, TypeError, AttributeError, IndexError) as error:
+    except CardError:
+        raise
+    except (KeyError, StopIteration, TypeError, ValueError, AttributeError, IndexError) as error:
         raise CardError(
             f"{folder / 'pipeline.json'}: not the pipeline of an RTMPose or RTMDet model "
             f"(missing or of another kind: {error})"
@@ -119,6 +122,12 @@ def sdk_card(
         f"{folder / 'deploy.json'}: task '{deploy.get('task')}'; expected "
         f"{' or '.join(_DETECT_TASKS + _POSE_TASKS)}"
     )
+
+
+def _is_true(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise TypeError(f"{value!r}, where true or false is expected")
+    return value
 
 
 def _refuse(steps: dict[str, dict[str, Any]], folder: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from rtmpose_sdk.artifacts import Model, open_model
 from rtmpose_sdk.card import Task
 from rtmpose_sdk.closing import Closing
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.outputs import find_outputs
 from rtmpose_sdk.runtimes import Array
@@ -21,6 +22,9 @@ class Network(Closing):
         model: a name, a file, a folder or an address, see `open_model`; or what it returned.
         task: what it is to be used for.
         device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
+
+    Raises:
+        InputError: one picture at a time is looked at, and the artifact takes several at once only.
 
     Attributes:
         runtime, card: the engine, and how to use it.
@@ -43,6 +47,13 @@ class Network(Closing):
             else open_model(model, task, device, threads, precision, engine)
         )
         self.runtime, self.card = opened
+        batch = self.runtime.inputs[0].shape[0] or self.runtime.smallest_batch
+        if batch > 1 and (task == "detect" or self.card.decoder == "rtmo"):
+            self.runtime.close()
+            raise InputError(
+                f"{self.runtime.path}: takes {batch} pictures at once, and is given one at a time here; "
+                "export it for a batch of 1, or of any number"
+            )
         self.gate: AbstractContextManager[object] = threading.Lock()
         self._normalize = Normalizer(self.card)
         self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)

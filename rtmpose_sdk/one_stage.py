@@ -13,6 +13,7 @@ from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.network import Network
 from rtmpose_sdk.results import PoseResult
+from rtmpose_sdk.values import check_share
 
 
 class OneStage(Network):
@@ -33,6 +34,8 @@ class OneStage(Network):
         score_threshold: float | None = None,
         engine: str | None = None,
     ) -> None:
+        if score_threshold is not None:
+            check_share("score_threshold", score_threshold)
         super().__init__(model, "pose", device, threads, precision, engine)
         if self.card.decoder != "rtmo":
             self.runtime.close()

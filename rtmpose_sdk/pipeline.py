@@ -28,7 +28,8 @@ from rtmpose_sdk.smoothing import Smoothing
 from rtmpose_sdk.sources import open_source
 from rtmpose_sdk.stream import DETECT_EVERY, PoseStream
 from rtmpose_sdk.tracking import Tracking
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
+from rtmpose_sdk.values import check_share
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, existing
 
 DEFAULT_DETECTION_THRESHOLD = 0.3
 """Boxes below it are no persons: what MMPose's demos use with RTMDet."""
@@ -79,12 +80,11 @@ class Pipeline(Closing):
         profile: str | Path | None = None,
         detector_size: int | Sequence[int] | None = None,
     ) -> None:
-        if not (isinstance(detection_threshold, float | int) and 0 <= detection_threshold <= 1):
-            raise InputError(f"detection_threshold is {detection_threshold!r}; expected 0...1")
+        check_share("detection_threshold", detection_threshold)
         self.detect_every = DETECT_EVERY
         pose_network = NetworkSettings("", engine, precision, threads)
         finder = replace(pose_network, input_size=detector_size)
-        auto = str(pose) == AUTO and not Path(pose).exists()
+        auto = str(pose) == AUTO and existing(pose) is None
         if auto or profile is not None:
             given = {
                 "pose": None if auto or pose == DEFAULT_POSE else pose,
@@ -101,7 +101,7 @@ class Pipeline(Closing):
             pose_network, finder = tuned.pose, tuned.detector
             pose, detector = pose_network.path, finder.path
             batch_limit, self.detect_every = tuned.batch_limit, tuned.detect_every
-        if not Path(pose).exists() and str(pose) in PRESETS:
+        if existing(pose) is None and str(pose) in PRESETS:
             pose, found = PRESETS[str(pose)]
             detector = found if detector == DEFAULT_DETECTOR else detector
         opened = open_model(

@@ -18,6 +18,7 @@ from rtmpose_sdk.geometry import Crops, Floats, Image, check_boxes, crop_boxes, 
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.network import Network
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.values import is_whole
 
 DEFAULT_BATCH_LIMIT = 16
 
@@ -42,8 +43,8 @@ class Predictor(Network):
         flip_test: bool = False,
         engine: str | None = None,
     ) -> None:
-        if batch_limit < 1:
-            raise InputError(f"batch_limit is {batch_limit}; expected at least 1")
+        if not is_whole(batch_limit, 1):
+            raise InputError(f"batch_limit is {batch_limit!r}; expected a whole number, at least 1")
         super().__init__(model, "pose", device, threads, precision, engine)
         if self.card.decoder == "rtmo":
             self.runtime.close()

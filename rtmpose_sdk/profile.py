@@ -6,7 +6,7 @@ import importlib.metadata
 import json
 import platform
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ VERSION = 3
 AUTO = "auto"
 """Pipeline("auto") reads the profile that was saved last."""
 _AGAIN = "run `rtmpose tune` (again) on this machine"
+_COUNT = "a whole number from 1"
 _PARTS = {".xml": ".bin", ".param": ".bin"}
 """Kinds of artifacts whose weights lie in a file beside them."""
 
@@ -182,6 +183,41 @@ def _read(path: Path) -> Profile:
         if version != VERSION:
             raise InputError(f"{path}: a profile of version {version}; expected {VERSION}; {_AGAIN}")
         pose, detector = NetworkSettings(**raw.pop("pose")), NetworkSettings(**raw.pop("detector"))
-        return Profile(pose, detector, **raw)
+        profile = Profile(pose, detector, **raw)
     except (AttributeError, KeyError, TypeError) as error:
         raise InputError(f"{path}: not a profile of `rtmpose tune` ({error}); {_AGAIN}") from None
+    for name, value, fits, expected in _checks(profile):
+        if not fits:
+            raise InputError(f"{path}: {name} is {value!r}, expected {expected}; {_AGAIN}")
+    return profile
+
+
+def _checks(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
+    """Each value that is read here: its name, itself, is it of the right kind, and which kind that is."""
+    for part in ("pose", "detector"):
+        network: NetworkSettings = getattr(profile, part)
+        path, size, digests = network.path, network.input_size, network.sha256
+        yield f"{part}.path", path, isinstance(path, str) and path != "", "a file"
+        for key in ("engine", "precision"):
+            value = getattr(network, key)
+            yield f"{part}.{key}", value, value is None or isinstance(value, str), "a name or null"
+        threads = network.threads
+        yield f"{part}.threads", threads, threads is None or _counts(threads), f"{_COUNT}, or null"
+        pair = isinstance(size, list) and len(size) == 2 and all(map(_counts, size))
+        yield f"{part}.input_size", size, size is None or _counts(size) or pair, f"{_COUNT}, two, or null"
+        own = Path(path).name
+        named = _says_texts(digests) and any(file == own or file.startswith(f"{own}/") for file in digests)
+        yield f"{part}.sha256", digests, named, f"a digest by name, for {own} too"
+    for key in ("batch_limit", "detect_every"):
+        value = getattr(profile, key)
+        yield key, value, _counts(value), _COUNT
+    yield "machine", profile.machine, isinstance(profile.machine, dict), "an object"
+    yield "engines", profile.engines, _says_texts(profile.engines), "versions by package"
+
+
+def _counts(value: object) -> bool:
+    return type(value) is int and value >= 1
+
+
+def _says_texts(value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, str) for each in value.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -58,6 +59,20 @@ def find_model(source: str | Path) -> Path:
     return locate(source).path
 
 
+def existing(source: str | Path) -> Path | None:
+    """What is there under this path; None where nothing is, or no file could have such a name.
+
+    Raises:
+        InputError: neither text nor a path.
+    """
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(f"the model is {source!r:.60}; expected a name, a file, a folder or an address")
+    try:
+        return Path(source) if str(source) and Path(source).exists() else None
+    except (OSError, ValueError):
+        return None
+
+
 def locate(source: str | Path, keypoint_set: str = "") -> Found:
     """The model that a name, an address or a path means, ready to be opened.
 
@@ -71,13 +86,13 @@ def locate(source: str | Path, keypoint_set: str = "") -> Found:
 
     Raises:
         ModelNotFoundError: none of these; the message has the nearest names.
+        InputError: neither text nor a path.
         OfflineError, DownloadError, ArchiveError, CheckpointError, MissingExtraError, OutputError: it could
             not be had.
     """
-    path = Path(source)
-    if path.exists():
+    path, text = existing(source), str(source)
+    if path is not None:
         return Found(_ready(path, None, keypoint_set))
-    text = str(source)
     for model in NAMED_MODELS:
         if model.name == text:
             return Found(Path(str(resources.files("rtmpose_sdk").joinpath("data", model.file))))
@@ -100,8 +115,8 @@ def find_checkpoint(source: str | Path) -> Found:
         InputError: not published as a checkpoint.
         OfflineError, DownloadError, OutputError: it could not be had.
     """
-    path, text = Path(source), str(source)
-    if path.exists():
+    path, text = existing(source), str(source)
+    if path is not None:
         return Found(path)
     if text.startswith(("http://", "https://")):
         return Found(fetch(text, fill=f"rtmpose models download {text}"))
@@ -114,7 +129,7 @@ def find_checkpoint(source: str | Path) -> Found:
 
 def published_of(source: str | Path) -> PublishedModel | None:
     """The row that a source means, without fetching anything; None where it is no published name."""
-    if Path(source).exists() or any(model.name == str(source) for model in NAMED_MODELS):
+    if existing(source) is not None or any(model.name == str(source) for model in NAMED_MODELS):
         return None
     stem, _, suffix = str(source).rpartition(".")
     return find_published(stem if suffix in KINDS else str(source))

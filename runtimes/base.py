@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError
+from rtmpose_sdk.values import is_whole
 
 Array = NDArray[Any]
 AS_IN_GRAPH = "as in the graph"
@@ -53,6 +54,8 @@ def parse_device(text: str, kinds: tuple[str, ...]) -> Device:
     Raises:
         DeviceError: not one of `kinds`, or an index that is not a number.
     """
+    if not isinstance(text, str):
+        raise DeviceError(f"device is {text!r}; expected text: {', '.join(kinds)}, or 'cuda:1'")
     kind, _, index = text.partition(":")
     if kind not in kinds or (index and not index.isdigit()) or (kind == "cpu" and index):
         raise DeviceError(
@@ -95,10 +98,12 @@ class Runtime(Closing, ABC):
     def __init__(
         self, path: Path, device: str, threads: int | None = None, precision: str | None = None
     ) -> None:
+        if not isinstance(path, Path):
+            raise InputError(f"path is {path!r}; expected a pathlib.Path")
         if not path.is_file():
             raise ModelFileError(f"{path} is not a file; expected a model file")
-        if threads is not None and threads < 1:
-            raise InputError(f"threads is {threads}; expected at least 1, or None for all cores")
+        if threads is not None and not is_whole(threads, 1):
+            raise InputError(f"threads is {threads!r}; expected at least 1, or None for all cores")
         if threads is not None and threads > max(MOST_THREADS, allowed_cores()):
             raise InputError(
                 f"threads is {threads}; expected at most {MOST_THREADS}, better at most the "
@@ -151,6 +156,8 @@ class Runtime(Closing, ABC):
         if not self._open:
             raise EngineError(f"{self.path.name}: the runtime was closed; open it again")
         spec = self.inputs[0]
+        if not isinstance(array, np.ndarray):
+            raise InputError(f"{self.path.name} takes an array, {spec}; given {type(array).__name__}")
         if (
             array.dtype.name != spec.dtype
             or array.ndim != len(spec.shape)

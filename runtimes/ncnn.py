@@ -60,6 +60,8 @@ class NcnnRuntime(Runtime):
         weights = self.path.with_suffix(".bin")
         if not weights.is_file():
             raise ModelFileError(f"{self.path}: {weights.name} is missing beside it; copy both files")
+        self._files = (self.path.absolute(), weights.absolute())
+        self._states = self._stat()
         layers = self._read_param()
         unknown = sorted({layer.kind for layer in layers if engine.layer_to_index(layer.kind) < 0})
         if unknown:
@@ -120,7 +122,10 @@ class NcnnRuntime(Runtime):
     def _input_size(self, layers: list[_Layer]) -> tuple[int, int, int]:
         """(width, height, channels) of the one input."""
         found = [layer.parameters for layer in layers if layer.kind == "Input"]
-        sizes = [tuple(int(p.get(key, 0)) for key in "012") for p in found]
+        try:
+            sizes = [tuple(int(p.get(key, 0)) for key in "012") for p in found]
+        except ValueError as error:
+            raise ModelFileError(f"{self.path}: its Input layer's size is no number ({error})") from None
         if len(sizes) != 1 or min(sizes[0]) < 1:
             raise ModelFileError(
                 f"{self.path}: its Input layers have sizes {sizes}; expected one of (width, height, "
@@ -153,8 +158,18 @@ class NcnnRuntime(Runtime):
             raise DeviceError(f"{self.path.name} is int8, which ncnn computes on the CPU only")
         return wanted
 
+    def _stat(self) -> list[tuple[int, ...]]:
+        """What tells that a file is another one by now."""
+        found = [file.stat() for file in self._files if file.is_file()]
+        return [(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for one in found]
+
     def _load(self, precision: str, threads: int) -> Any:
         """The network for that many threads: layers lay their weights out for them, once."""
+        if self._stat() != self._states:
+            raise ModelFileError(
+                f"{self.path}: it or its .bin was changed, moved or deleted since it was opened, and is "
+                f"read again for {threads} threads now; open it again"
+            )
         net = self._engine.Net()
         for names in _OPTIONS.values():
             for name in names:
@@ -163,7 +178,7 @@ class NcnnRuntime(Runtime):
         if self.device.kind != "cpu":
             net.opt.use_vulkan_compute = True
             net.set_vulkan_device(self.device.number)
-        for load, file in ((net.load_param, self.path), (net.load_model, self.path.with_suffix(".bin"))):
+        for load, file in zip((net.load_param, net.load_model), self._files, strict=True):
             if load(str(file)) != 0:
                 raise ModelFileError(
                     f"{file}: {self.engine} cannot read it on {self.device}: it is damaged or cut short; "

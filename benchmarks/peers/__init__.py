@@ -37,15 +37,20 @@ def open_peer(name: str, pipeline: Pipeline) -> Peer:
         pipeline: ours.
 
     Raises:
-        InputError: no such peer, no detector, or files that it cannot read.
+        InputError: no such peer, a file for one that takes none, no detector, or files that it cannot read.
         MissingExtraError: it is not installed.
     """
-    name, _, file = name.partition("=")
+    name, sign, file = name.partition("=")
+    if name in PEERS and sign:
+        raise InputError(
+            f"--peer {name}={file}: {name} takes no file, it runs those of --pose and --detector; expected "
+            f"--peer {name}"
+        )
     if name in FILE_PEERS:
         if not file:
             raise InputError(f"--peer {name} runs a file of its own: --peer {name}=FILE")
         return _open(name)(Path(file), pipeline.top_down().runtime.threads)
-    if name not in PEERS or file:
+    if name not in PEERS:
         own = (f"{each}=FILE" for each in FILE_PEERS)
         raise InputError(f"peer '{name}'; expected {', '.join((*PEERS, *own))}")
     if pipeline.detector is None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from pathlib import Path
 
@@ -26,8 +27,7 @@ class Parcel:
         Raises:
             OutputError: it cannot be copied.
         """
-        place = Path(str(self._count))
-        self._count += 1
+        place = self._place(path)
         try:
             if path.is_dir():
                 shutil.copytree(path, self._folder / place / path.name)
@@ -38,6 +38,12 @@ class Parcel:
         except OSError as error:
             raise OutputError(f"{path}: cannot be copied for sending ({error})") from None
         return (place / path.name).as_posix()
+
+    def _place(self, path: Path) -> Path:
+        """A new folder in which the source's own is named, as reports tell files of one name by it."""
+        self._count += 1
+        own = re.sub(r"[^\w.-]", "_", path.resolve().parent.name, flags=re.ASCII).strip(".")
+        return Path(str(self._count - 1), own)
 
     def add_option(self, name: str, value: str) -> str:
         """The same for an option's value; a model is fetched or converted here, so that the other need not.

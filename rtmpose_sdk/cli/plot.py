@@ -16,7 +16,9 @@ from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.lines import read_lines
 
 GAP = 0.5
-"""Seconds without a person after which its line breaks."""
+"""Seconds without a person after which its line breaks, where frames are not further apart themselves."""
+GAP_STEPS = 1.5
+"""The same in usual steps from frame to frame, for files of fewer than three frames a second."""
 
 
 class What(str, enum.Enum):
@@ -49,15 +51,16 @@ def plot(
     target = out or results.with_name(f"{results.stem}_{'_'.join(joint)}.png")
     if target.exists() and not overwrite:
         raise OutputError(f"{target}: exists already; --overwrite replaces it, --out takes another name")
-    ways = read_ways(results, joint, person)
-    write_bytes(target, _png(ways, joint, what, min_confidence, results.name))
+    ways, step = read_ways(results, joint, person)
+    lines = lines_of(ways, joint, what, min_confidence, max(GAP, GAP_STEPS * step))
+    write_bytes(target, _png(lines, len(ways), results.name))
     typer.echo(f"{len(ways)} {'person' if len(ways) == 1 else 'people'}: {target}")
 
 
 def read_ways(
     results: Path, joints: list[str], persons: list[int] | None = None
-) -> dict[int, dict[str, np.ndarray[Any, Any]]]:
-    """For each track id and joint: (T,4) of time (s), x, y (px) and confidence.
+) -> tuple[dict[int, dict[str, np.ndarray[Any, Any]]], float]:
+    """For each track id and joint: (T,4) of time (s), x, y (px) and confidence; and the usual step, s.
 
     Args:
         results: a JSONL file.
@@ -69,7 +72,9 @@ def read_ways(
     """
     rows: dict[int, dict[str, list[tuple[float, ...]]]] = {}
     known: set[int] = set()
+    times = []
     for frame in read_lines(results):
+        times.append(float(frame["time"]))
         for who in frame["persons"]:
             number = int(who.get("track_id", 0))
             known.add(number)
@@ -90,16 +95,47 @@ def read_ways(
             if missing
             else f"{results}: nobody is in it"
         )
-    return {n: {j: np.array(v) for j, v in joints_of.items()} for n, joints_of in sorted(rows.items())}
+    ways = {n: {j: np.array(v) for j, v in joints_of.items()} for n, joints_of in sorted(rows.items())}
+    return ways, float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
-def _png(
+Line = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+"""Times (s) and values, with NaN where the line breaks."""
+
+
+def lines_of(
     ways: dict[int, dict[str, np.ndarray[Any, Any]]],
     joints: list[str],
     what: list[What],
     min_confidence: float,
-    title: str,
-) -> bytes:
+    gap: float,
+) -> dict[tuple[str, What], dict[int, Line]]:
+    """What is drawn: for each plot, a line for each track id, broken where it lacks points for `gap` s.
+
+    Raises:
+        InputError: there is nothing to draw.
+    """
+    lines = {
+        (joint, kind): {
+            number: _line(of[joint], kind, min_confidence, gap)
+            for number, of in ways.items()
+            if joint in of
+        }
+        for joint in joints
+        for kind in what
+    }
+    if not any(np.isfinite(value).any() for of in lines.values() for _, value in of.values()):
+        surest = max(way[:, 3].max() for of in ways.values() for way in of.values())
+        raise InputError(
+            f"nothing to draw: --min-confidence is {min_confidence}, the surest point has {surest:.2f}; "
+            "give a lower one"
+            if surest < min_confidence
+            else f"nothing to draw: a speed takes two frames in a row of --min-confidence {min_confidence}"
+        )
+    return lines
+
+
+def _png(lines: dict[tuple[str, What], dict[int, Line]], persons: int, title: str) -> bytes:
     try:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
@@ -107,17 +143,16 @@ def _png(
         raise MissingExtraError("matplotlib", "plot", "rtmpose plot") from None
     import io
 
-    rows = [(joint, kind) for joint in joints for kind in what]
-    figure = Figure(figsize=(11, 0.6 + 2.2 * len(rows)), dpi=110, layout="constrained")
+    figure = Figure(figsize=(11, 0.6 + 2.2 * len(lines)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
-    axes = np.atleast_1d(figure.subplots(len(rows), 1, sharex=True))
-    for axis, (joint, kind) in zip(axes, rows, strict=True):
-        for number, way in ways.items():
-            if joint not in way:
-                continue
+    axes = np.atleast_1d(figure.subplots(len(lines), 1, sharex=True))
+    for axis, ((joint, kind), of) in zip(axes, lines.items(), strict=True):
+        for number, (time, value) in of.items():
             blue, green, red = (value / 255 * 0.8 for value in id_color(number))
-            time, value = _line(way[joint], kind, min_confidence)
-            axis.plot(time, value, color=(red, green, blue), linewidth=1.6, label=f"id {number}")
+            color = (red, green, blue)
+            axis.plot(time, value, color=color, linewidth=1.6, label=f"id {number}")
+            alone = _alone(value)
+            axis.plot(time[alone], value[alone], ".", color=color)
         unit = {What.X: "x, px", What.Y: "y, px", What.SPEED: "px / s", What.CONFIDENCE: "confidence"}[kind]
         axis.set_ylabel(f"{joint}\n{unit}")
         axis.grid(alpha=0.25)
@@ -126,17 +161,14 @@ def _png(
             axis.invert_yaxis()  # as in the picture: up is up
     axes[-1].set_xlabel("time, s")
     axes[0].set_title(title, loc="left", fontsize=10)
-    if len(ways) <= 12:
-        axes[0].legend(ncols=min(len(ways), 6), loc="upper right", fontsize=8, framealpha=0.8)
+    if persons <= 12:
+        axes[0].legend(ncols=min(persons, 6), loc="upper right", fontsize=8, framealpha=0.8)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()
 
 
-def _line(
-    way: np.ndarray[Any, Any], kind: What, min_confidence: float
-) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]:
-    """Times and values, with NaN where the line breaks."""
+def _line(way: np.ndarray[Any, Any], kind: What, min_confidence: float, gap: float) -> Line:
     time = way[:, 0].copy()
     if kind is What.CONFIDENCE:
         value = way[:, 3].copy()
@@ -148,5 +180,12 @@ def _line(
             value = np.hypot(*steps.T) / seconds
         else:
             value = places[:, 0 if kind is What.X else 1]
-    gaps = np.flatnonzero(np.diff(time) > GAP) + 1
+    gaps = np.flatnonzero(np.diff(time) > gap) + 1
     return np.insert(time, gaps, time[gaps - 1] if len(gaps) else []), np.insert(value, gaps, np.nan)
+
+
+def _alone(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Points with a break on both sides, which a line does not show."""
+    there = np.pad(np.isfinite(value), 1)
+    alone: np.ndarray[Any, Any] = there[1:-1] & ~there[:-2] & ~there[2:]
+    return alone

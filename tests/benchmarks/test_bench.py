@@ -13,23 +13,25 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from rtmpose_sdk.benchmarks import stages
 from rtmpose_sdk.benchmarks.baseline import compare, parse_percent, read_baseline
 from rtmpose_sdk.benchmarks.candidates import choices, crowd
 from rtmpose_sdk.benchmarks.cli import app
 from rtmpose_sdk.benchmarks.latency import measure
 from rtmpose_sdk.benchmarks.machine import machine_record, peak_gflops
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
-from rtmpose_sdk.benchmarks.peers import open_peer
+from rtmpose_sdk.benchmarks.peers import mmdeploy, open_peer
 from rtmpose_sdk.benchmarks.persons import fit
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, paper_tables, points
 from rtmpose_sdk.benchmarks.report_text import artifact_line, markdown, share_lines
-from rtmpose_sdk.benchmarks.stages import track_steps
+from rtmpose_sdk.benchmarks.stages import SkippedFrames, track_steps
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
@@ -158,8 +160,8 @@ def test_models_of_one_name_are_told_apart(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, words, catch_exceptions=False)
     assert done.exit_code == 0
     found = read_baseline(tmp_path / "b.json")
-    names = [r["setting"]["pose"] for r in found["reports"]]
-    assert names == ["rtmpose-t (one/model.onnx)", "rtmpose-t (two/model.onnx)"]
+    assert {r["setting"]["pose"] for r in found["reports"]} == {"rtmpose-t (model.onnx)"}
+    assert [r["setting"]["file"] for r in found["reports"]] == ["one/model.onnx", "two/model.onnx"]
     assert {c.candidate.split(",")[0] for c in compare(found, found)} == {
         "one/model.onnx",
         "two/model.onnx",
@@ -220,7 +222,7 @@ def test_a_baseline_of_other_models_is_refused(content: dict[str, Any]) -> None:
     other = copy.deepcopy(content)
     for report in other["reports"]:
         report["setting"]["threads"] = 77
-    with pytest.raises(InputError, match="nothing that was measured now"):
+    with pytest.raises(InputError, match="nothing that is measured now"):
         compare(content, other)
 
 
@@ -299,6 +301,50 @@ def test_peers_say_what_they_need(detector_folder: Path) -> None:
             open_peer("rtmlib", pipeline)
 
 
+@pytest.mark.parametrize("name", ["rtmlib=x", "mmdeploy=x", "rtmlib="])
+def test_peers_of_our_files_take_no_other(name: str) -> None:
+    with (
+        Pipeline(detector=None, threads=1) as pipeline,
+        pytest.raises(InputError, match="takes no file, it runs those of --pose and --detector"),
+    ):
+        open_peer(name, pipeline)
+
+
+@pytest.mark.parametrize(("cores", "allowed"), [(8, 1), (1, 2), (8, 8)])
+def test_mmdeploy_has_a_thread_for_each_core_of_the_system(
+    monkeypatch: pytest.MonkeyPatch, cores: int, allowed: int
+) -> None:
+    monkeypatch.setitem(sys.modules, "mmdeploy_runtime", ModuleType("mmdeploy_runtime"))
+    monkeypatch.setattr(mmdeploy.os, "cpu_count", lambda: cores)
+    monkeypatch.setattr(mmdeploy, "allowed_cores", lambda: allowed)
+    with (
+        Pipeline(threads=1) as pipeline,
+        pytest.raises(InputError, match=rf"cores \({cores}\).*--threads is 1\. docs/benchmarks\.md"),
+    ):
+        open_peer("mmdeploy", pipeline)
+
+
+def test_skipped_frames_weigh_as_in_a_long_video(monkeypatch: pytest.MonkeyPatch) -> None:
+    """20 ms of detection every 5 frames, 5 ms of pose: 9 ms a frame, whichever frames were measured."""
+    now = 0
+    for clock in ("perf_counter_ns", "process_time_ns"):
+        monkeypatch.setattr(stages.time, clock, lambda: now)
+    for warm_up, runs in ((1, 4), (2, 3), (0, 1), (1, 8), (5, 10)):
+        frames = 0
+
+        def stream(_image: np.ndarray, _time: float) -> None:
+            nonlocal now, frames
+            now += 5_000_000 + 20_000_000 * (frames % 5 == 0)
+            frames += 1
+
+        step = SkippedFrames(stream, np.zeros((1, 1, 3), np.uint8), 5)
+        measured = measure({"step": step}, warm_up, runs)["step"]
+        found = step.weighed(measured)
+        assert (found.mean, found.cpu) == pytest.approx((9.0, 9.0))
+        assert found.fps == pytest.approx(1000 / 9)
+        assert (found.p50, found.runs) == (measured.p50, runs)
+
+
 def test_tracks_are_timed_on_their_own(photo: np.ndarray) -> None:
     with Pipeline(threads=1) as pipeline:
         steps = track_steps(pipeline, photo)
@@ -371,7 +417,7 @@ def test_peers_with_files_say_what_is_wrong(shared: Path, tmp_path: Path) -> Non
         (f"movenet={tmp_path / 'cut.tflite'}", "LiteRT cannot open it"),
         (f"movenet={shared / 'weights' / PEER_FILES['blazepose']}", "MoveNet takes uint8"),
         (f"picodet={shared / 'weights' / 'tinypose/256_192/model.xml'}", "expected a picture, boxes"),
-        ("rtmlib=file", "expected rtmlib, mmdeploy, movenet=FILE"),
+        ("openpose=file", "expected rtmlib, mmdeploy, movenet=FILE"),
     ):
         with Pipeline(detector=None, threads=1) as pipeline, pytest.raises(InputError, match=message):
             open_peer(name, pipeline)

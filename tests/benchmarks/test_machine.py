@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from rtmpose_sdk.benchmarks.gpu import pick_gpu
-from rtmpose_sdk.benchmarks.machine import differences
+from rtmpose_sdk.benchmarks.machine import beyond_peak, differences, peak_gflops
 
 HERE = {"processor": "Xeon", "instruction sets": ["avx2"], "cores": 2, "gpu": "H100", "gpu driver": "560"}
 
@@ -35,3 +35,18 @@ def test_what_makes_another_machine() -> None:
 def test_the_gpu_that_is_measured(device: str, visible: str | None, name: str | None) -> None:
     rows = [["0", "GPU-aa1", "A", "1"], ["1", "GPU-bb1", "B", "1"], ["2", "GPU-cc1", "C", "1"]]
     assert pick_gpu(rows, device, visible)[0] == name
+
+
+def test_a_peak_is_of_several_products_however_short_the_time() -> None:
+    assert peak_gflops(1, seconds=0) > 0
+
+
+def test_more_than_the_peak_is_called_noise() -> None:
+    def report(name: str, took: float | None, peak: float | None) -> dict:
+        return {"name": name, "artifact": {"GFLOP/s": took, "peak GFLOP/s": peak}}
+
+    calm = [report("a", 50, 100), report("gpu", 5000, None), report("xml", None, 100), {"name": "phone"}]
+    calm[-1]["artifact"] = {"multiply-adds": None}
+    assert beyond_peak(calm) == ""
+    assert "noisy machine" in beyond_peak([*calm, report("b", 654, 100)])
+    assert "(b 654%)" in beyond_peak([*calm, report("b", 654, 100)])

@@ -89,16 +89,16 @@ def test_models_of_one_name_travel_apart_with_their_files(tmp_path: Path) -> Non
     out.mkdir()
     parcel = Parcel(out)
     assert [parcel.add(tmp_path / name) for name in ("a/t.param", "b/t.onnx", "c/sdk")] == [
-        "0/t.param",
-        "1/t.onnx",
-        "2/sdk",
+        "0/a/t.param",
+        "1/b/t.onnx",
+        "2/c/sdk",
     ]
     assert sorted(str(f.relative_to(out)) for f in out.rglob("*") if f.is_file()) == [
-        "0/t.bin",
-        "0/t.param",
-        "0/t.param.card.json",
-        "1/t.onnx",
-        "2/sdk/pipeline.json",
+        "0/a/t.bin",
+        "0/a/t.param",
+        "0/a/t.param.card.json",
+        "1/b/t.onnx",
+        "2/c/sdk/pipeline.json",
     ]
 
 

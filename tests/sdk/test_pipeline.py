@@ -6,14 +6,22 @@ import shutil
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rtmpose_sdk import Detections, Detector, Pipeline, Predictor, read_image
 from rtmpose_sdk.decode import iou
-from rtmpose_sdk.errors import CardError, ImageError, InputError, ModelFileError, ModelNotFoundError
-from rtmpose_sdk.zoo import find_model
+from rtmpose_sdk.errors import (
+    CardError,
+    ImageError,
+    InputError,
+    ModelFileError,
+    ModelNotFoundError,
+    RTMPoseError,
+)
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_model
 
 
 @pytest.fixture(scope="module")
@@ -247,3 +255,39 @@ def test_closing_waits_for_a_call_that_runs(photo: np.ndarray) -> None:
     predictor.close()
     caller.join()
     assert log == ["ran", "closed"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"device": 0}, "device is 0; expected text: cpu"),
+        ({"device": None}, "device is None; expected text"),
+        ({"threads": "a"}, "threads is 'a'; expected at least 1"),
+        ({"threads": 1.5}, "threads is 1.5; expected at least 1"),
+        ({"threads": True}, "threads is True; expected at least 1"),
+        ({"batch_limit": "a"}, "batch_limit is 'a'; expected a whole number"),
+        ({"batch_limit": 1.5}, "batch_limit is 1.5; expected a whole number"),
+        ({"detection_threshold": "x"}, "detection_threshold is 'x'; expected 0...1"),
+        ({"detection_threshold": np.nan}, "detection_threshold is nan; expected 0...1"),
+        ({"pose": None}, "the model is None; expected a name, a file"),
+        ({"pose": b"rtmpose-t"}, "the model is b'rtmpose-t'; expected"),
+        ({"detector": ["a"]}, r"the model is \['a'\]; expected"),
+        ({"pose": ""}, "is neither a file"),
+        ({"pose": "x" * 400}, "is neither a file"),
+        ({"pose": "a\0b"}, "is neither a file"),
+    ],
+)
+def test_values_of_other_kinds_are_named(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(RTMPoseError, match=message):
+        Pipeline(**arguments)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    with Pipeline(
+        threads=np.int64(1), detection_threshold=np.float32(0.3), batch_limit=np.int32(2)
+    ) as made:
+        assert made.detector is not None
+        assert made.detector.score_threshold == pytest.approx(0.3)
+    for wrong in ("x", np.nan, 5, True):
+        with pytest.raises(InputError, match=r"score_threshold is .*expected 0\.\.\.1"):
+            Detector(DEFAULT_DETECTOR, threads=1, score_threshold=wrong)
