@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.values import check_share
 
 Floats = NDArray[np.float32]
 Part = Literal["left_hand", "right_hand", "face"]
@@ -92,6 +93,13 @@ class Cascade(Closing):
     ) -> None:
         if not parts:
             raise InputError("there is no part to look at; give for example {'left_hand': Predictor(...)}")
+        for part, predictor in parts.items():
+            if part not in get_args(Part) or not isinstance(predictor, Predictor):
+                raise InputError(
+                    f"part {part!r} is {predictor!r:.60}; expected a Predictor for each of "
+                    f"{', '.join(get_args(Part))} that is looked at"
+                )
+        check_share("min_confidence", min_confidence)
         self.pipeline, self.parts, self.min_confidence = pipeline, dict(parts), min_confidence
 
     def __call__(self, image: object, boxes: Detections | object | None = None) -> CascadeResult:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import secrets
 from pathlib import Path
 
 import cv2
@@ -17,6 +19,8 @@ LARGEST_SIDE = 32766
 _JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 """Neither a stuffed byte (00) nor a restart (D0 to D7), which stand within a scan."""
 _JPEG_END = 0xD9
+_NAME_KEPT = 50
+"""Characters of a file's name that its unfinished one has: a name may have 255 bytes."""
 
 
 def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
@@ -61,11 +65,13 @@ def read_image(path: str | Path) -> NDArray[np.uint8]:
     Raises:
         ImageError: missing, empty, truncated, not a picture, or deeper than 8 bits a channel.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise ImageError(f"the picture is {path!r:.60}; expected the path of a file")
     file = Path(path)
     try:
         data = file.read_bytes()
-    except OSError as error:
-        raise ImageError(f"{file}: cannot be read ({error.strerror})") from None
+    except (OSError, ValueError) as error:  # a ValueError: no file has such a name
+        raise ImageError(f"{file}: cannot be read ({getattr(error, 'strerror', error)})") from None
     if not data:
         raise ImageError(f"{file}: the file is empty")
     if _is_truncated(data):
@@ -117,17 +123,18 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file beside its final name, then rename.
+    """Write a file beside its final name, then rename; of several writers at once the last one's stays.
 
     Raises:
         OutputError: it cannot be written.
     """
-    part = path.with_name(f".{path.name}.part")
+    part = path.with_name(f".{path.name[:_NAME_KEPT]}-{secrets.token_hex(4)}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
         part.replace(path)
     except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
+    finally:
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from None

@@ -368,3 +368,10 @@ def test_parts_of_a_whole_body_are_looked_at_again(photo: np.ndarray) -> None:
     np.testing.assert_array_equal(merged.keypoints[0], keypoints[0])
     with pytest.raises(InputError, match="hand21 does not tell where a face is"):
         part_boxes(better, "face")
+
+
+def test_a_part_without_a_predictor_is_named() -> None:
+    with Pipeline(threads=1) as pipeline:
+        for parts in ({"face": "rtmpose-m"}, {"nose": pipeline.predictor}):
+            with pytest.raises(InputError, match="expected a Predictor for each of left_hand"):
+                Cascade(pipeline, parts)

@@ -122,3 +122,9 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     with pytest.raises(OutputError):
         write_bytes(Path("/proc/none/out.json"), b"data")
     assert [p.name for p in tmp_path.iterdir()] == ["folder.jpg"]
+
+
+@pytest.mark.parametrize("path", [None, 5, b"a.png", "a\0b", "x" * 400])
+def test_names_that_no_picture_has(path: object) -> None:
+    with pytest.raises(ImageError, match=r"the picture is .*; expected the path|cannot be read"):
+        read_image(path)
