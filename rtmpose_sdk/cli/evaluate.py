@@ -92,7 +92,7 @@ def evaluate(
     reliability: Annotated[
         Path | None,
         to_file(
-            help="Plot that (.png, .svg, .pdf); needs the extra 'train'.", kinds=(".png", ".svg", ".pdf")
+            help="Plot that (.png, .svg, .pdf); needs the extra 'plot'.", kinds=(".png", ".svg", ".pdf")
         ),
     ] = None,
     processes: Annotated[int, typer.Option(min=1, help="Processes, each with models of its own.")] = 1,

@@ -45,7 +45,7 @@ def check_details(pair: tuple[str, str] | None, names: Sequence[str], plot: Path
     if wrong:
         raise InputError(f"--normalize-by {wrong[0]}: no such keypoint; there are {', '.join(names)}")
     if plot is not None and importlib.util.find_spec("matplotlib") is None:
-        raise MissingExtraError("matplotlib", "train", "Plotting the reliability")
+        raise MissingExtraError("matplotlib", "plot", "Plotting the reliability")
 
 
 def print_distances(

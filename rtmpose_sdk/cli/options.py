@@ -36,7 +36,7 @@ DetectorSize = Annotated[
         "is faster, larger finds smaller persons. Default: its card's.",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, coreml, dml.")]
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, coreml, dml, vulkan.")]
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="Another engine that reads the file: openvino for ONNX.")
 ]

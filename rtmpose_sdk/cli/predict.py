@@ -216,7 +216,12 @@ def predict(
         float, typer.Option(min=0.1, help="Seconds to wait for an address.", rich_help_panel=_VIDEOS)
     ] = 10.0,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Replace files that exist.", rich_help_panel=_VIDEOS)
+        bool,
+        typer.Option(
+            "--overwrite",
+            help="Replace files that exist; pictures' results always are.",
+            rich_help_panel=_VIDEOS,
+        ),
     ] = False,
     resume: Annotated[
         bool,

@@ -254,5 +254,5 @@ def unknown_name(name: str, bundled: Sequence[str]) -> ModelNotFoundError:
     guess = f"Did you mean {', '.join(near)}? " if near else ""
     return ModelNotFoundError(
         f"'{name}' is neither a file, a folder, nor a known model. {guess}"
-        f"Bundled: {', '.join(bundled)}. `rtmpose models` lists all names"
+        f"Bundled: {', '.join(bundled)}. `rtmpose models` lists all published names"
     )
