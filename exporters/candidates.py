@@ -151,6 +151,7 @@ def _int8(source: Path, file: Path, card: ModelCard, calibration: NDArray[np.uin
         out = cache.place("tuned", name, "model.xml")
         if out.is_file() and out.with_suffix(".bin").is_file():
             return out
+        out.with_suffix(".bin").unlink(missing_ok=True)  # of one that did not verify
         wish = Wish("openvino", "int8", calibration=calibration)
         found = export(subject_from_artifact(source), out, calibration[:_VERIFIED_WITH], wish)
     if found is not None and not found.verified:

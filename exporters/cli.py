@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,10 +12,11 @@ from rich.console import Console
 from rich.progress import Progress
 
 from rtmpose_sdk.cli.options import Storage, parse_size, to_file
-from rtmpose_sdk.cli.run import run
+from rtmpose_sdk.cli.run import run, tidy_when_ended
 from rtmpose_sdk.errors import InputError, OutputError, VerificationError
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision, verification_device
 from rtmpose_sdk.exporters.extra import check_extra
+from rtmpose_sdk.exporters.unused import check_unused
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
 
@@ -26,6 +28,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+_CROPS = 100
+"""Most crops that are verified with."""
 
 
 class Backend(str, enum.Enum):
@@ -69,6 +73,7 @@ class EndToEnd(str, enum.Enum):
 
 
 @app.command()
+@tidy_when_ended()
 def export(
     weights: Annotated[
         str,
@@ -99,11 +104,14 @@ def export(
         typer.Option(help="int8: pictures of the COCO json; default: images/ beside it, or beside it."),
     ] = None,
     calibration_crops: Annotated[
-        int, typer.Option(min=32, help="int8: most crops to calibrate with.")
-    ] = 256,
+        int | None, typer.Option(min=32, help="int8: most crops to calibrate with; default: 256.")
+    ] = None,
     calibration_detector: Annotated[
-        str, typer.Option(help="int8: finds the persons in pictures without annotations.")
-    ] = DEFAULT_DETECTOR,
+        str | None,
+        typer.Option(
+            help="int8: finds the persons in pictures without annotations; default: " + DEFAULT_DETECTOR
+        ),
+    ] = None,
     batch: Annotated[
         str | None, typer.Option(help="TensorRT: smallest, usual and largest batch; default 1:1:8.")
     ] = None,
@@ -133,11 +141,20 @@ def export(
         ),
     ] = None,
     detector: Annotated[
-        str, typer.Option(help="--end2end pipeline: the detector in front of --weights.")
-    ] = DEFAULT_DETECTOR,
+        str | None,
+        typer.Option(
+            help="--end2end pipeline: the detector in front of --weights; default: " + DEFAULT_DETECTOR
+        ),
+    ] = None,
     detection_threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="--end2end detector, pipeline: least score of a box.")
-    ] = DEFAULT_DETECTION_THRESHOLD,
+        float | None,
+        typer.Option(
+            min=0,
+            max=1,
+            help="--end2end detector, pipeline: least score of a box; default: "
+            + str(DEFAULT_DETECTION_THRESHOLD),
+        ),
+    ] = None,
     input_kind: Annotated[
         InputKind,
         typer.Option("--input", help="image: uint8 NHWC BGR, all inside; tensor: normalised NCHW."),
@@ -160,8 +177,9 @@ def export(
         typer.Option(help="COCO json of those pictures: boxes of persons, and AP before and after."),
     ] = None,
     crops: Annotated[
-        int, typer.Option(min=1, help="Most crops to verify with; --end2end: pictures.")
-    ] = 100,
+        int | None,
+        typer.Option(min=1, help="Most crops to verify with; --end2end: pictures. Default: 100."),
+    ] = None,
     license_name: Annotated[
         str, typer.Option("--license", help="Licence of the weights, SPDX.")
     ] = "unknown",
@@ -175,6 +193,8 @@ def export(
     suffix = BACKENDS[backend.value].suffix
     if out.suffix != suffix:
         raise InputError(f"--out {out}: expected a name that ends in {suffix} (--backend {backend.value})")
+    if not weights or detector == "":
+        raise InputError("--weights or --detector is empty; expected a file, an address, or a name")
     if annotations is not None and images is None:
         raise InputError("--annotations needs --images, the folder with their pictures")
     kind = check_precision(backend.value, precision.value if precision else None)
@@ -182,6 +202,27 @@ def export(
         raise InputError(
             "--precision int8 and --calibrate go together: int8 is calibrated on real pictures; for "
             "example --calibrate coco/, a folder with annotations or pictures"
+        )
+    if kind != "int8":
+        check_unused(
+            {
+                "--calibration-images": calibration_images,
+                "--calibration-crops": calibration_crops,
+                "--calibration-detector": calibration_detector,
+            },
+            "for --precision int8 with --calibrate",
+        )
+    if not verify:
+        check_unused(
+            {"--images": images, "--annotations": annotations, "--crops": crops},
+            "to verify with; leave out --no-verify, or these",
+        )
+    if end2end is not EndToEnd.PIPELINE:
+        check_unused({"--detector": detector}, "for --end2end pipeline")
+    if end2end not in (EndToEnd.DETECTOR, EndToEnd.PIPELINE):
+        check_unused(
+            {"--detection-threshold": detection_threshold},
+            "for --end2end detector and pipeline; of other artifacts it is chosen when they run",
         )
     if calibration_images is not None and not calibration_images.is_dir():
         raise InputError(f"--calibration-images {calibration_images}: not a folder; expected pictures")
@@ -210,7 +251,16 @@ def export(
                 "export the network first, int8 too, and give that file as --weights"
             )
         _end2end(
-            end2end, weights, detector, detection_threshold, out, half, verify, images, annotations, crops
+            end2end,
+            weights,
+            detector or DEFAULT_DETECTOR,
+            DEFAULT_DETECTION_THRESHOLD if detection_threshold is None else detection_threshold,
+            out,
+            half,
+            verify,
+            images,
+            annotations,
+            crops or _CROPS,
         )
         return
     if half and backend is not Backend.ONNX:
@@ -223,11 +273,13 @@ def export(
         raise OutputError(f"{out}: its folder does not exist")
 
     from rtmpose_sdk.benchmarks.accuracy import check_measurable
+    from rtmpose_sdk.exporters.calibrate import DEFAULT_CROPS
     from rtmpose_sdk.exporters.calibrate import calibration_images as read_calibration
     from rtmpose_sdk.exporters.crops import verification_images
     from rtmpose_sdk.exporters.export import export
+    from rtmpose_sdk.exporters.overwriting import check_overwriting
     from rtmpose_sdk.exporters.report import print_verification
-    from rtmpose_sdk.exporters.tensorrt import parse_batch
+    from rtmpose_sdk.exporters.tensorrt import check_profile, parse_batch
     from rtmpose_sdk.exporters.wish import Wish
 
     size = parse_size(input_size) if input_size else None
@@ -243,19 +295,23 @@ def export(
             raise InputError(f"--fixed-size is for detectors; {subject.card.name} has one size anyway")
         subject = subject.full()
     card = subject.card
+    check_overwriting(out, subject.file or checkpoint)
+    profile = parse_batch(batch) if batch else None
+    if profile is not None:
+        check_profile(profile, card)
     measure = None
     if verify and annotations and images:
         check_measurable(annotations, images, card.keypoints() if card.task == "pose" else None)
         measure = _measure(annotations, images)
-    pictures = verification_images(card, images, annotations, crops) if verify else None
+    pictures = verification_images(card, images, annotations, crops or _CROPS) if verify else None
     with Progress(console=Console(stderr=True), transient=True) as progress:
         calibration = None
         if calibrate is not None:
             calibration = read_calibration(
                 card,
                 calibrate,
-                calibration_detector,
-                calibration_crops,
+                calibration_detector or DEFAULT_DETECTOR,
+                calibration_crops or DEFAULT_CROPS,
                 lambda rows: progress.track(rows, description="calibration"),
                 calibration_images,
             )
@@ -264,7 +320,7 @@ def export(
             kind,
             half,
             calibration,
-            parse_batch(batch) if batch else None,
+            profile,
             tuple(target or ()),
             timing_cache,
             flavour.value if flavour else None,
@@ -375,13 +431,14 @@ def _figures(pairs: list[str]) -> dict[str, float]:
     figures = {}
     for pair in pairs:
         name, _, value = pair.rpartition("=")
-        wrong = InputError(f"--accuracy {pair!r}; expected NAME=VALUE with a number")
-        if not name.strip():
-            raise wrong
+        wrong = InputError(f"--accuracy {pair!r}; expected NAME=VALUE with a finite number")
         try:
-            figures[name.strip()] = float(value)
+            figure = float(value)
         except ValueError:
             raise wrong from None
+        if not name.strip() or not math.isfinite(figure):
+            raise wrong
+        figures[name.strip()] = figure
     return figures
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -34,10 +35,11 @@ USAGE = {
 
 @dataclass(frozen=True)
 class Part:
-    """A network that goes into the file: its graph, as `rtmpose-export` writes it, and its card."""
+    """A network that goes into the file: its graph, as `rtmpose-export` writes it, its card, its file."""
 
     graph: onnx.ModelProto
     card: ModelCard
+    file: Path | None = None
 
 
 def build_end2end(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import tempfile
 from dataclasses import replace
 from importlib import resources
 from itertools import islice
@@ -19,6 +18,7 @@ from rich.table import Table
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.beside import folder_beside
 from rtmpose_sdk.exporters.crops import DEMO_PHOTO, annotated_pictures
 from rtmpose_sdk.exporters.end2end import Kind, Part, build_end2end
 from rtmpose_sdk.exporters.end2end_check import (
@@ -31,9 +31,9 @@ from rtmpose_sdk.exporters.end2end_check import (
 from rtmpose_sdk.exporters.network import open_checkpoint
 from rtmpose_sdk.exporters.new_card import describe_weights
 from rtmpose_sdk.exporters.onnx import OPSET, half_storage, save_onnx
-from rtmpose_sdk.exporters.subject import Subject
+from rtmpose_sdk.exporters.overwriting import check_overwriting
+from rtmpose_sdk.exporters.subject import Subject, named, network_of
 from rtmpose_sdk.images import read_image, write_bytes
-from rtmpose_sdk.mmdeploy import network_file
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.zoo import find_checkpoint, find_model
 
@@ -50,24 +50,24 @@ def read_part(source: str | Path, half: bool) -> Part:
         ModelNotFoundError, ModelFileError, CardError: see `rtmpose_sdk.open_model`.
     """
     if Path(source).suffix.lower() == ".pth":
-        weights = find_checkpoint(source).path
-        network, card = open_checkpoint(weights)
+        file = find_checkpoint(source).path
+        network, card = open_checkpoint(file)
         if card.decoder == "heatmap":
             raise InputError(f"{source}: gives heatmaps; --end2end is for networks that give SimCC")
-        card = describe_weights(card, weights, "unknown", "")
+        card = describe_weights(card, file, "unknown", "")
         graph = Subject(card, network).graph
     else:
-        path = find_model(source)
-        file = network_file(path) if path.is_dir() else path
-        if file.suffix != ".onnx":
+        path = named(find_model(source))
+        file = network_of(path)
+        if file.suffix.lower() != ".onnx":
             raise InputError(
                 f"{source}: {file.suffix} has no ONNX graph; take the .onnx artifact, or the .pth"
             )
-        card, graph = artifact_card(Path(path)), onnx.load(str(file))
+        card, graph = artifact_card(path), onnx.load(str(file))
         opset = next(entry.version for entry in graph.opset_import if not entry.domain)
         if opset != OPSET:
             graph = version_converter.convert_version(graph, OPSET)
-    return Part(half_storage(graph) if half and card.precision == "fp32" else graph, card)
+    return Part(half_storage(graph) if half and card.precision == "fp32" else graph, card, file)
 
 
 def export_end2end(
@@ -88,17 +88,15 @@ def export_end2end(
         pictures: with boxes of persons; None does not verify.
 
     Raises:
-        InputError: a network of another kind, no pictures.
+        InputError: a network of another kind, no pictures, or a file that is one of the networks'.
         OutputError: it cannot be written.
     """
+    for part in (pose, detector):
+        check_overwriting(out, part.file if part else None)
     model = build_end2end(kind, pose, detector, detection_threshold)
     found = None
     if pictures is not None:
-        with (
-            tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-") as name,
-            contextlib.ExitStack() as opened,
-        ):
-            folder = Path(name)
+        with folder_beside(out) as folder, contextlib.ExitStack() as opened:
             trial = folder / "end2end.onnx"
             trial.write_bytes(model.SerializeToString())
             predictor = finder = None

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import functools
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -15,11 +13,13 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import OF_FP32, ModelCard
-from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError, OutputError
+from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
 from rtmpose_sdk.exporters.backends import check_precision, verification_device
+from rtmpose_sdk.exporters.beside import MADE, folder_beside
 from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.layers import Layer
 from rtmpose_sdk.exporters.onnx import save_onnx
+from rtmpose_sdk.exporters.overwriting import check_overwriting
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.verify import Verification, verify
 from rtmpose_sdk.exporters.wish import Wish
@@ -62,17 +62,17 @@ def export(
         What was measured; None without crops.
 
     Raises:
-        InputError: a precision that the backend does not have, no crops, no calibration for int8, or
-            weights that would replace another engine's.
+        InputError: a precision that the backend does not have, no crops, no calibration for int8, or a
+            file that would be replaced and is not an older artifact of this one's.
         MissingExtraError: a package that the backend needs to write.
         OutputError: it cannot be written.
     """
-    _check_weights_file(out)
+    check_overwriting(out, subject.file)
     precision = check_precision(wish.backend, wish.precision)
     inherited = subject.card.accuracy if precision == "fp32" else of_fp32(subject.card.accuracy)
     card = replace(subject.card, precision=precision, accuracy=inherited, verification={})
-    with _folder_beside(out) as folder:
-        made = folder / "made"
+    with folder_beside(out) as folder:
+        made = folder / MADE
         trial = made / out.name
         reference_accuracy = functools.cache(lambda: _reference_accuracy(subject, folder, measure))
         for attempt in _attempts(subject, card, wish, track):
@@ -83,6 +83,7 @@ def export(
             written = artifact_card(trial)  # a backend may take another input than was asked for
             runs = _what_runs(trial, graph, written, folder)
             found, engine = _verified(subject, written, runs, crops, precision, wish)
+            found = replace(found, what="artifact" if runs == trial else "graph")
             if measure is not None and not found.not_finite:  # which no decoder takes
                 own = measure(runs)
                 found = found.with_accuracy(reference_accuracy(), own)
@@ -92,10 +93,7 @@ def export(
             if found.verified:
                 break
         for file in sorted(made.iterdir(), key=lambda f: f == trial):
-            try:
-                file.replace(out.with_name(file.name))
-            except OSError as error:
-                raise _cannot_write(out, error) from None
+            file.replace(out.with_name(file.name))
     return found
 
 
@@ -104,32 +102,6 @@ def _reference_accuracy(subject: Subject, folder: Path, measure: Measure | None)
     plain = folder / "reference.onnx"
     save_onnx(subject.graph, subject.card, plain)
     return measure(plain)
-
-
-@contextlib.contextmanager
-def _folder_beside(out: Path) -> Iterator[Path]:
-    """A folder on the same disk, for as long as it is needed; "made" in it is for the artifact's files."""
-    try:
-        folder = tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}-")
-        (Path(folder.name) / "made").mkdir()
-    except OSError as error:
-        raise _cannot_write(out, error) from None
-    with folder as name:
-        yield Path(name)
-
-
-def _cannot_write(out: Path, error: OSError) -> OutputError:
-    return OutputError(f"{out}: cannot be written ({error.strerror})")
-
-
-def _check_weights_file(out: Path) -> None:
-    """OpenVINO and ncnn both keep weights in a `.bin` of the artifact's name."""
-    other = {".xml": ".param", ".param": ".xml"}.get(out.suffix)
-    if other is not None and out.with_suffix(other).is_file():
-        raise InputError(
-            f"{out}: its weights would replace those of {out.with_suffix(other).name}, which are in "
-            f"{out.with_suffix('.bin').name}, too; expected another name or folder for --out"
-        )
 
 
 def of_fp32(accuracy: Mapping[str, float]) -> dict[str, float]:
@@ -169,7 +141,7 @@ def _verified(
             rows = crops.shape[1]
             crops = np.ascontiguousarray(crops[:, : max(rows * 3 // 4 // step, 1) * step])
         found = verify(reference, runtime, card, crops, _tolerances(wish, precision))
-        return replace(found, what="graph" if runs.name == "graph.onnx" else "artifact"), runtime.engine
+        return found, runtime.engine
 
 
 def _attempts(subject: Subject, card: ModelCard, wish: Wish, track: Track) -> Iterator[ModelCard]:

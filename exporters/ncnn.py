@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import subprocess
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 from torch import nn
 
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import EngineError, InputError, MissingExtraError, OutputError
+from rtmpose_sdk.errors import EngineError, InputError, MissingExtraError, OutputError, RTMPoseError
+from rtmpose_sdk.exporters.beside import cannot_write
 from rtmpose_sdk.exporters.graph import in_graph, output_names
 from rtmpose_sdk.exporters.half_range import with_half_range
 from rtmpose_sdk.exporters.ncnn_param import (
@@ -27,9 +29,12 @@ from rtmpose_sdk.exporters.ncnn_param import (
     with_interface,
     with_safe_end,
 )
+from rtmpose_sdk.hub.cache import sha256_of
 
 _MINUTES = 10
 """Longer than any network of ours takes: pnnx needs a second for RTMPose-t."""
+_ROOM = 1 << 16
+"""Bytes, more than a full disk has left."""
 
 
 def write_ncnn(
@@ -80,6 +85,7 @@ def write_ncnn(
 
                 assert calibration is not None
                 written = replace(written, float_layers=quantize_ncnn(trial, written, calibration))
+            written = replace(written, beside_sha256=sha256_of(trial.with_suffix(".bin")))
             beside = _card_file(trial)
             beside.write_text(written.to_json(), "utf-8")
             # The .param is what is opened: it goes first and comes last, so that no file of the old
@@ -87,8 +93,10 @@ def write_ncnn(
             path.unlink(missing_ok=True)
             for file in (trial.with_suffix(".bin"), beside, trial):
                 file.replace(path.with_name(file.name))
+    except RTMPoseError:
+        raise
     except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
+        raise cannot_write(path, error) from None
 
 
 def _card_file(path: Path) -> Path:
@@ -99,12 +107,15 @@ def _convert(network: nn.Module, card: ModelCard, path: Path, half: bool) -> Non
     """The `.param` and `.bin` of a network; half: weights are stored as fp16."""
     width, height = card.input_size
     example = torch.zeros(1, 3, height, width)
-    with tempfile.TemporaryDirectory() as folder, torch.inference_mode():
+    with tempfile.TemporaryDirectory(dir=path.parent) as folder, torch.inference_mode():
         source = Path(folder) / "network.pt"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch.jit is deprecated; pnnx reads nothing newer
             trace: Any = torch.jit.trace
-            trace(in_graph(with_half_range(network), card), (example,), check_trace=False).save(str(source))
+            traced = trace(in_graph(with_half_range(network), card), (example,), check_trace=False)
+            whole = io.BytesIO()  # torch's own writer ends the process where the disk is full
+            torch.jit.save(traced, whole)
+        source.write_bytes(whole.getvalue())
         _run_pnnx(source, list(example.shape), half)
         layers = parse_param(source.with_suffix(".ncnn.param").read_text("ascii"))
         check_converted(layers)
@@ -139,6 +150,7 @@ def _run_pnnx(source: Path, shape: list[int], half: bool) -> None:
         )
     except subprocess.TimeoutExpired:
         raise EngineError(f"pnnx was still converting after {_MINUTES} minutes") from None
+    source.with_name("room").write_bytes(bytes(_ROOM))  # pnnx does not notice a full disk; this does
     if done.returncode != 0 or not source.with_suffix(".ncnn.bin").is_file():
         said = " ".join((done.stderr or done.stdout).split())[-300:]
         raise EngineError(f"pnnx could not convert the network (code {done.returncode}): {said}")

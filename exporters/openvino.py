@@ -7,6 +7,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,8 +16,10 @@ import onnx
 from numpy.typing import NDArray
 
 from rtmpose_sdk.card import CARD_KEY, ModelCard
-from rtmpose_sdk.errors import EngineError, MissingExtraError
+from rtmpose_sdk.errors import EngineError, MissingExtraError, OutputError, RTMPoseError
+from rtmpose_sdk.exporters.beside import cannot_write
 from rtmpose_sdk.exporters.layers import silu_nodes
+from rtmpose_sdk.hub.cache import sha256_of
 from rtmpose_sdk.normalize import Normalizer
 
 
@@ -42,20 +45,46 @@ def write_openvino(
     Raises:
         MissingExtraError: openvino or nncf is not installed.
         EngineError: an operator that OpenVINO does not know, or a network that NNCF cannot quantise.
+        OutputError: it cannot be written.
     """
     try:
         import openvino
     except ImportError:
         raise MissingExtraError("openvino", "openvino", "Exporting to OpenVINO") from None
-    with tempfile.TemporaryDirectory() as folder:
-        source = Path(folder) / "graph.onnx"
+    with _folder_for(path) as folder:
+        source = folder / "graph.onnx"
         onnx.save(graph, str(source))
         model: Any = _converted(openvino, source)
         if precision == "int8":
             assert calibration is not None
             model = _quantize(model, graph, card, calibration, float_layers)
+        _save(openvino, model, card, path, half=precision == "fp16")
+
+
+@contextlib.contextmanager
+def _folder_for(path: Path) -> Iterator[Path]:
+    """A folder beside a file, for what is needed to write it."""
+    try:
+        with tempfile.TemporaryDirectory(dir=path.parent) as folder:
+            yield Path(folder)
+    except RTMPoseError:
+        raise
+    except OSError as error:
+        raise cannot_write(path, error) from None
+
+
+def _save(openvino: Any, model: Any, card: ModelCard, path: Path, half: bool) -> None:
+    """Write both files; the card in the first says what the second is."""
+    try:
         model.set_rt_info(card.to_json(), CARD_KEY)
-        openvino.save_model(model, str(path), compress_to_fp16=precision == "fp16")
+        openvino.save_model(model, str(path), compress_to_fp16=half)
+        digest = sha256_of(path.with_suffix(".bin"))
+        if digest != card.beside_sha256:
+            model.set_rt_info(replace(card, beside_sha256=digest).to_json(), CARD_KEY)
+            openvino.save_model(model, str(path), compress_to_fp16=half)
+    except RuntimeError as error:  # a full disk is "basic_ios::clear: iostream error"
+        why = " ".join(str(error).split())[-200:]
+        raise OutputError(f"{path}: OpenVINO cannot write it ({why}); is there room on the disk?") from None
 
 
 def _converted(openvino: Any, source: Path) -> Any:
@@ -73,14 +102,17 @@ def _converted(openvino: Any, source: Path) -> Any:
 
 
 def replace_card(path: Path, card: ModelCard) -> None:
-    """Give an IR another card; its weights stay as they are."""
+    """Give an IR another card; its weights stay as they are.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     import openvino
 
     model = openvino.Core().read_model(str(path))
-    model.set_rt_info(card.to_json(), CARD_KEY)
-    with tempfile.TemporaryDirectory(dir=path.parent) as folder:
-        part = Path(folder) / path.name
-        openvino.save_model(model, str(part), compress_to_fp16=False)
+    with _folder_for(path) as folder:
+        part = folder / path.name
+        _save(openvino, model, card, part, half=False)
         del model  # it holds the old weights' file open
         for file in (part.with_suffix(".bin"), part):
             file.replace(path.with_name(file.name))

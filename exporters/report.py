@@ -22,10 +22,14 @@ def print_verification(found: Verification | None, card: ModelCard, out: Path) -
     if out.suffix in (".xml", ".param") and weights.is_file():
         size += weights.stat().st_size
     if found is not None and found.what == "graph":
+        why = (
+            "on a processor ONNX Runtime computes fp16 in fp32, which hides what a GPU gives"
+            if out.suffix == ".onnx"
+            else "no device for it here, or no CUDA binding (cuda-python)"
+        )
         console.print(
-            "The file itself was not run: no device for it here, or no CUDA binding (cuda-python). What "
-            "was compared is the graph that it was built from, with fp16 rounded and overflowing as a GPU "
-            "does.",
+            f"The file itself was not run: {why}. What was compared is the graph that it was built from, "
+            "with fp16 rounded and overflowing as a GPU does.",
             soft_wrap=True,
         )
     compared = f"{found.crops} crops compared" if found else "not verified"

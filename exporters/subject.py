@@ -83,6 +83,20 @@ class Subject:
             yield runtime_reference(runtime, self.card)
 
 
+def network_of(path: Path) -> Path:
+    """The file of a model's network: itself, or the one in an SDK folder.
+
+    Raises:
+        ModelFileError: a folder that is none.
+    """
+    return network_file(path) if path.is_dir() else path
+
+
+def named(source: Path) -> Path:
+    """The same with a name, which "." lacks: cards are looked for beside it."""
+    return source if source.name else source.resolve()
+
+
 def subject_from_artifact(source: Path) -> Subject:
     """An ONNX file with a card, or an OpenMMLab SDK folder, to be exported for another engine.
 
@@ -90,10 +104,9 @@ def subject_from_artifact(source: Path) -> Subject:
         InputError: neither, or not fp32.
         ModelFileError, CardError: it cannot be opened, or has no card.
     """
-    card = artifact_card(source)
-    path = find_model(source)
-    file = network_file(path) if path.is_dir() else path
-    if file.suffix != ".onnx" or card.precision != "fp32":
+    file = network_of(find_model(source))
+    card = artifact_card(named(source))
+    if file.suffix.lower() != ".onnx" or card.precision != "fp32":
         raise InputError(
             f"{source}: {card.precision} {file.suffix}; expected a checkpoint (.pth) or an fp32 ONNX model "
             "to export from"

@@ -56,6 +56,19 @@ def parse_batch(text: str) -> Batch:
     return _checked_batch((numbers[0], numbers[len(numbers) // 2], numbers[-1]))
 
 
+def check_profile(batch: Batch, card: ModelCard) -> None:
+    """Refuse a profile that the SDK cannot use: a detector gets one picture at a time.
+
+    Raises:
+        InputError: a detector's that does not begin at 1.
+    """
+    if card.task == "detect" and batch[0] != 1:
+        raise InputError(
+            f"batch {':'.join(map(str, batch))}: {card.name} is a detector, which gets one picture at a "
+            "time; expected a profile that begins at 1, such as 1 or 1:1:4"
+        )
+
+
 def builder_graph(
     network: nn.Module | None,
     card: ModelCard,
@@ -109,8 +122,9 @@ def write_tensorrt(
         flavour: which engine; None is the one that the other arguments or the installation leave over.
 
     Raises:
-        InputError: a profile that is not ordered, a target or an option that the engine does not have, a
-            detector with NMS in the graph, or both engines installed and nothing said.
+        InputError: a profile that is not ordered or, of a detector, does not begin at 1, a target or option
+            that the engine does not have, a detector with NMS in the graph, or both engines installed and
+            nothing said.
         MissingExtraError: the engine is not installed.
         DeviceError: TensorRT without a GPU.
         EngineError: an operator that it does not know, or a build that failed.
@@ -120,6 +134,7 @@ def write_tensorrt(
     if path.suffix != SUFFIX:
         raise InputError(f"{path}: a TensorRT engine is written to a file that ends in {SUFFIX}")
     batch = _checked_batch(batch)
+    check_profile(batch, card)
     if card.decoder == "boxes_nms":
         raise InputError(
             f"{card.name}: TensorRT engines are built without NMS in the graph (TensorRT for RTX has no "
@@ -284,9 +299,15 @@ class _Build:
                 raise InputError(f"the graph has a fixed batch of {fixed}; expected --batch {fixed}")
             return
         profile = self.builder.create_optimization_profile()
-        profile.set_shape(tensor.name, *((size, *sizes) for size in batch))
-        if self.config.add_optimization_profile(profile) < 0:
-            raise EngineError(f"{self.title} refuses the profile {batch}: {said(self.errors)}")
+        try:
+            profile.set_shape(tensor.name, *((size, *sizes) for size in batch))
+            refused = self.config.add_optimization_profile(profile) < 0
+        except RuntimeError:  # how pybind reports what set_shape refuses
+            refused = True
+        if refused:
+            raise EngineError(
+                f"{self.title} refuses the profile {':'.join(map(str, batch))}: {said(self.errors)}"
+            )
 
     def _set_targets(self, capabilities: dict[str, Any]) -> None:
         if capabilities:

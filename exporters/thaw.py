@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import CheckpointError, InputError
+from rtmpose_sdk.errors import CardError, CheckpointError, InputError
 from rtmpose_sdk.exporters.verify import runtime_reference, torch_reference
 from rtmpose_sdk.models import DetectModel, PoseModel, build_model
 from rtmpose_sdk.runtimes import open_runtime
@@ -51,8 +51,8 @@ def network_from_artifact(file: Path, card: ModelCard | None = None) -> PoseMode
             f"file of rtmpose-export, decoder {' or '.join(_DECODERS)}"
         )
     try:
-        network = _empty(card.name, card.keypoint_set, card.input_size)
-    except InputError as error:
+        network = _empty(card)
+    except (InputError, CardError) as error:
         raise CheckpointError(f"{file}: holds '{card.name}', which cannot be built: {error}") from None
     graph = onnx.load(str(file)).graph
     state = _state(graph, network)
@@ -79,10 +79,15 @@ def network_from_artifact(file: Path, card: ModelCard | None = None) -> PoseMode
     return network
 
 
-def _empty(name: str, keypoint_set: str, size: tuple[int, int]) -> PoseModel | DetectModel:
-    if name.startswith("rtmdet"):
-        return build_model(name, input_size=size)
-    return build_model(name, keypoint_set=keypoint_set, input_size=size)
+def _empty(card: ModelCard) -> PoseModel | DetectModel:
+    if card.name.startswith("rtmdet"):
+        return build_model(card.name, input_size=card.input_size)
+    return build_model(
+        card.name,
+        keypoint_set=len(card.keypoints()),
+        input_size=card.input_size,
+        split_ratio=card.simcc_split_ratio,
+    )
 
 
 def _state(graph: onnx.GraphProto, network: nn.Module) -> dict[str, Tensor]:

@@ -35,8 +35,8 @@ class Verification:
 
     Attributes:
         verified: every figure is within its tolerance.
-        what: what ran: "artifact", or "graph" where the engine's device is not here and the ONNX graph
-            that it was built from ran instead.
+        what: what ran: "artifact", or "graph" where the engine's device is not here, or computes fp16 in
+            fp32, and the ONNX graph that it was built from ran instead.
         precision: whose tolerances hold, a key of `TOLERANCES`.
         crops: number of real crops (pose) or pictures (detect) compared.
         largest_difference, mean_difference: of each output / that output's largest value.

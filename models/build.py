@@ -222,10 +222,10 @@ def build_model(
         if head is not None:
             raise InputError(f"{name} is a detector; it takes no head options")
         return DetectModel(name, size)
-    if head is not None and (name.startswith("rtmw") or head.kernel_size % 2 == 0):
+    if head is not None and (name.startswith("rtmw") or head.kernel_size % 2 == 0 or head.kernel_size < 1):
         raise InputError(
             f"{name} with kernel size {head.kernel_size}: head options are for RTMPose, and the kernel "
-            "size is odd"
+            "size is odd and positive"
         )
     if keypoint_set is None:
         raise InputError(f"{name} is a pose model; give keypoint_set=, for example 'coco17'")

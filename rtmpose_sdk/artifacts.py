@@ -10,6 +10,7 @@ from typing import NamedTuple
 from rtmpose_sdk import mmdeploy
 from rtmpose_sdk.card import CARD_KEY, END2END_KEY, ModelCard, Task
 from rtmpose_sdk.errors import CardError, InputError
+from rtmpose_sdk.hub import cache
 from rtmpose_sdk.hub.table import PublishedModel
 from rtmpose_sdk.outputs import find_outputs, measured
 from rtmpose_sdk.runtimes import Runtime, open_runtime
@@ -18,6 +19,10 @@ from rtmpose_sdk.zoo import locate, published_of
 CARD_SUFFIX = ".card.json"
 HOLDS_CARD = (".onnx", ".xml", ".pt2")
 """Files that can have the card inside; what is inside counts, not what lies beside."""
+
+
+TWO_FILES = (".xml", ".param")
+"""Graphs whose weights lie beside them in a `.bin`."""
 
 
 class Model(NamedTuple):
@@ -61,6 +66,7 @@ def open_model(
             _wrong_task(source, card.name, card.task, task)
         card = _check_published(card, published, runtime)
         _check_fits(runtime, card)
+        _check_beside(runtime, card)
         if card.verification.get("verified") is False:
             warnings.warn(
                 f"{path}: its export did not pass the check against the PyTorch model "
@@ -171,6 +177,18 @@ def _check_published(card: ModelCard, published: PublishedModel | None, runtime:
         accuracy={**known.accuracy, **card.accuracy},
         weights_source=card.weights_source or known.weights_source,
     )
+
+
+def _check_beside(runtime: Runtime, card: ModelCard) -> None:
+    """An engine takes any `.bin` that is long enough, and computes nonsense with another model's."""
+    weights = runtime.path.with_suffix(".bin")
+    if not card.beside_sha256 or runtime.path.suffix not in TWO_FILES or not weights.is_file():
+        return
+    if cache.sha256_of(weights) != card.beside_sha256:
+        raise CardError(
+            f"{runtime.path}: the weights beside it, {weights.name}, are not those that it was exported "
+            "with; copy both files again"
+        )
 
 
 def _check_fits(runtime: Runtime, card: ModelCard) -> None:

@@ -12,7 +12,7 @@ from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_set_from
 from rtmpose_sdk.values import is_number, is_whole
 
-CARD_VERSION = 3
+CARD_VERSION = 4
 CARD_KEY = "rtmpose_card"
 """Name of the metadata entry that holds the card's JSON (ONNX metadata, OpenVINO rt_info)."""
 END2END_KEY = "rtmpose_end2end"
@@ -43,7 +43,10 @@ FITTING: tuple[Decoder, ...] = ("boxes", "boxes_nms", "mmdeploy_dets")
 
 PRECISIONS = ("fp32", "fp16", "int8")
 """What an artifact may be exported in."""
-_TEXTS = ("name", "keypoint_set", "weights_sha256", "weights_source", "license", "notes")
+_TEXTS = (
+    *("name", "keypoint_set", "weights_sha256", "weights_source", "license", "notes"),
+    "beside_sha256",
+)
 _POSITIVE = ("bbox_padding", "simcc_split_ratio", "simcc_beta", "simcc_z_range")
 _SHARES = ("score_threshold", "nms_iou_threshold")
 _OBJECTS = ("keypoint_definition", "accuracy", "verification")
@@ -86,6 +89,8 @@ class ModelCard:
         letterbox: "full" fills a picture up to `input_size`; "fitted" only to the next multiples of the
             largest stride, for which the artifact leaves its sides open: less to compute, but for squares.
         weights_sha256, weights_source: the weights' file hash and where it came from.
+        beside_sha256: of the `.bin` beside an artifact of two files (OpenVINO, ncnn), so that no other
+            model's is taken for it; "" where there is none, or it is not known.
         license: SPDX name, or "unknown".
         accuracy: measured figures, free-form ("coco_val_dev AP (ground-truth boxes)": 0.252).
         verification: what the exporter measured against the PyTorch model, and `verified`.
@@ -120,6 +125,7 @@ class ModelCard:
     letterbox: Letterbox = "full"
     weights_sha256: str = ""
     weights_source: str = ""
+    beside_sha256: str = ""
     license: str = "unknown"
     accuracy: Mapping[str, float] = field(default_factory=dict)
     verification: Mapping[str, Any] = field(default_factory=dict)

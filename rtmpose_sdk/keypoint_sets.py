@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
@@ -173,37 +174,52 @@ def keypoint_set_named(
     """The set that has just these keypoint names; a new one called `name` where the SDK knows none.
 
     The flip pairs of a new set are read from its names ("left_eye" and "right_eye", "l_ear" and
-    "r_ear", "EarL" and "EarR" are pairs); it has no OKS sigmas.
+    "r_ear", "EarL" and "EarR", "LEar" and "REar" are pairs); it has no OKS sigmas.
 
     Args:
         name: of a new set.
         names: K keypoint names.
         skeleton: pairs of keypoint indices, 0-based, of a new set.
     """
-    for known in _table().values():
-        if known.names == tuple(names):
-            return known
+    known = keypoint_set_with(names)
+    if known is not None:
+        return known
     return KeypointSet(name, tuple(names), _flip_pairs(names), tuple(skeleton), ())
+
+
+def keypoint_set_with(names: Sequence[str]) -> KeypointSet | None:
+    """The set that the SDK knows with just these keypoint names."""
+    return next((known for known in _table().values() if known.names == tuple(names)), None)
 
 
 def _flip_pairs(names: Sequence[str]) -> tuple[int, ...]:
     places = {name: i for i, name in enumerate(names)}
-    return tuple(
+    found = [
         next((places[other] for other in _mirrored(name) if other in places), i)
         for i, name in enumerate(names)
-    )
+    ]
+    return tuple(j if found[j] == i else i for i, j in enumerate(found))
+
+
+_SIDES = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
+_LETTER = re.compile(r"(?<![^_\-. ])[LRlr](?![^_\-. ])|^[LR](?=[A-Z])|(?<=[a-z0-9])[LR]$")
+"""A side's letter that stands alone, before a capital letter, or at the end: l_eye, LEye, EyeL."""
+_SMALL = re.compile(r"^[lr](?=[A-Za-z])")
+"""The same before any letter: leye. Many names begin so that say no side."""
+_OTHER = dict(zip("LRlr", "RLrl", strict=True))
 
 
 def _mirrored(name: str) -> list[str]:
     """What the other side's keypoint may be called."""
-    words = (("left", "right"), ("Left", "Right"), ("LEFT", "RIGHT"))
-    found = [name.replace(a, b) for pair in words for a, b in (pair, pair[::-1]) if a in name]
-    for a, b in (("l", "r"), ("r", "l"), ("L", "R"), ("R", "L")):
-        if name.startswith((f"{a}_", f"{a}-", f"{a} ")):
-            found.append(b + name[1:])
-        if name.endswith((f"_{a}", f"-{a}", f" {a}")) or (a.isupper() and name.endswith(a)):
-            found.append(name[:-1] + b)
+    found = [name.replace(a, b) for pair in _SIDES for a, b in (pair, pair[::-1]) if a in name]
+    for kind in (_LETTER, _SMALL):
+        found += [name[: m.start()] + _OTHER[m.group()] + name[m.end() :] for m in kind.finditer(name)]
     return found
+
+
+def names_a_side(name: str) -> bool:
+    """True where a keypoint's name says left or right."""
+    return any(word in name for pair in _SIDES for word in pair) or bool(_LETTER.search(name))
 
 
 def keypoint_set_names() -> tuple[str, ...]:

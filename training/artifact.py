@@ -16,7 +16,7 @@ from torch import nn
 from rtmpose_sdk.artifacts import read_card
 from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.errors import ImageError, TrainingError
 from rtmpose_sdk.exporters.crops import cut, verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
@@ -27,7 +27,7 @@ from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.training.config import RunConfig
-from rtmpose_sdk.training.persons import Source
+from rtmpose_sdk.training.persons import Source, read_persons
 from rtmpose_sdk.training.pictures import read_pictures
 
 PADDING = 1.25
@@ -80,17 +80,41 @@ def measure(config: RunConfig, artifact: Path) -> dict[str, float]:
 
 
 def artifact_inputs(card: ModelCard, config: RunConfig) -> NDArray[np.uint8]:
-    """Inputs (N,h,w,3) that the artifact is verified with, of the validation data where there are."""
+    """Inputs (N,h,w,3) that the artifact is verified with: persons of the training data, or pictures of the
+    validation data where there are.
+    """
+    if config.task == "pose":
+        return _person_crops(card, config)
     sources = config.sources
     if config.val_annotations:
         sources = [Source(Path(config.val_annotations), Path(config.val_images))]
-    if config.task == "pose":
-        return verification_images(card, sources[0].images, sources[0].annotations, _VERIFIED)
     # The files that the annotations name: they may lie in folders of the folder.
     inputs: list[NDArray[np.uint8]] = []
     for file in read_pictures(sources).files[:_VERIFIED]:
         inputs += cut(card, read_image(file), np.empty((0, 4), np.float32))
     return np.stack(inputs)
+
+
+def _person_crops(card: ModelCard, config: RunConfig) -> NDArray[np.uint8]:
+    """Persons that training uses, without boxes that show nothing of a picture.
+
+    Nothing stops here after hours of training: where nobody can be cut out any more, a picture of ours is.
+    """
+    persons = read_persons(config.sources, len(card.keypoints()), labelled_only=not config.teacher)
+    crops: list[NDArray[np.uint8]] = []
+    last: Path | None = None
+    for file, box in zip(persons.files, persons.boxes, strict=True):
+        if len(crops) == _VERIFIED:
+            break
+        if file != last:
+            last = file
+            try:
+                picture = read_image(file)
+            except ImageError:  # its persons were cut out at the start
+                picture = np.empty((0, 0, 3), np.uint8)
+        if (box[:2] < (picture.shape[1], picture.shape[0])).all() and (box[2:] > 0).all():
+            crops += cut(card, picture, box[None])
+    return np.stack(crops) if crops else verification_images(card, None, None, _VERIFIED)
 
 
 def export_artifact(

@@ -7,6 +7,8 @@ so that shifted, shrunk and turned crops still find their surroundings in it.
 from __future__ import annotations
 
 import hashlib
+import math
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +19,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rtmpose_sdk.errors import DataError
+from rtmpose_sdk.errors import DataError, OutputError
 from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image, write_bytes
 from rtmpose_sdk.training.persons import Floats, Persons
@@ -79,6 +81,7 @@ def cut_canvases(
     Raises:
         ImageError: a picture that is missing or broken.
         DataError: `file` was cut of other persons.
+        OutputError: there is no room for it.
     """
     width, height = canvas_size(input_size)
     shape = (len(persons), height, width, 3)
@@ -92,7 +95,8 @@ def cut_canvases(
         if not file.is_file():
             write_bytes(mark, fingerprint.encode())
             part = file.with_name(file.name + ".part")
-            _cut(persons, np.memmap(part, np.uint8, "w+", shape=shape), padding * MARGIN, track)
+            _reserve(part, math.prod(shape))
+            _cut(persons, np.memmap(part, np.uint8, "r+", shape=shape), padding * MARGIN, track)
             part.replace(file)
         elif not mark.is_file() or mark.read_text() != fingerprint:
             raise DataError(
@@ -101,6 +105,25 @@ def cut_canvases(
             )
         images = np.memmap(file, np.uint8, "c", shape=shape)
     return Canvases(images, keypoints.astype(np.float32), persons.weights, input_size, persons.ids)
+
+
+def _reserve(file: Path, size: int) -> None:
+    """An empty file of so many bytes that are there: to write into a mapped file on a full disk is a crash.
+
+    Raises:
+        OutputError: there is no room.
+    """
+    try:
+        with file.open("wb") as stream:
+            stream.truncate(size)
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(stream.fileno(), 0, size)
+    except OSError as error:
+        file.unlink(missing_ok=True)
+        raise OutputError(
+            f"{file}: cannot be written ({error.strerror}); the crops of all persons take "
+            f"{size / 2**30:.1f} GiB. Make room there, and resume; or begin a run with another --out"
+        ) from None
 
 
 def mark_file(canvases: Path) -> Path:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from rtmpose_sdk.coco import person_category, read_annotations
 from rtmpose_sdk.errors import DataError, ImageError
 from rtmpose_sdk.images import read_image
-from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named
-from rtmpose_sdk.training.persons import LEAST_SIDE, Source
+from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named, names_a_side
+from rtmpose_sdk.training.persons import LEAST_SIDE, Source, posed_set
 from rtmpose_sdk.training.rows import keypoint_names, known, picture_fault, triplets, xywh
 
 Track = Callable[[Iterable[Any]], Iterable[Any]]
@@ -72,11 +72,18 @@ def check(source: Source, track: Track = iter) -> DataReport:
     report = look_at(content, source, track=track)
     if report.persons == 0:
         category = person_category(content, source.annotations)
-        strangers = [a for a in content["annotations"] if a.get("category_id") == category.get("id")]
-        if strangers:
+        rows = [row for row in content["annotations"] if isinstance(row, dict)]
+        rows = [row for row in rows if row.get("category_id", category["id"]) == category["id"]]
+        single = [row for row in rows if not row.get("iscrowd")]
+        if single:
             raise DataError(
-                f"{source.annotations}: {len(strangers)} persons, and the id that one of them names is no "
-                f"picture's (image_id {strangers[0].get('image_id')!r}); there is nothing to learn from"
+                f"{source.annotations}: {len(single)} persons, and the id that one of them names is no "
+                f"picture's (image_id {single[0].get('image_id')!r}); there is nothing to learn from"
+            )
+        if rows:
+            raise DataError(
+                f"{source.annotations}: all {len(rows)} persons are crowds (iscrowd 1); there is nothing "
+                "to learn from"
             )
         raise DataError(
             f"{source.annotations}: no person of category '{category.get('name')}' among "
@@ -107,14 +114,23 @@ def look_at(
     category = person_category(content, source.annotations)
     names = keypoint_names(category, source.annotations) if keypoints else []
     findings: list[Finding] = []
+    if names:
+        try:
+            posed_set(category, names, source.annotations)
+        except DataError as error:
+            findings.append(Finding("skeleton", source.annotations.name, str(error)))
     pictures: set[Any] = set()
     sizes: dict[Any, tuple[int, int]] = {}
     for number, row in enumerate(track(content["images"])):
         if fault := picture_fault(row):
             findings.append(Finding("picture row", f"images {number}", f"{row!r:.60}: {fault}"))
             continue
+        if row["id"] in pictures:
+            findings.append(
+                Finding("id used twice", row["file_name"], f"id {row['id']!r} is another picture's")
+            )
         pictures.add(row["id"])
-        said = _stated_size(row)
+        said = stated_size(row)
         found = _picture(source, row["file_name"], decode)
         if isinstance(found, Finding):
             findings.append(found)
@@ -180,7 +196,8 @@ def _identity(name: str, row: dict[str, Any], seen: set[Any], pictures: set[Any]
     return findings
 
 
-def _stated_size(row: dict[str, Any]) -> tuple[int, int] | None:
+def stated_size(row: dict[str, Any]) -> tuple[int, int] | None:
+    """(width, height) px of a picture as its row has it; None where it has not."""
     width, height = row.get("width"), row.get("height")
     return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
@@ -243,12 +260,24 @@ def _keypoints(
 
 def _pairs(keypoint_set: KeypointSet) -> list[tuple[int, int]]:
     """(left, right) indices: a pair's first keypoint is the one whose name says left."""
+    names = [name.lower() for name in keypoint_set.names]
     pairs = []
     for i, j in enumerate(keypoint_set.flip_indices):
-        name = keypoint_set.names[i].lower()
-        if i != j and ("left" in name or name.startswith(("l_", "l-")) or name.endswith(("_l", "-l"))):
+        differing = next((a for a, b in zip(names[i], names[j], strict=False) if a != b), "")
+        if differing == "l":
             pairs.append((i, j))
     return pairs
+
+
+def mirror_pairs(keypoint_set: KeypointSet) -> str:
+    """One line for a person: which keypoints change places in a mirrored picture, and who is left alone."""
+    flips, names = keypoint_set.flip_indices, keypoint_set.names
+    pairs = [f"{names[i]} - {names[j]}" for i, j in enumerate(flips) if i < j]
+    alone = [name for i, name in enumerate(names) if flips[i] == i]
+    text = f"mirror pairs, by their names: {', '.join(pairs) or 'none'}"
+    if any(map(names_a_side, alone)):
+        text += f"; in no pair: {', '.join(alone)}"
+    return text
 
 
 def _swaps(

@@ -13,6 +13,7 @@ from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.models.build import HeadKind, HeadOptions
 from rtmpose_sdk.training.optimizer import OptimizerName
 from rtmpose_sdk.training.persons import Source
+from rtmpose_sdk.training.ranges import check_numbers
 from rtmpose_sdk.training.simcc_loss import Reduction
 
 CONFIG = "config.json"
@@ -22,6 +23,9 @@ Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 @dataclass(frozen=True)
 class RunConfig:
     """One training run.
+
+    Raises:
+        InputError: a number that no run can have.
 
     Attributes:
         task: what is trained.
@@ -104,6 +108,9 @@ class RunConfig:
     storage: Literal["fp32", "fp16"] = "fp32"
     license: str = "unknown"
     notes: str = ""
+
+    def __post_init__(self) -> None:
+        check_numbers(self)
 
     @property
     def sources(self) -> list[Source]:

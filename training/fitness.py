@@ -9,11 +9,13 @@ from typing import Any
 
 from rtmpose_sdk.benchmarks.coco_score import scorer
 from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
-from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
+from rtmpose_sdk.coco import labelled, person_boxes, person_category, read_annotations
 from rtmpose_sdk.coco_rows import check_rows
-from rtmpose_sdk.errors import DataError
+from rtmpose_sdk.errors import DataError, InputError
+from rtmpose_sdk.geometry import check_boxes
+from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.training.check import look_at
+from rtmpose_sdk.training.check import look_at, stated_size
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.persons import LEAST_SIDE, Source
 from rtmpose_sdk.training.progress import Progress
@@ -83,14 +85,40 @@ def _check_validation(source: Source, keypoint_set: KeypointSet | None, progress
                 f"{file}: its keypoints are {', '.join(names)}; those of the training data are "
                 f"{', '.join(keypoint_set.names)}"
             )
-    if not Scoring(read_truth(file, keypoint_set), file, keypoint_set, boxes_given=True).gives_ap:
+    truth = read_truth(file, keypoint_set)
+    if not Scoring(truth, file, keypoint_set, boxes_given=True).gives_ap:
         raise DataError(
             f"{file}: is measured by PCKh, because it has boxes of heads (bbox_head), and the best weights "
             "are found by AP; leave bbox_head out"
         )
-    _stop(source, [files[i] for i in person_boxes(content, file)], "--val-images")
+    _stop(source, [files[i] for i in person_boxes(truth, file)], "--val-images")
+    _check_boxes(truth, source)
     if len(categories) == 1:  # several are species, which look_at does not know
         _warn(content, source, keypoint_set, progress)
+
+
+def _check_boxes(truth: dict[str, Any], source: Source) -> None:
+    """Boxes of the persons that an evaluation crops.
+
+    Raises:
+        DataError: one shows nothing of its picture.
+    """
+    pictures = {row["id"]: row for row in truth["images"]}
+    for row in truth["annotations"]:
+        if not labelled(row) or row.get("iscrowd"):
+            continue
+        box, picture = [corners(row, source.annotations)], pictures[row["image_id"]]
+        try:
+            try:
+                check_boxes(box, stated_size(picture) or (0, 0))
+            except InputError:  # what is stated may be wrong
+                height, width = read_image(source.images / picture["file_name"]).shape[:2]
+                check_boxes(box, (width, height))
+        except InputError as error:
+            raise DataError(
+                f"{source.annotations}: annotation {row['id']} cannot be measured on: {error}; mend its "
+                "bbox ([x, y, width, height] in px), or set its num_keypoints to 0"
+            ) from None
 
 
 def _posed(content: dict[str, Any], source: Source, unlabelled: bool) -> set[Any]:
@@ -111,15 +139,21 @@ def _stop(source: Source, needed: Iterable[Path], option: str) -> None:
     Raises:
         DataError: so.
     """
-    names = sorted({file.relative_to(source.images).as_posix() for file in needed})
-    missing = [name for name in names if not (source.images / name).is_file()]
+    files = sorted(set(needed))
+    missing = [file for file in files if not file.is_file()]
     if missing:
+        shown = ", ".join(_name(file, source.images) for file in missing[:_SHOWN])
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         raise DataError(
-            f"{source.annotations}: {len(missing)} of {len(names)} pictures are missing in "
-            f"{source.images}: {', '.join(missing[:_SHOWN])}{more}. Say where they are with {option}, or "
-            "take their rows out of the file"
+            f"{source.annotations}: {len(missing)} of {len(files)} pictures are missing in "
+            f"{source.images}: {shown}{more}. Say where they are with {option}, or take their rows out of "
+            "the file"
         )
+
+
+def _name(file: Path, folder: Path) -> str:
+    """As the annotations have it: within the folder, or a whole path."""
+    return file.relative_to(folder).as_posix() if file.is_relative_to(folder) else str(file)
 
 
 def _warn(

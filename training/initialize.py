@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from rtmpose_sdk.errors import CheckpointError
 from rtmpose_sdk.exporters.thaw import network_from_artifact
 from rtmpose_sdk.models import read_checkpoint
+from rtmpose_sdk.models.gau import GAU
 from rtmpose_sdk.models.rtmdet_head import RTMDetSepBNHead
 
 ARTIFACT = ".onnx"
@@ -73,6 +74,9 @@ def initialize(network: nn.Module, seed: int) -> None:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     for module in network.modules():
+        if isinstance(module, GAU):
+            nn.init.uniform_(module.gamma, generator=generator)
+            nn.init.uniform_(module.beta, generator=generator)
         if isinstance(module, RTMDetSepBNHead):
             for logits, distances in zip(module.rtm_cls, module.rtm_reg, strict=True):
                 for layer, bias in (
@@ -97,6 +101,15 @@ def load_what_fits(network: nn.Module, file: Path, backbone_only: bool = False) 
     Raises:
         CheckpointError: unreadable, unsafe, or most of the backbone is not in it.
     """
+    fitting, result = what_fits(network, file, backbone_only)
+    network.load_state_dict(fitting, strict=False)
+    return result
+
+
+def what_fits(
+    network: nn.Module, file: Path, backbone_only: bool = False
+) -> tuple[dict[str, Tensor], Loaded]:
+    """What `load_what_fits` loads, and what it says; the network may be without memory ("meta")."""
     own: Mapping[str, Tensor] = network.state_dict()
     exported = file.suffix.lower() == ARTIFACT
     state = network_from_artifact(file).state_dict() if exported else read_checkpoint(file)
@@ -117,5 +130,4 @@ def load_what_fits(network: nn.Module, file: Path, backbone_only: bool = False) 
             f"tensors of its backbone have the right name and shape ({result}). Give --model as it was "
             "trained, or leave out --init"
         )
-    network.load_state_dict(fitting, strict=False)
-    return result
+    return fitting, result

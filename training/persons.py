@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.coco import person_category, read_annotations
 from rtmpose_sdk.errors import DataError
-from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named
+from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named, keypoint_set_with
 from rtmpose_sdk.training.rows import (
     annotation_rows,
     bones,
@@ -126,8 +126,7 @@ def read_keypoint_set(sources: Sequence[Source]) -> KeypointSet:
                 f"{source.annotations}: category '{category.get('name')}' has no keypoints; expected their "
                 'names, in order, as COCO has them ("keypoints": ["nose", "left_eye", ...])'
             )
-        skeleton = bones(category, names, source.annotations)
-        made = keypoint_set_named(str(category.get("name", "custom")), names, skeleton)
+        made = posed_set(category, names, source.annotations)
         if found is not None and made.names != found.names:
             raise DataError(
                 f"{source.annotations}: its keypoints are {', '.join(made.names)}; those of the first file "
@@ -137,6 +136,23 @@ def read_keypoint_set(sources: Sequence[Source]) -> KeypointSet:
     if found is None:
         raise DataError("there is no training data; give --data ANNOTATIONS.json")
     return found
+
+
+def posed_set(category: dict[str, Any], names: list[str], file: Path) -> KeypointSet:
+    """The keypoint set of a category: one that the SDK knows by its keypoints' names, or a new one.
+
+    Args:
+        category: of the file.
+        names: its keypoints.
+        file: for errors.
+
+    Raises:
+        DataError: the skeleton of a new set has another shape.
+    """
+    known_set = keypoint_set_with(names)
+    if known_set is not None:  # whose own skeleton is right; CrowdPose's file has that of other keypoints
+        return known_set
+    return keypoint_set_named(str(category.get("name", "custom")), names, bones(category, names, file))
 
 
 def read_persons(sources: Sequence[Source], keypoints: int, labelled_only: bool = True) -> Persons:

@@ -10,7 +10,7 @@ from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.logs import FIGURES, STEPS, read_log
 from rtmpose_sdk.training.persons import Source
-from rtmpose_sdk.training.worst_persons import WORST_PERSONS, write_worst_persons
+from rtmpose_sdk.training.worst_persons import write_worst_persons
 from rtmpose_sdk.training.worst_pictures import write_worst_pictures
 
 REPORT, CURVES, WORST = "report.md", "curves.png", "worst.jpg"
@@ -55,8 +55,10 @@ def _worst(config: RunConfig, folder: Path, artifact: Path) -> list[str]:
         ["", f"![Worst]({WORST})"],
     )
     if config.task == "pose":
-        write_worst_persons(source, artifact, folder / WORST)
-        return [f"The {WORST_PERSONS} worst persons by mean distance, in box sizes:", *shown]
+        count = write_worst_persons(source, artifact, folder / WORST)
+        if not count:
+            return ["Nobody has a visible keypoint."]
+        return [f"The {count} worst persons by mean distance, in box sizes:", *shown]
     count = write_worst_pictures(source, artifact, folder / WORST)
     if not count:
         return ["No person is missed, and no box is false, at the score threshold of the card."]

@@ -126,7 +126,7 @@ def bones(category: dict[str, Any], names: list[str], file: Path) -> list[tuple[
     """Pairs of keypoint indices, 0-based, of a category's skeleton.
 
     Raises:
-        DataError: not pairs of numbers, 1 being the first keypoint.
+        DataError: not pairs of numbers, 1 being the first keypoint and their number the last.
     """
     skeleton = category.get("skeleton") or []
     found = []
@@ -137,8 +137,14 @@ def bones(category: dict[str, Any], names: list[str], file: Path) -> list[tuple[
                 "expected the numbers of two keypoints, 1 being the first, as COCO has them"
                 ' ("skeleton": [[1, 2], [1, 3]])'
             )
+        if not all(1 <= end <= len(names) for end in bone):
+            raise DataError(
+                f"{file}: bone {number} of category '{category.get('name')}' is {bone}, but its "
+                f"{len(names)} keypoints are numbered from 1 to {len(names)}; where this skeleton begins "
+                "at 0, add 1 to all its numbers"
+            )
         found.append((bone[0] - 1, bone[1] - 1))
-    return [(a, b) for a, b in found if 0 <= a < len(names) and 0 <= b < len(names)]
+    return found
 
 
 def known(value: object, ids: Container[Any]) -> bool:

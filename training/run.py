@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -14,22 +15,33 @@ import cv2
 import torch
 from lightning_fabric import Fabric
 from lightning_fabric.strategies.ddp import DDPStrategy
+from torch import nn
 
 from rtmpose_sdk.errors import OutputError, TrainingError
-from rtmpose_sdk.models import PoseModel
+from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_with
+from rtmpose_sdk.models import DetectModel, PoseModel, read_checkpoint
 from rtmpose_sdk.models.build import HeadOptions, default_input_size
 from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact, note
 from rtmpose_sdk.training.auxiliary import AUXILIARY
 from rtmpose_sdk.training.canvases import mark_file
+from rtmpose_sdk.training.check import mirror_pairs
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.depthwise import speed_up
 from rtmpose_sdk.training.devices import check_device
 from rtmpose_sdk.training.fitness import check_data
-from rtmpose_sdk.training.initialize import ARTIFACT, channels_last, initialize, load_what_fits
+from rtmpose_sdk.training.initialize import (
+    ARTIFACT,
+    channels_last,
+    initialize,
+    load_what_fits,
+    what_fits,
+)
+from rtmpose_sdk.training.lock import locked
 from rtmpose_sdk.training.loop import LAST, run_training
 from rtmpose_sdk.training.optimizer import default_rate
-from rtmpose_sdk.training.persons import Source, read_keypoint_set
+from rtmpose_sdk.training.persons import Source, read_keypoint_set, read_persons
+from rtmpose_sdk.training.pictures import read_pictures
 from rtmpose_sdk.training.progress import Progress
 from rtmpose_sdk.training.report import write_report
 from rtmpose_sdk.training.settle import settle
@@ -41,7 +53,9 @@ from rtmpose_sdk.training.tasks import (
     build_schedule,
     detector_task,
     pose_task,
+    weak_steps,
 )
+from rtmpose_sdk.training.teacher import check_teacher
 
 __all__ = ["RunConfig", "Source", "default_input_size", "resume", "start"]
 
@@ -54,7 +68,7 @@ def start(config: RunConfig, folder: Path, progress: Progress) -> Path:
     """Begin a run in a new folder; see `resume` for what comes back and what is raised.
 
     Raises:
-        TrainingError: there is something in the folder already.
+        TrainingError: there is something in the folder already, or another process trains there.
         OutputError: it is none, or cannot be made.
     """
     if config.rate is None:  # frozen, so that a resumed run does not follow another version's default
@@ -66,13 +80,14 @@ def start(config: RunConfig, folder: Path, progress: Progress) -> Path:
             f"{folder}: there is something in it already; resume it (rtmpose train --resume {folder}), or "
             "choose another --out"
         )
-    _check(config, folder, progress)
+    _check_beginning(config, _check(config, folder, progress))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise OutputError(f"{folder}: cannot be made a folder for the run ({error.strerror})") from None
-    config.save(folder)
-    return _run(config, folder, progress)
+    with _alone(folder):
+        config.save(folder)
+        return _run(config, folder, progress)
 
 
 def resume(folder: Path, progress: Progress) -> Path:
@@ -82,28 +97,57 @@ def resume(folder: Path, progress: Progress) -> Path:
         The artifact, `<model>.onnx` in the folder; report.md lies beside it.
 
     Raises:
-        TrainingError: not a run, or the loss is not finite any more.
+        TrainingError: not a run, another process's, or the loss is not finite any more.
         DataError, InputError, ImageError: data that cannot be learned from, or a network that cannot be.
         CheckpointError: `init` does not fit.
         DeviceError: the device cannot be had.
         KeyboardInterrupt: stopped by a signal; everything is saved.
     """
     config = RunConfig.load(folder)
-    _check(config, folder, progress)
-    return _run(config, folder, progress)
+    with _alone(folder):
+        _check(config, folder, progress)
+        return _run(config, folder, progress)
 
 
-def _check(config: RunConfig, folder: Path, progress: Progress) -> None:
-    """Whatever would stop the run later, found before anything is written or any process is started."""
+def _alone(folder: Path) -> AbstractContextManager[None]:
+    """The run's folder is the first process's, and so its workers'."""
+    return nullcontext() if _is_worker() else locked(folder)
+
+
+def _check(config: RunConfig, folder: Path, progress: Progress) -> KeypointSet | None:
+    """Whatever would stop the run later, found before anything is written or any process is started.
+
+    Returns:
+        The keypoints of a pose network's data.
+    """
     if _is_worker():
-        return
+        return None
     check_device(config.device, config.precision)
     keypoint_set = read_keypoint_set(config.sources) if config.task == "pose" else None
     with torch.device("meta"):  # without memory and random numbers
         build_network(config, keypoint_set)
         if config.pretrain_epochs:
             build_network(pretraining(config), keypoint_set)
+    if keypoint_set is not None and keypoint_set_with(keypoint_set.names) is None:
+        progress.say(mirror_pairs(keypoint_set))
     check_data(config, keypoint_set, (folder / CANVASES).is_file(), progress)
+    return keypoint_set
+
+
+def _check_beginning(config: RunConfig, keypoint_set: KeypointSet | None) -> None:
+    """What a run only needs where it begins; mended, the same command must find no folder in its way."""
+    if _is_worker():
+        return
+    if keypoint_set is None:
+        read_pictures(config.sources)
+    else:
+        read_persons(config.sources, len(keypoint_set), labelled_only=not config.teacher)
+        if config.teacher:
+            check_teacher(config.teacher, keypoint_set)
+    if config.init:
+        with torch.device("meta"):
+            first = build_network(pretraining(config) if config.pretrain_epochs else config, keypoint_set)
+        what_fits(first, Path(config.init))
 
 
 def _run(config: RunConfig, folder: Path, progress: Progress) -> Path:
@@ -111,7 +155,7 @@ def _run(config: RunConfig, folder: Path, progress: Progress) -> Path:
     if not fabric.is_global_zero:
         progress = _Silent()
     torch.manual_seed(config.seed)
-    if config.pretrain_epochs:
+    if config.pretrain_epochs and not (folder / WEIGHTS).is_file():
         config = _pretrained(config, folder, fabric, progress)
     return _train(config, folder, fabric, progress)
 
@@ -154,11 +198,40 @@ def _train(
     keypoint_set = read_keypoint_set(config.sources) if config.task == "pose" else None
     network = build_network(config, keypoint_set)
     initialize(network, config.seed)
-    if config.init and not (folder / LAST).is_file():
+    done = (folder / WEIGHTS).is_file()
+    if done:  # only the export is left; the data may have been mended for it
+        network.load_state_dict(read_checkpoint(folder / WEIGHTS), strict=False)
+        network.eval()
+    elif config.init and not (folder / LAST).is_file():
         loaded = load_what_fits(network, Path(config.init), config.backbone_only)
         progress.say(f"{config.init}: {loaded}")
     channels_last(network)
     speed_up(network)
+    trained = network if done else _learned(config, folder, network, keypoint_set, fabric, progress)
+    artifact = folder / f"{config.model}.onnx"
+    if fabric.is_global_zero:
+        if not done:
+            save_weights(trained, folder / WEIGHTS, leave_out=AUXILIARY, note=note(config, keypoint_set))
+        if exported:
+            progress.say("exporting")
+            export_artifact(config, folder, trained.cpu(), keypoint_set, artifact)
+            progress.say(f"report: {write_report(folder, config, artifact)}")
+        for file in (folder / CANVASES, mark_file(folder / CANVASES)):
+            file.unlink(missing_ok=True)
+    if not exported:  # what follows reads the weights; else the others need not wait for the export
+        fabric.barrier()
+    return artifact
+
+
+def _learned(
+    config: RunConfig,
+    folder: Path,
+    network: PoseModel | DetectModel,
+    keypoint_set: KeypointSet | None,
+    fabric: Fabric,
+    progress: Progress,
+) -> nn.Module:
+    """The network to ship, after all steps."""
     network.backbone.freeze(config.freeze)
     if isinstance(network, PoseModel):
         assert keypoint_set is not None
@@ -171,24 +244,14 @@ def _train(
     schedule = build_schedule(config, count)
     progress.say(
         f"{config.model}, {count} {'persons' if config.task == 'pose' else 'pictures'}, {schedule.steps} "
-        f"steps of {config.batch} on {config.devices} x {config.device}, {config.precision}"
+        f"steps of {config.batch} on {config.devices} x {config.device}, {config.precision}; the last "
+        f"{weak_steps(config, count)} with weak augmentation"
     )
     trained = run_training(
         task, schedule, folder, fabric, lambda done, figures: progress.step(done, schedule.steps, figures)
     )
     fabric.barrier()
-    artifact = folder / f"{config.model}.onnx"
-    if fabric.is_global_zero:
-        save_weights(trained, folder / WEIGHTS, leave_out=AUXILIARY, note=note(config, keypoint_set))
-        if exported:
-            progress.say("exporting")
-            export_artifact(config, folder, trained.cpu(), keypoint_set, artifact)
-            progress.say(f"report: {write_report(folder, config, artifact)}")
-        for file in (folder / CANVASES, mark_file(folder / CANVASES)):
-            file.unlink(missing_ok=True)
-    if not exported:  # what follows reads the weights; else the others need not wait for the export
-        fabric.barrier()
-    return artifact
+    return trained
 
 
 def _fabric(config: RunConfig) -> Fabric:

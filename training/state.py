@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import os
 from collections.abc import Mapping
@@ -12,7 +13,7 @@ import torch
 from lightning_fabric.plugins import Precision
 from torch import nn
 
-from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.errors import OutputError, TrainingError
 from rtmpose_sdk.models.checkpoint import NOTE
 from rtmpose_sdk.training.optimizer import Ema
 
@@ -104,7 +105,19 @@ def save_weights(
 
 
 def write_whole(content: Mapping[str, Any], file: Path) -> None:
-    """By `torch.save`, under its final name only when it is whole."""
+    """By `torch.save`, under its final name only when it is whole.
+
+    Raises:
+        OutputError: it cannot be written; what was there before still is.
+    """
     part = file.with_name(file.name + ".part")
-    torch.save(content, part)
-    os.replace(part, file)
+    try:
+        torch.save(content, part)
+        os.replace(part, file)
+    except (OSError, RuntimeError) as error:  # torch's writer says "unexpected pos" of a full disk
+        with contextlib.suppress(OSError):
+            part.unlink(missing_ok=True)
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise OutputError(
+            f"{file}: cannot be written ({reason!s:.200}); is the disk full? Make room, and resume the run"
+        ) from None

@@ -16,6 +16,7 @@ from rtmpose_sdk.training.auxiliary import WithHeatmaps
 from rtmpose_sdk.training.canvases import Canvases, canvas_bytes, cut_canvases
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.detector import DetectorTask
+from rtmpose_sdk.training.detector_augment import WEAK as WEAK_DETECTOR
 from rtmpose_sdk.training.detector_augment import DetectorAugmentation
 from rtmpose_sdk.training.imitation import ImitatedTeacher, imitable
 from rtmpose_sdk.training.loop import Schedule, Task
@@ -69,6 +70,11 @@ def build_schedule(config: RunConfig, count: int) -> Schedule:
     )
 
 
+def weak_steps(config: RunConfig, count: int) -> int:
+    """How many of the last steps, of epochs of `count` samples, have weak augmentation."""
+    return min(round(config.weak_epochs * count / config.batch), build_schedule(config, count).steps)
+
+
 def pose_task(
     config: RunConfig,
     folder: Path,
@@ -118,7 +124,7 @@ def pose_task(
         keypoint_set,
         config.batch,
         schedule.steps,
-        round(config.weak_epochs * len(canvases) / config.batch),
+        weak_steps(config, len(canvases)),
         PoseLoss(
             "heatmap" if config.head == "heatmap" else "simcc",
             1 / config.temperature,
@@ -181,9 +187,10 @@ def detector_task(config: RunConfig, network: DetectModel) -> tuple[Task, int]:
         config.input_size,
         config.batch,
         schedule.steps,
-        round(config.weak_epochs * len(pictures) / config.batch),
+        weak_steps(config, len(pictures)),
         config.seed,
         DetectorAugmentation(config.mosaic, config.mixup, config.scale),
+        replace(WEAK_DETECTOR, scale=config.scale),
         score=scorer(config, None),
     )
     return task, len(pictures)

@@ -22,6 +22,25 @@ LEAST_AREA = 24.0**2
 """Px; smaller persons without labels are left out, because a teacher guesses there."""
 
 
+def check_teacher(teacher: str | Path, keypoint_set: KeypointSet) -> None:
+    """Whether it can be opened, and has these keypoints.
+
+    Raises:
+        InputError: the teacher has other keypoints.
+        ModelNotFoundError, ModelFileError, CardError: see `Predictor`.
+    """
+    with Predictor(teacher, threads=1) as predictor:
+        _check_keypoints(teacher, predictor, keypoint_set)
+
+
+def _check_keypoints(teacher: str | Path, predictor: Predictor, keypoint_set: KeypointSet) -> None:
+    if predictor.keypoint_set.names != keypoint_set.names:
+        raise InputError(
+            f"{teacher}: its keypoints are {predictor.keypoint_set.name}, those of the data "
+            f"{keypoint_set.name}; a teacher needs the same ones in the same order"
+        )
+
+
 def label(
     persons: Persons,
     teacher: str | Path,
@@ -51,11 +70,7 @@ def label(
     """
     keypoints, weights = persons.keypoints.copy(), persons.weights.copy()
     with Predictor(teacher, threads=threads, flip_test=True) as predictor:
-        if predictor.keypoint_set.names != keypoint_set.names:
-            raise InputError(
-                f"{teacher}: its keypoints are {predictor.keypoint_set.name}, those of the data "
-                f"{keypoint_set.name}; a teacher needs the same ones in the same order"
-            )
+        _check_keypoints(teacher, predictor, keypoint_set)
         last: Path | None = None
         for i in track(range(len(persons))):
             if persons.files[i] != last:

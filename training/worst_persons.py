@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.benchmarks.scoring import read_truth
+from rtmpose_sdk.coco import labelled
 from rtmpose_sdk.drawing import draw_poses
 from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image, write_image
@@ -21,34 +22,39 @@ WORST_PERSONS = 24
 _TILE = 192
 
 
-def write_worst_persons(source: Source, artifact: Path, file: Path) -> None:
+def write_worst_persons(source: Source, artifact: Path, file: Path) -> int:
     """Persons with the largest mean distance between prediction (drawn) and annotation (white crosses).
 
     Args:
-        source: validation data, with at least one labelled person.
+        source: validation data; its persons are those of an evaluation.
         artifact: a pose network.
-        file: the picture that is written.
+        file: the picture that is written; nothing where nobody has a visible keypoint.
+
+    Returns:
+        How many persons are drawn.
     """
     found: list[tuple[float, NDArray[np.uint8]]] = []
     with Predictor(artifact, threads=1) as predictor:
         content = read_truth(source.annotations, predictor.keypoint_set)
         files = {row["id"]: row["file_name"] for row in content["images"]}
-        rows = [a for a in content["annotations"] if any((a.get("keypoints") or [])[2::3])]
-        for row in sorted(rows, key=lambda r: r["image_id"]):
-            if row.get("iscrowd"):
-                continue
+        rows = [a for a in content["annotations"] if labelled(a) and not a.get("iscrowd")]
+        for row in sorted(rows, key=lambda r: str(r["image_id"])):
+            truth = np.array(row["keypoints"], np.float32).reshape(-1, 3)
+            known = truth[:, 2] > 0
+            if not known.any():
+                continue  # its num_keypoints says more than it has
             picture = read_image(source.images / files[row["image_id"]])
             x, y, w, h = row["bbox"]
             box = np.array([[x, y, x + w, y + h]], np.float32)
             pose = predictor(picture, box)
-            truth = np.array(row["keypoints"], np.float32).reshape(-1, 3)
-            known = truth[:, 2] > 0
             error = np.linalg.norm(pose.keypoints[0, known] - truth[known, :2], axis=1).mean()
             relative = float(error / np.sqrt(w * h))
             if len(found) < WORST_PERSONS or relative > found[-1][0]:
                 found.append((relative, _tile(picture, box, pose, truth[known, :2])))
                 found = sorted(found, key=lambda f: -f[0])[:WORST_PERSONS]
-    write_image(file, contact_sheet([tile for _, tile in found], [f"{v:.2f}" for v, _ in found]))
+    if found:
+        write_image(file, contact_sheet([tile for _, tile in found], [f"{v:.2f}" for v, _ in found]))
+    return len(found)
 
 
 def _tile(

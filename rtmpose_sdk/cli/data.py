@@ -13,6 +13,7 @@ from rich.table import Table
 
 from rtmpose_sdk.cli.options import to_file
 from rtmpose_sdk.images import IMAGE_SUFFIXES, write_image
+from rtmpose_sdk.keypoint_sets import keypoint_set_named, keypoint_set_with
 
 app = typer.Typer(no_args_is_help=True, help="Look at training data.")
 
@@ -36,6 +37,7 @@ def check(
 ) -> None:
     """Look for what spoils training; exit 1 where something is found."""
     from rtmpose_sdk.training.check import check as look
+    from rtmpose_sdk.training.check import mirror_pairs
     from rtmpose_sdk.training.persons import Source, read_keypoint_set
     from rtmpose_sdk.training.sheet import sheet
 
@@ -50,8 +52,14 @@ def check(
     if report.keypoints:
         counts = ", ".join(f"{name} {count}" for name, count in report.keypoints.items())
         console.print(f"labelled: {counts}", soft_wrap=True, highlight=False)
+    named = list(report.keypoints)
+    if named and keypoint_set_with(named) is None:
+        text = mirror_pairs(keypoint_set_named("checked", named))
+        console.print(text, soft_wrap=True, highlight=False, markup=False)
     if sheet_file is not None:
-        write_image(sheet_file, sheet(source, read_keypoint_set([source])))
+        broken = any(finding.kind == "skeleton" for finding in report.findings)
+        drawn = keypoint_set_named("checked", named) if broken else read_keypoint_set([source])
+        write_image(sheet_file, sheet(source, drawn))
         console.print(f"contact sheet: {sheet_file}", soft_wrap=True)
     if not report.findings:
         console.print("nothing wrong was found")

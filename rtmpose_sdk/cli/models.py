@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +23,9 @@ from rtmpose_sdk.zoo import NAMED_MODELS, fetch_file, locate, name_published
 
 app = typer.Typer(help="Models that can be named, and their cache.")
 _MB = 1e6
+_SUFFIXES = (".zip", ".onnx", *CHECKPOINTS)
+_HASH = "[0-9a-f]{8,64}"
+"""What the cache puts behind a name: digits of a sha256."""
 
 
 class Kind(str, enum.Enum):
@@ -199,31 +203,49 @@ def clean(
     """Delete what killed processes left; with names, those models; with --all, everything."""
     if names and everything:
         raise InputError("names and --all: give one of them")
-    stems = [stem for name in names or [] for stem in _stems(name)]
+    wanted = {name: _in_cache(name) for name in names or []}
     freed, found = 0, set[str]()
     for kept in cache.contents():
         unfinished = kept.path.name.endswith((cache.UNFINISHED, f"{cache.UNFINISHED}.json")) or (
             f"{cache.UNFINISHED}." in kept.path.name
         )
-        if everything or (unfinished and not names) or any(kept.path.name.startswith(s) for s in stems):
+        of = [name for name, pattern in wanted.items() if pattern.fullmatch(kept.path.name)]
+        if everything or (unfinished and not names) or of:
             cache.remove(kept.path)
             freed += kept.size
             typer.echo(f"deleted {kept.path}")
-            found.update(s for s in stems if kept.path.name.startswith(s))
-    if missing := [name for name in names or [] if not found.intersection(_stems(name))]:
+            found.update(of)
+    if missing := [name for name in wanted if name not in found]:
         raise InputError(
             f"{', '.join(missing)}: not in {cache.home()}; rtmpose models list --cached says what is"
         )
     typer.echo(f"{freed / _MB:.1f} MB freed in {cache.home()}")
 
 
-def _stems(name: str) -> list[str]:
-    """Beginnings of the names that a model's files and folders have in the cache."""
+def _in_cache(name: str) -> re.Pattern[str]:
+    """Names that a model's files and folders have in the cache.
+
+    Raises:
+        InputError: no name at all.
+    """
     try:
         row: PublishedModel = name_published(name)
     except LookupError:
-        return [Path(name).stem]
-    return [Path(cache_name(file.url)).stem for file in row.files]
+        return _unpublished(name)
+    stems = "|".join(re.escape(Path(cache_name(file.url)).stem) for file in row.files)
+    return re.compile(rf"({stems}).*")
+
+
+def _unpublished(name: str) -> re.Pattern[str]:
+    """A file's whole name, with or without its suffix, or what the cache made of one: NAME-HASH…"""
+    file = cache_name(name) if name.startswith(("http://", "https://")) else Path(name).name
+    if not file.strip():
+        raise InputError(f"{name!r} is not a name; `rtmpose models list --cached` says what can be given")
+    whole = Path(file).suffix in _SUFFIXES
+    stem = file.removesuffix(Path(file).suffix) if whole else file
+    suffix = "" if whole else f"({'|'.join(map(re.escape, _SUFFIXES))})?"
+    part = rf"({re.escape(cache.UNFINISHED)}.*)?"
+    return re.compile(rf"{re.escape(file)}{suffix}{part}|{re.escape(stem)}-{_HASH}([-.].*)?")
 
 
 @app.command()

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import sys
 import threading
+from collections.abc import Iterator
+from types import FrameType
 
 import typer
 from rich.console import Console
 
 from rtmpose_sdk.errors import RTMPoseError
 from rtmpose_sdk.stages import THREAD_NAME
+
+_BY_SIGNAL = 128
+"""What shells add to a signal's number, for the exit code."""
 
 
 def run(app: typer.Typer) -> None:
@@ -22,6 +29,30 @@ def run(app: typer.Typer) -> None:
         _leave(1)
     except SystemExit as end:
         _leave(end.code)
+
+
+@contextlib.contextmanager
+def tidy_when_ended() -> Iterator[None]:
+    """SIGTERM and SIGHUP leave as an exit does: what is unfinished is removed. A second one ends at once.
+
+    A signal that is ignored (nohup) or has a handler keeps it.
+    """
+
+    def leave(number: int, _: FrameType | None) -> None:
+        signal.signal(number, signal.SIG_DFL)
+        sys.exit(_BY_SIGNAL + number)
+
+    numbers = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    if threading.current_thread() is not threading.main_thread():  # which alone may set handlers
+        numbers = []
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, leave)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
 
 
 def _leave(code: str | int | None) -> None:

@@ -86,7 +86,11 @@ def train(
     ] = None,
     weak_epochs: Annotated[
         float | None,
-        typer.Option(min=0, help="The last ones, with weak augmentation; default: pose 30, detector 20."),
+        typer.Option(
+            min=0,
+            help="The last ones, with weak augmentation; default: pose 30 of 210, detector 20 of 300, and "
+            "the same part of a shorter run.",
+        ),
     ] = None,
     batch: Annotated[
         int | None,
@@ -244,8 +248,6 @@ def train(
     if strange:
         names = ", ".join(sorted(map(_option, strange)))
         raise InputError(f"{names}: not for training a {task.value} model")
-    if temperature <= 0:
-        raise InputError(f"--temperature is {temperature:g}; expected a positive number (paper: 0.1)")
     if heatmap_weight and head is Head.HEATMAP:
         raise InputError("--heatmap-weight is for SimCC heads; --head heatmap learns from nothing else")
     if freeze and not init:
@@ -268,7 +270,7 @@ def train(
         freeze=freeze,
         input_size=parse_size(input_size) if input_size else training.default_input_size(name),
         epochs=length,
-        weak_epochs=min(defaults["weak_epochs"] if weak_epochs is None else weak_epochs, length),
+        weak_epochs=min(_weak_epochs(defaults, length) if weak_epochs is None else weak_epochs, length),
         batch=batch or defaults["batch"],
         rate=rate,
         optimizer=optimizer.value,
@@ -322,6 +324,12 @@ def _from_user(context: typer.Context, name: str) -> bool:
 
 def _option(name: str) -> str:
     return f"--{name.replace('_', '-')}"
+
+
+def _weak_epochs(defaults: dict[str, Any], length: float) -> float:
+    """As many as the paper's, or its part of a shorter run."""
+    part: float = min(length / defaults["epochs"], 1.0)
+    return part * float(defaults["weak_epochs"])
 
 
 def _weight_decay(model: str) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from rtmpose_sdk.errors import MissingExtraError
+from rtmpose_sdk.errors import MissingExtraError, OutputError
 
 
 def finish(work: Callable[[Any, Shown], Path], folder: Path) -> None:
@@ -23,7 +24,8 @@ def finish(work: Callable[[Any, Shown], Path], folder: Path) -> None:
 
     Raises:
         MissingExtraError: the training extra is not installed.
-        typer.Exit: 130 after an interruption; everything is saved.
+        OutputError: the disk is full.
+        typer.Exit: 130 after an interruption; everything is saved, or nothing was begun.
     """
     run = training_room()
     shown = Shown(Console(stderr=True))
@@ -31,8 +33,18 @@ def finish(work: Callable[[Any, Shown], Path], folder: Path) -> None:
         with shown.bars:
             artifact = work(run, shown)
     except KeyboardInterrupt:
-        shown.say(f"stopped, everything is saved; go on with: rtmpose train --resume {folder}")
+        if (folder / "config.json").is_file():
+            shown.say(f"stopped, everything is saved; go on with: rtmpose train --resume {folder}")
+        else:
+            shown.say("stopped, nothing was begun")
         raise typer.Exit(130) from None
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        raise OutputError(
+            f"{folder}: no space is left for the run; make room, and go on with: rtmpose train --resume "
+            f"{folder}"
+        ) from None
     if os.environ.get("LOCAL_RANK", "0") == "0":  # not in the processes that this one started
         typer.echo(f"artifact: {artifact}")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from rtmpose_sdk.errors import DownloadError, MissingExtraError, OfflineError, OutputError
+from rtmpose_sdk.errors import DownloadError, InputError, MissingExtraError, OfflineError, OutputError
 from rtmpose_sdk.hub import cache
 from rtmpose_sdk.hub.cache import Record
 from rtmpose_sdk.hub.integrity import check
@@ -28,6 +29,7 @@ TIMEOUT = "RTMPOSE_TIMEOUT"
 _PUBLISHER = "download.openmmlab.com"
 _DEFAULT_TIMEOUT = 30.0
 """Seconds without a byte after which a server is taken for stalled."""
+_LONGEST_TIMEOUT = 86400.0
 _TRIES = 4
 """Of one address, in a row, without a new byte."""
 _PAUSE = 0.5
@@ -66,6 +68,7 @@ def fetch(url: str, sha256_prefix: str = "", fill: str = "") -> Path:
         fill: command that fills the cache, for the error message.
 
     Raises:
+        InputError: not an address, or RTMPOSE_TIMEOUT is no number of seconds.
         OfflineError: not cached, and no connection may be opened.
         DownloadError: no address gives it, or what it gives is not the published file.
         OutputError: the cache cannot be written, or the disk is full.
@@ -89,8 +92,17 @@ def fetch(url: str, sha256_prefix: str = "", fill: str = "") -> Path:
 
 
 def cache_name(url: str) -> str:
-    """OpenMMLab's files lie under their names, which are unique; others get a hash of their address."""
-    parts = urlsplit(url)
+    """OpenMMLab's files lie under their names, which are unique; others get a hash of their address.
+
+    Raises:
+        InputError: not an address.
+    """
+    try:
+        parts = urlsplit(url)
+    except ValueError as error:
+        raise InputError(
+            f"{url}: not an address ({error}); expected one such as https://host/model.onnx"
+        ) from None
     name = parts.path.rsplit("/", 1)[-1] or "file"
     if parts.netloc == _PUBLISHER:
         return name
@@ -211,7 +223,7 @@ def _once(session: Any, address: str, part: Path, report: Report) -> None:
     headers = {"Accept-Encoding": "identity", "User-Agent": "rtmpose-sdk"}
     if start:
         headers |= {"Range": f"bytes={start}-", "If-Range": validator}
-    timeout = float(os.environ.get(TIMEOUT) or _DEFAULT_TIMEOUT)
+    timeout = _timeout()
     with session.get(address, headers=headers, stream=True, timeout=timeout) as answer:
         if answer.status_code == 416:
             _forget(part)
@@ -232,6 +244,22 @@ def _once(session: Any, address: str, part: Path, report: Report) -> None:
             notes = {"url": address, "validator": _validator(answer.headers)}
             _notes(part).write_text(json.dumps(notes), "utf-8")
         _write(answer, part, start, total, report)
+
+
+def _timeout() -> float:
+    given = os.environ.get(TIMEOUT)
+    if not given:
+        return _DEFAULT_TIMEOUT
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 < seconds <= _LONGEST_TIMEOUT:
+        raise InputError(
+            f"{TIMEOUT}={given}; expected seconds without a byte until a server is taken for stalled, "
+            f"more than 0 and at most {_LONGEST_TIMEOUT:.0f}; {_DEFAULT_TIMEOUT:g} where it is not set"
+        )
+    return seconds
 
 
 def _write(answer: Any, part: Path, start: int, total: int | None, report: Report) -> None:

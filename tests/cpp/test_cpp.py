@@ -120,10 +120,10 @@ def test_pose_with_boxes_good_and_bad(
 ) -> None:
     picture = tmp_path / "photo.png"  # no two decoders differ on it
     cv2.imwrite(str(picture), photo)
-    boxes = [(90, 5, 360, 500), ("nan", 0, 5, 5), (900, 900, 990, 990), (-40, 100, 300, 700)]
+    boxes = [(90, 5, 360, 500), (5, 0, 5, 5), (900, 900, 990, 990), (-40, 100, 300, 700)]
     done = run(files["pose"], picture, *[word for box in boxes for word in ("--box", *box)])
     assert done.returncode == 0, done.stderr
-    found = np.array([row["keypoints"] for row in json.loads(done.stdout.replace("nan", "0"))["people"]])
+    found = np.array([row["keypoints"] for row in json.loads(done.stdout)["people"]])
     with Predictor("rtmpose-t-own") as predictor:
         want = predictor(photo, np.array([boxes[0], boxes[3]], np.float32))
     assert np.median(np.abs(found[[0, 3], :, :2] - want.keypoints)) < 0.1
@@ -160,6 +160,8 @@ def test_errors_say_what_is_wrong(run, files: dict[str, Path], tmp_path: Path) -
         ((files["pipeline"], files["pose"]), "not a picture that can be read"),
         ((files["pipeline"], PHOTO, "--threads", "many"), "usage: rtmpose-cpp"),
         ((files["pipeline"], PHOTO, "--threads", "-1"), "threads is -1"),
+        ((files["pose"], PHOTO, "--box", "nan", "0", "5", "5"), "'nan' is not a number here"),
+        ((files["pose"], PHOTO, "--box", "0", "0", "1e39", "5"), "expected a finite one"),
         ((), "usage: rtmpose-cpp"),
     ):
         done = run(*words)

@@ -19,6 +19,7 @@ from rtmpose_sdk.exporters.cli import _measure
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.onnx import save_onnx
+from rtmpose_sdk.exporters.report import print_verification
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 from rtmpose_sdk.exporters.verify import runtime_reference
 from rtmpose_sdk.exporters.wish import Wish
@@ -130,6 +131,26 @@ def test_without_gpu_or_binding_its_graph_is_verified(
     assert found.verified
     assert found.what == "graph"
     assert {file.name for file in tmp_path.iterdir()} == {"t.engine", "t.engine.card.json"}
+
+
+def test_an_artifact_may_be_named_as_the_graph(subject: Subject, crops: np.ndarray, tmp_path: Path) -> None:
+    found = export(subject, tmp_path / "graph.onnx", crops[:4], Wish("onnx", "fp32"))
+    assert found is not None
+    assert found.what == artifact_card(tmp_path / "graph.onnx").verification["what"] == "artifact"
+
+
+def test_why_the_file_was_not_run(
+    subject: Subject, crops: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "graph.onnx"
+    found = export(subject, out, crops[:4], Wish("onnx", "fp16"))
+    assert found is not None
+    assert found.what == "graph"
+    print_verification(found, subject.card, out)
+    assert "on a processor ONNX Runtime computes fp16 in fp32" in capsys.readouterr().out
+    (tmp_path / "t.engine").touch()
+    print_verification(found, subject.card, tmp_path / "t.engine")
+    assert "no device for it here, or no CUDA binding" in capsys.readouterr().out
 
 
 def test_ap_is_measured_where_the_artifact_runs(

@@ -177,7 +177,7 @@ def test_another_size_is_what_a_card_of_that_size_says(
         Detector(tmp_path / "d.onnx", threads=1) as card,
         Pipeline(threads=1, detector_size=size) as pipeline,
     ):
-        assert asked.card == card.card
+        assert asked.card == replace(card.card, version=asked.card.version)
         have, want = asked(photo, 0.3), card(photo, 0.3)
         assert pipeline.detector is not None
         assert pipeline.detector.card.input_size == wanted

@@ -108,6 +108,19 @@ def test_the_profile_is_in_the_engine(pose: tuple[onnx.ModelProto, ModelCard], t
 
 
 @rtx
+def test_a_profile_that_no_engine_holds(pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"RTX [\d.]+ refuses the profile 1:1:999999999999: "):
+        write_tensorrt(
+            NETWORK,
+            pose[1],
+            tmp_path / "t.engine",
+            batch=(1, 1, 999999999999),
+            targets=("sm86",),
+            graph=_one_operator("Relu"),
+        )
+
+
+@rtx
 def test_full_precision_on_turing_says_what_to_do(tmp_path: Path) -> None:
     """The reason why the mixed graph has convolutions where it means products."""
     model, card = _bundled("rtmpose-t-own")

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from rtmpose_sdk.errors import DownloadError, OfflineError, OutputError
+from rtmpose_sdk.errors import DownloadError, InputError, OfflineError, OutputError
 from rtmpose_sdk.hub import cache, download
 from rtmpose_sdk.hub.download import addresses, fetch
+from rtmpose_sdk.zoo import locate
 
 # An address of our own has a hash in its cached name; OpenMMLab's keep theirs.
 BASE = "https://download.openmmlab.com"
@@ -201,3 +202,16 @@ def test_a_cache_that_cannot_be_made(home: Path, monkeypatch) -> None:
     monkeypatch.setenv("RTMPOSE_HOME", str(home.parent / "file" / "cache"))
     with pytest.raises(OutputError, match=r"RTMPOSE_HOME"):
         get()
+
+
+@pytest.mark.parametrize("given", ["abc", "-1", "0", "nan", "inf", "1e30"])
+def test_a_timeout_that_is_none(server, home: Path, monkeypatch, given: str) -> None:
+    monkeypatch.setenv("RTMPOSE_TIMEOUT", given)
+    with pytest.raises(InputError, match=rf"RTMPOSE_TIMEOUT={given}; expected seconds"):
+        get()
+    assert server.requests == []
+
+
+def test_what_is_no_address(home: Path) -> None:
+    with pytest.raises(InputError, match=r"http://\[::1/x\.onnx: not an address \(Invalid IPv6 URL\)"):
+        locate("http://[::1/x.onnx")

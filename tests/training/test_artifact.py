@@ -11,6 +11,7 @@ import pytest
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.training.artifact import artifact_inputs
 from rtmpose_sdk.training.config import RunConfig
+from rtmpose_sdk.training.persons import read_keypoint_set
 from rtmpose_sdk.training.worst_pictures import mistakes
 
 from .conftest import draw_kites
@@ -29,6 +30,34 @@ def test_a_detector_is_verified_with_pictures_in_folders(tmp_path: Path) -> None
     inputs = artifact_inputs(new_card("rtmdet-nano", (64, 64), ""), config)
     assert inputs.shape == (3, 64, 64, 3)
     assert (inputs.reshape(3, -1).std(axis=1) > 5).all()
+
+
+def _pose_inputs(file: Path, images: Path) -> np.ndarray:
+    config = RunConfig("pose", "rtmpose-t", (str(file),), (str(images),), str(file), str(images))
+    card = new_card("rtmpose-t", (64, 64), read_keypoint_set(config.sources))
+    return artifact_inputs(card, config)
+
+
+def test_a_pose_network_is_verified_with_persons_that_training_uses(kites: Path, tmp_path: Path) -> None:
+    """Whatever num_keypoints says; boxes that show nothing only made training warn."""
+    content = json.loads(kites.read_text())
+    rows = content["annotations"] = content["annotations"][:6]
+    rows[0]["bbox"] = [500, 10, 50, 50]
+    rows[1]["bbox"][2] = 0
+    for row in rows:
+        row["num_keypoints"] = 0
+    file = tmp_path / "odd.json"
+    file.write_text(json.dumps(content))
+    inputs = _pose_inputs(file, kites.parent / "images")
+    assert inputs.shape == (4, 64, 64, 3)
+    assert (inputs.reshape(4, -1).std(axis=1) > 5).all()
+
+
+def test_a_pose_network_is_verified_when_its_pictures_are_gone(kites: Path, tmp_path: Path) -> None:
+    """They were cut out at the start."""
+    inputs = _pose_inputs(kites, tmp_path)
+    assert inputs.shape[1:] == (64, 64, 3)
+    assert inputs.std() > 5
 
 
 def _boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import errno
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,9 +16,10 @@ import pytest
 from typer.testing import CliRunner
 
 from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.errors import DataError, ImageError, InputError
+from rtmpose_sdk.errors import DataError, ImageError, InputError, OutputError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_named
 from rtmpose_sdk.training.canvases import cut_canvases
-from rtmpose_sdk.training.check import check
+from rtmpose_sdk.training.check import check, mirror_pairs
 from rtmpose_sdk.training.order import sample_at, sample_order
 from rtmpose_sdk.training.persons import Persons, Source, read_keypoint_set, read_persons
 from rtmpose_sdk.training.pictures import PictureCache, read_pictures
@@ -165,6 +167,14 @@ _OTHER_SHAPES = [
             "bone 0 of category 'kite' is 1",
         ),
         (
+            lambda content: content["categories"][0].update(skeleton=[[1, 2], [0, 1]]),
+            r"bone 1 of category 'kite' is \[0, 1\], but its 5 keypoints are numbered from 1 to 5",
+        ),
+        (
+            lambda content: content["categories"][0].update(skeleton=[[1, 6]]),
+            r"bone 0 of category 'kite' is \[1, 6\]",
+        ),
+        (
             lambda content: content["categories"][0].update(keypoints=["a"] * 5),
             "several keypoints called a",
         ),
@@ -200,6 +210,12 @@ def test_rows_of_another_shape_are_named_for_a_detector(
         (_row("annotations", keypoints=7), "keypoint count", "annotation 4"),
         (_row("annotations", id=[1]), "no id", "annotation [1]"),
         (_row("annotations", image_id=[1]), "no picture", "annotation 4"),
+        (_row("images", id=1), "id used twice", "3.png"),
+        (
+            lambda content: content["categories"][0].update(skeleton=[[0, 1]]),
+            "skeleton",
+            "changed.json",
+        ),
     ],
 )
 def test_data_check_lists_rows_of_another_shape(
@@ -221,6 +237,31 @@ def test_data_check_refuses_names_of_another_shape(kites: Path, tmp_path: Path) 
     source = _changed(kites, tmp_path, lambda content: content["categories"][0].update(keypoints=5))
     with pytest.raises(DataError, match=r"changed\.json: category 'kite' has the keypoints 5"):
         check(source)
+
+
+def test_data_check_says_why_there_is_nobody(kites: Path, tmp_path: Path) -> None:
+    def crowds(content: dict[str, Any]) -> None:
+        for row in content["annotations"]:
+            row["iscrowd"] = 1
+
+    def strangers(content: dict[str, Any]) -> None:
+        for row in content["annotations"]:
+            row["image_id"] = 77
+
+    with pytest.raises(DataError, match=r"changed\.json: all 24 persons are crowds"):
+        check(_changed(kites, tmp_path, crowds))
+    with pytest.raises(DataError, match=r"24 persons, .* no picture's \(image_id 77\)"):
+        check(_changed(kites, tmp_path, strangers))
+
+
+def test_the_skeleton_of_a_known_set_is_its_own(kites: Path, tmp_path: Path) -> None:
+    """CrowdPose's file has bones of COCO's 17 keypoints beside its 14."""
+    known = get_keypoint_set("crowdpose14")
+
+    def change(content: dict[str, Any]) -> None:
+        content["categories"][0].update(keypoints=list(known.names), skeleton=[[16, 14]])
+
+    assert read_keypoint_set([_changed(kites, tmp_path, change)]) is known
 
 
 def test_files_with_other_keypoints_are_not_mixed(kites: Path, tmp_path: Path) -> None:
@@ -262,6 +303,23 @@ def test_canvases_of_other_annotations_are_refused(kites: Path, tmp_path: Path) 
             cut_canvases(other, (64, 96), 1.25, file)
     with pytest.raises(DataError, match="was cut of other annotations"):
         cut_canvases(persons, (64, 96), 1.5, file)
+
+
+def test_a_full_disk_is_found_before_canvases_are_cut(
+    kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing into a mapped file would end the process with a bus error."""
+
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.posix_fallocate", full)
+    persons = read_persons([Source.of(kites)], 5)
+    with pytest.raises(OutputError, match=r"No space left on device\); the crops .* take 0\.0 GiB"):
+        cut_canvases(persons, (64, 96), 1.25, tmp_path / "canvases.u8")
+    assert not list(tmp_path.glob("*.part"))
+    monkeypatch.undo()
+    cut_canvases(persons, (64, 96), 1.25, tmp_path / "canvases.u8")
 
 
 def test_pictures_without_persons_are_kept_for_the_detector(kites: Path, tmp_path: Path) -> None:
@@ -344,6 +402,7 @@ def test_data_check_command(kites: Path, tmp_path: Path) -> None:
     good = CliRunner().invoke(app, ["data", "check", str(kites), "--sheet", str(sheet)])
     assert good.exit_code == 0, good.output
     assert "24 pictures, 24 persons, 24 with keypoints" in good.output
+    assert "mirror pairs, by their names: left_wing - right_wing\n" in good.output
     assert "nothing wrong was found" in good.output
     assert cv2.imread(str(sheet)).std() > 10
     source = _changed(kites, tmp_path, _spoil)
@@ -352,3 +411,14 @@ def test_data_check_command(kites: Path, tmp_path: Path) -> None:
     )
     assert bad.exit_code == 1
     assert "box outside" in bad.output
+
+
+def test_who_is_mirrored_is_said() -> None:
+    def said(*names: str) -> str:
+        return mirror_pairs(keypoint_set_named("made up", names)).partition(": ")[2]
+
+    assert said("nose", "LEye", "REye") == "LEye - REye"
+    assert said("nose", "tail") == "none"
+    assert said("nose", "left_eye", "right_eye", "Lpaw", "paw_left") == (
+        "left_eye - right_eye; in no pair: nose, Lpaw, paw_left"
+    )

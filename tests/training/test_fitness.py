@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
@@ -79,7 +80,12 @@ def test_good_data_says_nothing(task: str, validation: bool, kites: Path, tmp_pa
 
 @pytest.mark.parametrize("validation", [False, True])
 def test_what_lies_outside_is_said(validation: bool, kites: Path, tmp_path: Path) -> None:
-    said = "\n".join(_check(kites, tmp_path, "pose", _spoil, validation))
+    def spoil(content: dict[str, Any]) -> None:
+        _spoil(content)
+        for row in content["annotations"][:2]:
+            row["num_keypoints"] = 0  # or an evaluation would crop them
+
+    said = "\n".join(_check(kites, tmp_path, "pose", spoil, validation))
     assert "changed.json: 2 x box outside: annotation 1" in said
     assert "1 x keypoint outside picture: annotation 3, top" in said
     assert "rtmpose data check" in said
@@ -197,6 +203,47 @@ def test_validation_data_that_cannot_be_measured_on_stops_a_run(
 ) -> None:
     with pytest.raises(InputError, match=rf"changed\.json: .*{message}"):
         _check(kites, tmp_path, task, change, validation=True)
+
+
+@pytest.mark.parametrize("size", ["stated", "absent", "wrong"])
+@pytest.mark.parametrize(
+    ("box", "message"), [([10, 10, 0, 50], "of zero area"), ([500, 500, 50, 50], "wholly outside")]
+)
+def test_boxes_that_an_evaluation_cannot_crop_stop_a_run(
+    box: list[int], message: str, size: str, kites: Path, tmp_path: Path
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["annotations"][3]["bbox"] = box
+        if size == "absent":
+            del content["images"][3]["width"], content["images"][3]["height"]
+        if size == "wrong":  # the picture is larger, and so nobody is outside
+            content["images"][5] |= {"width": 3, "height": 3}
+
+    with pytest.raises(DataError, match=rf"changed\.json: annotation 4 cannot .*{message}"):
+        _check(kites, tmp_path, "pose", change, validation=True)
+
+    def unposed(content: dict[str, Any]) -> None:
+        change(content)
+        content["annotations"][3]["num_keypoints"] = 0
+
+    _check(kites, tmp_path, "pose", unposed, validation=True)
+
+
+@pytest.mark.parametrize("validation", [False, True])
+@pytest.mark.parametrize("task", ["pose", "detector"])
+def test_pictures_may_lie_elsewhere(task: str, validation: bool, kites: Path, tmp_path: Path) -> None:
+    """Whole paths as file_name, outside the pictures' folder."""
+
+    def change(content: dict[str, Any], folder: Path) -> None:
+        for row in content["images"]:
+            row["file_name"] = str(folder / row["file_name"])
+
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.symlink_to(kites.parent / "images")
+    _check(kites, tmp_path, task, lambda content: change(content, elsewhere), validation)
+    absent = str(tmp_path / "absent" / "0.png")
+    with pytest.raises(DataError, match=re.escape(absent)):
+        _check(kites, tmp_path, task, lambda content: change(content, tmp_path / "absent"), validation)
 
 
 def test_pictures_of_persons_that_were_cut_out_are_not_needed(kites: Path, tmp_path: Path) -> None:

@@ -16,11 +16,12 @@ from lightning_fabric import Fabric
 from lightning_fabric.plugins import MixedPrecision
 from torch import Tensor, nn
 
-from rtmpose_sdk.errors import DataError, TrainingError
+from rtmpose_sdk.errors import DataError, OutputError, TrainingError
 from rtmpose_sdk.training.batches import Batches, batch_threads
 from rtmpose_sdk.training.logs import read_log
 from rtmpose_sdk.training.loop import Schedule, run_training
 from rtmpose_sdk.training.optimizer import rate_at
+from rtmpose_sdk.training.state import write_whole
 
 SCHEDULE = Schedule(60, 0.05, 5, 0.1, 0.9, 1.0, 20, 10)
 
@@ -267,6 +268,23 @@ def test_a_damaged_state_is_refused(tmp_path: Path) -> None:
     (tmp_path / "last.pt").write_bytes(b"PK\x03\x04 half of a file")
     with pytest.raises(TrainingError, match="cannot be resumed from"):
         run_training(_Line(), SCHEDULE, tmp_path, _fabric())
+
+
+@pytest.mark.parametrize("error", [RuntimeError("unexpected pos 64"), OSError(28, "No space left")])
+def test_a_full_disk_leaves_the_last_state(
+    error: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_whole({"step": 1}, tmp_path / "last.pt")
+
+    def breaks(content: object, file: Path) -> None:
+        file.write_bytes(b"half")
+        raise error
+
+    monkeypatch.setattr("torch.save", breaks)
+    with pytest.raises(OutputError, match=r"last\.pt: cannot be written .* resume the run"):
+        write_whole({"step": 2}, tmp_path / "last.pt")
+    assert torch.load(tmp_path / "last.pt", weights_only=True) == {"step": 1}
+    assert [file.name for file in tmp_path.iterdir()] == ["last.pt"]
 
 
 def test_the_best_weights_are_shipped_not_the_last(tmp_path: Path) -> None:

@@ -13,23 +13,28 @@ import cv2
 import numpy as np
 import pytest
 import torch
+import typer
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline
 from rtmpose_sdk.artifacts import open_model
 from rtmpose_sdk.cli.main import app
+from rtmpose_sdk.cli.train_run import finish
 from rtmpose_sdk.errors import InputError, RTMPoseError
 from rtmpose_sdk.exporters.network import open_checkpoint
+from rtmpose_sdk.exporters.thaw import network_from_artifact
 from rtmpose_sdk.keypoint_sets import keypoint_set_named
 from rtmpose_sdk.models import build_model, read_checkpoint
 from rtmpose_sdk.training.artifact import note
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.initialize import load_what_fits
+from rtmpose_sdk.training.lock import locked
 from rtmpose_sdk.training.logs import read_log
-from rtmpose_sdk.training.persons import read_keypoint_set
+from rtmpose_sdk.training.persons import Source, read_keypoint_set
 from rtmpose_sdk.training.run import pretraining
 from rtmpose_sdk.training.state import save_weights
-from rtmpose_sdk.training.tasks import build_network
+from rtmpose_sdk.training.tasks import build_network, detector_task
+from rtmpose_sdk.training.worst_persons import write_worst_persons
 
 KITE = ("top", "left_wing", "right_wing", "middle", "tail")
 COMMAND = [str(Path(sys.executable).parent / "rtmpose")]
@@ -294,6 +299,28 @@ def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None
         (["pose", "--data", "KITES", "--model", "rtmw-m", "--no-gau"], "head options are for RTMPose"),
         (["detector", "--data", "KITES", "--input-size", "100x100"], "multiples of 32 px"),
         (["pose", "--data", "KITES", "--val-data", "EMPTY"], "no annotation has keypoints"),
+        (["pose", "--data", "SHORT"], "annotation 6 has 3 keypoint numbers; expected 15"),
+        (["detector", "--data", "EMPTY"], "no person box in 24 pictures"),
+        (["pose", "--data", "KITES", "--teacher", "nosuch"], "nosuch"),
+        (["pose", "--data", "KITES", "--teacher", "rtmpose-t-own"], "a teacher needs the same ones"),
+        (
+            ["pose", "--data", "KITES", "--init", "rtmdet-nano-own"],
+            "tensors of its backbone have the right",
+        ),
+        (["pose", "--data", "KITES", "--batch", 7, "--devices", 2], "a multiple of --devices"),
+        (["detector", "--data", "KITES", "--batch", 1, "--devices", 2], "a multiple of --devices"),
+        (["pose", "--data", "KITES", "--clip-norm", -1], "--clip-norm is -1; expected a positive number"),
+        (["pose", "--data", "KITES", "--clip-norm", 0], "--clip-norm is 0; expected a positive number"),
+        (["pose", "--data", "KITES", "--rate", "nan"], "--rate is nan; expected a positive number"),
+        (["pose", "--data", "KITES", "--rate", 0], "--rate is 0; expected a positive number"),
+        (["pose", "--data", "KITES", "--weight-decay", -1], "--weight-decay is -1; expected 0 or more"),
+        (["pose", "--data", "KITES", "--scale", 1.4, 0.6], "--scale is 1.4 0.6; expected two positive"),
+        (["pose", "--data", "KITES", "--scale", -1, 1], "--scale is -1 1; expected two positive"),
+        (["detector", "--data", "KITES", "--scale", 0, 0], "--scale is 0 0; expected two positive"),
+        (["pose", "--data", "KITES", "--temperature", "inf"], "--temperature is inf; expected a positive"),
+        (["pose", "--data", "KITES", "--kernel-size", -1], "--kernel-size is -1; expected 1 or more"),
+        (["pose", "--data", "KITES", "--seed", -1], "--seed is -1; expected 0 or more"),
+        (["pose", "--data", "KITES", "--epochs", "inf"], "--epochs is inf; expected 0 or more"),
     ],
 )
 def test_what_cannot_be_trained_says_why(
@@ -306,9 +333,16 @@ def test_what_cannot_be_trained_says_why(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "something").touch()
     (tmp_path / "val" / "images").mkdir(parents=True)
+    for row in json.loads(kites.read_text())["images"]:
+        (tmp_path / "val" / "images" / row["file_name"]).touch()
     empty = tmp_path / "val" / "empty.json"
     empty.write_text(json.dumps({**json.loads(kites.read_text()), "annotations": []}))
-    given = [{"KITES": kites, "EMPTY": empty}.get(str(a), a) for a in arguments]
+    content = json.loads(kites.read_text())
+    content["annotations"][5]["keypoints"] = [1, 2, 2]
+    (tmp_path / "images").symlink_to(kites.parent / "images")
+    short = tmp_path / "short.json"
+    short.write_text(json.dumps(content))
+    given = [{"KITES": kites, "EMPTY": empty, "SHORT": short}.get(str(a), a) for a in arguments]
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     done = _rtmpose("train", *given, ok=False)
@@ -353,6 +387,115 @@ def test_a_checkpoint_of_another_model_is_refused(kites: Path, tmp_path: Path) -
         ok=False,
     )
     assert "tensors of its backbone have the right name and shape" in " ".join(done.stderr.split())
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "weak"),
+    [
+        (["pose"], 30),
+        (["pose", "--epochs", 420], 30),
+        (["pose", "--epochs", 21], 3),
+        (["pose", "--epochs", 21, "--weak-epochs", 20], 20),
+        (["pose", "--epochs", 21, "--weak-epochs", 30], 21),
+        (["detector"], 20),
+        (["detector", "--epochs", 15], 1),
+    ],
+)
+def test_a_short_run_has_the_same_part_of_weak_epochs(
+    arguments: list[object], weak: float, kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtmpose_sdk.training.run._run", lambda config, folder, progress: folder)
+    _rtmpose("train", *arguments, "--data", kites, "--out", tmp_path / "run", *SMALL)
+    assert RunConfig.load(tmp_path / "run").weak_epochs == pytest.approx(weak)
+
+
+def test_the_weak_stage_of_a_detector_keeps_its_scale(kites: Path) -> None:
+    config = RunConfig(
+        *("detector", "rtmdet-nano", (str(kites),), (str(kites.parent / "images"),)),
+        **{"input_size": (64, 64), "batch": 8, "epochs": 10, "weak_epochs": 10, "scale": (1.0, 1.0)},
+    )
+    task, _ = detector_task(config, build_model("rtmdet-nano", input_size=(64, 64)))
+    batch = task.batch(0, 0, 1)
+    for number, boxes in zip(batch.index, batch.boxes, strict=True):
+        wanted = task.pictures.boxes[number] * np.float32(64 / 120)
+        sides = [b[:, 2:] - b[:, :2] for b in (wanted, boxes)]
+        np.testing.assert_allclose(sides[1], sides[0], rtol=1e-4)
+
+
+def test_the_worst_persons_are_those_of_the_evaluation(trained: Path, kites: Path, tmp_path: Path) -> None:
+    """Not those whose num_keypoints is 0, whatever they are."""
+    content = json.loads(kites.read_text())
+    rows = content["annotations"]
+    content["images"].append({"id": 99, "file_name": "gone.png", "width": 120, "height": 110})
+    rows.append({**rows[0], "id": 98, "image_id": 99, "num_keypoints": 0})
+    rows.append({**rows[0], "id": 99, "num_keypoints": 0, "bbox": [10, 10, 0, 10]})
+    rows.append({**rows[0], "id": 100, "iscrowd": 1})
+    rows.append({**rows[0], "id": 101, "keypoints": [0] * 15})
+    file = tmp_path / "val.json"
+    file.write_text(json.dumps(content))
+    source = Source(file, kites.parent / "images")
+    assert write_worst_persons(source, trained / "rtmpose-t.onnx", tmp_path / "worst.jpg") == 24
+    assert (tmp_path / "worst.jpg").is_file()
+
+
+def test_two_processes_do_not_train_in_one_folder(kites: Path, tmp_path: Path) -> None:
+    config = RunConfig("pose", "rtmpose-t", (str(kites),), (str(kites.parent / "images"),))
+    config.save(tmp_path)
+    with locked(tmp_path):
+        done = _rtmpose("train", "--resume", tmp_path, ok=False)
+    assert "another process trains in it" in done.stderr
+    with locked(tmp_path):
+        pass
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_an_interruption_says_what_there_is(
+    begun: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> Path:
+        raise KeyboardInterrupt
+
+    if begun:
+        (tmp_path / "config.json").touch()
+    with pytest.raises(typer.Exit) as stopped:
+        finish(interrupted, tmp_path)
+    assert stopped.value.exit_code == 130
+    said = capsys.readouterr().err
+    assert ("go on with: rtmpose train --resume" in said) is begun
+    assert ("nothing was begun" in said) is not begun
+
+
+def test_a_run_whose_steps_are_done_exports_with_mended_data(
+    kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    content = json.loads(kites.read_text())
+    content["annotations"][3]["bbox"] = [500, 10, 20, 20]
+    data = tmp_path / "data.json"
+    data.write_text(json.dumps(content))
+    run = tmp_path / "run"
+
+    def breaks(*_: object) -> None:
+        raise InputError("an export that breaks")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("rtmpose_sdk.training.run.export_artifact", breaks)
+        done = _rtmpose(
+            *("train", "pose", "--data", data, "--images", kites.parent / "images", "--out", run),
+            *("--epochs", 1, "--pretrain-epochs", 0, "--heatmap-weight", 1, *SMALL),
+            ok=False,
+        )
+    assert "an export that breaks" in done.stderr
+    weights = (run / "weights.pth").read_bytes()
+    data.write_text(kites.read_text())
+    _rtmpose("train", "--resume", run)
+    assert (run / "weights.pth").read_bytes() == weights
+    assert not list(run.glob("*.u8*"))
+    network, _ = open_checkpoint(run / "weights.pth")
+    back = network_from_artifact(run / "rtmpose-t.onnx")
+    x = torch.zeros(1, 3, 64, 64)
+    with torch.no_grad():
+        assert torch.allclose(network(x)[0], back(x)[0], atol=1e-3)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

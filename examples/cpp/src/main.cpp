@@ -3,9 +3,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <cstdlib>
 #include <iostream>
+#include <limits>
 
 #include "picture.hpp"
 
@@ -27,6 +29,9 @@ double number(int count, char** words, int at) {
     char* end = nullptr;
     const double value = at < count ? std::strtod(words[at], &end) : 0;
     if (at >= count || end == words[at] || *end != '\0') throw rtmpose::Error(kUsage);
+    // JSON has no nan and no inf, and what is larger is one as a float.
+    if (!(std::fabs(value) <= static_cast<double>(std::numeric_limits<float>::max())))
+        throw rtmpose::Error(std::string("'") + words[at] + "' is not a number here; expected a finite one");
     return value;
 }
 

@@ -1,0 +1,80 @@
+"""Options that would be passed over, or that nothing can be made of, are refused before the work."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.errors import InputError, ModelFileError
+from rtmpose_sdk.exporters.cli import app
+from rtmpose_sdk.exporters.subject import subject_from_artifact
+from rtmpose_sdk.zoo import find_model
+
+
+def invoke(*words: object) -> BaseException | None:
+    return CliRunner().invoke(app, [str(word) for word in words]).exception
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("--nms --detection-threshold 0.5", "--detection-threshold: for --end2end detector and pipeline"),
+        ("--detection-threshold 0", "--detection-threshold: for --end2end detector and pipeline"),
+        ("--end2end pose --detection-threshold 0.3", "--detection-threshold: for --end2end detector and"),
+        ("--detector nonsense", "--detector: for --end2end pipeline"),
+        ("--end2end detector --detector rtmdet-nano-own", "--detector: for --end2end pipeline"),
+        ("--calibration-images .", "--calibration-images: for --precision int8 with --calibrate"),
+        ("--calibration-crops 256", "--calibration-crops: for --precision int8"),
+        ("--calibration-detector rtmdet-nano-own", "--calibration-detector: for --precision int8"),
+        ("--no-verify --images /nope", "--images: to verify with; leave out --no-verify"),
+        ("--no-verify --images . --annotations a.json", "--images, --annotations: to verify with"),
+        ("--no-verify --crops 100", "--crops: to verify with"),
+        ("--end2end pose --no-verify --crops 3", "--crops: to verify with"),
+        ("--accuracy AP=nan", "'AP=nan'; expected NAME=VALUE with a finite number"),
+        ("--accuracy AP=-inf", "expected NAME=VALUE with a finite number"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(tmp_path: Path, words: str, message: str) -> None:
+    refused = invoke("--weights", "none.pth", "--out", tmp_path / "t.onnx", *words.split())
+    assert isinstance(refused, InputError), refused
+    assert message in str(refused)
+
+
+@pytest.mark.parametrize("more", [[], ["--end2end", "pose"]])
+def test_weights_that_name_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, more: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused = invoke("--weights", "", "--out", "t.onnx", *more)
+    assert isinstance(refused, InputError), refused
+    assert "--weights or --detector is empty" in str(refused)
+    for folder in (".", os.sep):
+        refused = invoke("--weights", folder, "--out", "t.onnx", *more)
+        assert isinstance(refused, ModelFileError), refused
+        assert "not an MMDeploy SDK folder, deploy.json is missing" in str(refused)
+
+
+def test_an_sdk_folder_may_be_the_one_we_are_in(
+    detector_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(detector_folder)
+    assert subject_from_artifact(Path(".")).card == artifact_card(detector_folder)
+
+
+def test_capital_suffixes(tmp_path: Path) -> None:
+    file = tmp_path / "UP.ONNX"
+    shutil.copy(find_model("rtmpose-t-own"), file)
+    for more in (["--storage", "fp16"], ["--end2end", "pose"]):
+        assert invoke("--weights", file, "--no-verify", "--out", tmp_path / "t.onnx", *more) is None
+
+
+def test_a_detectors_profile_begins_at_one_picture(tmp_path: Path) -> None:
+    words = ("--weights", "rtmdet-nano-own", "--backend", "tensorrt", "--target", "sm86", "--no-verify")
+    refused = invoke(*words, "--batch", "2:4:8", "--out", tmp_path / "d.engine")
+    assert isinstance(refused, InputError), refused
+    assert "batch 2:4:8: rtmdet-nano is a detector, which gets one picture at a time" in str(refused)
