@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +13,7 @@ from rich.progress import Progress
 from rtmpose_sdk.cli.options import Storage, parse_size, to_file
 from rtmpose_sdk.cli.run import run, tidy_when_ended
 from rtmpose_sdk.errors import InputError, OutputError, VerificationError
+from rtmpose_sdk.exporters.asked import open_subject, read_figures
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision, verification_device
 from rtmpose_sdk.exporters.extra import check_extra
 from rtmpose_sdk.exporters.unused import check_unused
@@ -21,7 +21,7 @@ from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
 
 if TYPE_CHECKING:
-    from rtmpose_sdk.exporters.subject import Subject
+    pass
 
 app = typer.Typer(
     add_completion=False,
@@ -267,7 +267,7 @@ def export(
         raise InputError(f"--storage is for ONNX; with --backend {backend.value} say --precision fp16")
     if backend is not Backend.TENSORRT and (batch or target or timing_cache or flavour):
         raise InputError("--batch, --target, --timing-cache and --flavour are for --backend tensorrt")
-    figures = _figures(accuracy or [])
+    figures = read_figures(accuracy or [])
     check_extra("rtmpose-export")
     if not out.parent.is_dir():
         raise OutputError(f"{out}: its folder does not exist")
@@ -287,7 +287,7 @@ def export(
     if published is not None:
         keypoints = keypoints or published.keypoint_set or None
         license_name = published.license if license_name == "unknown" else license_name
-    subject = _subject(
+    subject = open_subject(
         checkpoint, model, keypoints, size, input_kind.value, nms, license_name, notes, figures
     )
     if fixed_size:
@@ -377,47 +377,6 @@ def _end2end(
         )
 
 
-def _subject(
-    weights: Path,
-    model: str | None,
-    keypoints: str | None,
-    size: tuple[int, int] | None,
-    input_kind: str,
-    nms: bool,
-    license_name: str,
-    notes: str,
-    figures: dict[str, float],
-) -> Subject:
-    """What is exported, with the card that its artifact is to have."""
-    from rtmpose_sdk.exporters.network import open_checkpoint
-    from rtmpose_sdk.exporters.new_card import describe_weights, with_accuracy
-    from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
-
-    if weights.is_dir() or weights.suffix.lower() == ".onnx":
-        if model or keypoints or size or nms:
-            raise InputError(
-                f"{weights} has its network, keypoints and size in its card; --model, --keypoints, "
-                "--input-size and --nms are for checkpoints (.pth)"
-            )
-        if license_name != "unknown" or notes or figures:
-            raise InputError(
-                f"{weights} has a card already, which is kept; --license, --notes and --accuracy are for "
-                "checkpoints (.pth)"
-            )
-        subject = subject_from_artifact(weights)
-        if input_kind == "tensor" and subject.card.takes_image:
-            raise InputError(
-                f"{weights} takes pictures, and an ONNX model keeps its input; export the checkpoint "
-                "(.pth) with --input tensor"
-            )
-        return subject
-    kind: Any = input_kind
-    network, card = open_checkpoint(weights, model, keypoints, size, kind, nms)
-    if nms and network.task != "detect":
-        raise InputError(f"--nms is for detectors; {network.name} is a pose model")
-    return Subject(with_accuracy(describe_weights(card, weights, license_name, notes), figures), network)
-
-
 def _measure(annotations: Path, images: Path) -> Any:
     """AP of an artifact: of keypoints in ground-truth boxes, or of boxes."""
     from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
@@ -425,21 +384,6 @@ def _measure(annotations: Path, images: Path) -> Any:
     return lambda artifact: artifact_accuracy(
         artifact, annotations, images, device=verification_device(artifact)
     )["AP"]
-
-
-def _figures(pairs: list[str]) -> dict[str, float]:
-    figures = {}
-    for pair in pairs:
-        name, _, value = pair.rpartition("=")
-        wrong = InputError(f"--accuracy {pair!r}; expected NAME=VALUE with a finite number")
-        try:
-            figure = float(value)
-        except ValueError:
-            raise wrong from None
-        if not name.strip() or not math.isfinite(figure):
-            raise wrong
-        figures[name.strip()] = figure
-    return figures
 
 
 def main() -> None:
