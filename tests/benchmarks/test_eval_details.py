@@ -24,6 +24,7 @@ from rtmpose_sdk.benchmarks.metrics.per_keypoint import keypoint_errors
 from rtmpose_sdk.benchmarks.report_html import ap_of
 from rtmpose_sdk.benchmarks.subset import present, single_person
 from rtmpose_sdk.benchmarks.tune import Truth
+from rtmpose_sdk.card import CARD_VERSION
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.keypoint_sets import get_keypoint_set
@@ -277,7 +278,9 @@ def test_the_measured_ap_goes_into_the_card(some: tuple[Path, Path], tmp_path: P
     after = artifact_card(model)
     name = "some AP (ground-truth boxes, 4 pictures)"
     assert after.accuracy[name] == pytest.approx(ap, abs=1e-4)
-    assert dataclasses.replace(after, accuracy={}) == dataclasses.replace(before, accuracy={})
+    assert after.version == CARD_VERSION
+    aside = {"accuracy": {}, "version": CARD_VERSION}
+    assert dataclasses.replace(after, **aside) == dataclasses.replace(before, **aside)
     assert card_beside(model).is_file() == beside
     if beside:
         assert ap_of({"accuracy": after.accuracy}) == pytest.approx(ap, abs=1e-4)

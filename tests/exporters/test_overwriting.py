@@ -180,6 +180,7 @@ from pathlib import Path
 from rtmpose_sdk.cli.run import run, tidy_when_ended
 from rtmpose_sdk.exporters.beside import folder_beside
 
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # under nohup it is ignored
 app = typer.Typer(pretty_exceptions_enable=False)
 
 @app.command()
