@@ -19,6 +19,7 @@ from rich.table import Table
 
 from rtmpose_sdk.cli.options import limit_opencv
 from rtmpose_sdk.cli.run import run
+from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.results import PoseResult
@@ -85,14 +86,14 @@ def _follow(pipeline: Pipeline, clip: Path, every: int) -> tuple[float, list[Pos
 
 
 def _skipping(pipeline: Pipeline, clip: Path, every: int, rounds: int) -> None:
-    """Frame rate and keypoints of K against those of a detection in every frame."""
+    """Frame rate, keypoints and boxes of K against those of a detection in every frame."""
     rates: dict[int, list[float]] = {1: [], every: []}
     results: dict[int, list[PoseResult]] = {}
     for _ in range(rounds):
         for k in rates:
             rate, results[k] = _follow(pipeline, clip, k)
             rates[k].append(rate)
-    distances = []
+    distances, overlaps = [], []
     for one, skipped in zip(results[1], results[every], strict=True):
         assert one.track_ids is not None
         assert skipped.track_ids is not None
@@ -102,6 +103,7 @@ def _skipping(pipeline: Pipeline, clip: Path, every: int, rounds: int) -> None:
             sure = np.minimum(one.confidences[i], skipped.confidences[j]) >= 0.3
             apart = np.hypot(*(one.keypoints[i] - skipped.keypoints[j]).T) / size
             distances.append(apart[sure])
+            overlaps.append(iou(one.boxes[i : i + 1], skipped.boxes[j : j + 1])[0, 0])
     people = [sorted({int(n) for r in results[k] for n in r.track_ids}) for k in (1, every)]  # type: ignore[union-attr]
     ratio = np.median(np.array(rates[every]) / np.array(rates[1]))
     table = Table(f"{clip.name}", "K = 1", f"K = {every}")
@@ -109,6 +111,7 @@ def _skipping(pipeline: Pipeline, clip: Path, every: int, rounds: int) -> None:
     table.add_row("ids", *(", ".join(map(str, ids)) for ids in people))
     table.add_row("rate, ratio", "", f"{ratio:.2f}")
     table.add_row("keypoints apart, median / body size", "", f"{np.median(np.concatenate(distances)):.2%}")
+    table.add_row("boxes, mean IoU of both", "", f"{np.mean(overlaps):.3f}")
     Console().print(table)
 
 
