@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.values import is_number
 
 _BOX = 4
 
@@ -74,9 +74,7 @@ def _wrong(row: dict[str, Any]) -> str | None:
 
 
 def _are_numbers(values: Any) -> bool:
-    return isinstance(values, list) and all(
-        type(value) in (int, float) and math.isfinite(value) for value in values
-    )
+    return isinstance(values, list) and all(map(is_number, values))
 
 
 def _hashable(value: Any) -> Any:

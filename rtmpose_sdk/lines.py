@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.values import is_number
 
 
 def read_lines(path: Path, on_broken: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
@@ -48,7 +48,7 @@ def _lacking(row: object) -> str | None:
         return "an object"
     if type(row.get("frame")) is not int:
         return "'frame', a whole number"
-    if not _is_number(row.get("time")):
+    if not is_number(row.get("time")):
         return "'time', seconds"
     persons = row.get("persons")
     if not isinstance(persons, list) or not all(isinstance(person, dict) for person in persons):
@@ -63,8 +63,4 @@ def _lacking(row: object) -> str | None:
 
 
 def _is_point(value: object) -> bool:
-    return isinstance(value, dict) and all(_is_number(value.get(key)) for key in ("x", "y", "confidence"))
-
-
-def _is_number(value: object) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)  # type: ignore[arg-type]
+    return isinstance(value, dict) and all(is_number(value.get(key)) for key in ("x", "y", "confidence"))

@@ -17,6 +17,7 @@ from rtmpose_sdk.hub import cache
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.processor import instruction_sets, processor_name
 from rtmpose_sdk.runtimes import allowed_cores
+from rtmpose_sdk.values import is_whole
 
 VERSION = 3
 """1 had no cards among the hashes and no instruction sets, 2 no input size."""
@@ -202,21 +203,22 @@ def _checks(profile: Profile) -> Iterator[tuple[str, object, bool, str]]:
             value = getattr(network, key)
             yield f"{part}.{key}", value, value is None or isinstance(value, str), "a name or null"
         threads = network.threads
-        yield f"{part}.threads", threads, threads is None or _counts(threads), f"{_COUNT}, or null"
-        pair = isinstance(size, list) and len(size) == 2 and all(map(_counts, size))
-        yield f"{part}.input_size", size, size is None or _counts(size) or pair, f"{_COUNT}, two, or null"
+        yield f"{part}.threads", threads, threads is None or is_whole(threads, 1), f"{_COUNT}, or null"
+        pair = isinstance(size, list) and len(size) == 2 and all(is_whole(n, 1) for n in size)
+        yield (
+            f"{part}.input_size",
+            size,
+            size is None or is_whole(size, 1) or pair,
+            f"{_COUNT}, two, or null",
+        )
         own = Path(path).name
         named = _says_texts(digests) and any(file == own or file.startswith(f"{own}/") for file in digests)
         yield f"{part}.sha256", digests, named, f"a digest by name, for {own} too"
     for key in ("batch_limit", "detect_every"):
         value = getattr(profile, key)
-        yield key, value, _counts(value), _COUNT
+        yield key, value, is_whole(value, 1), _COUNT
     yield "machine", profile.machine, isinstance(profile.machine, dict), "an object"
     yield "engines", profile.engines, _says_texts(profile.engines), "versions by package"
-
-
-def _counts(value: object) -> bool:
-    return type(value) is int and value >= 1
 
 
 def _says_texts(value: object) -> bool:

@@ -303,7 +303,8 @@ class Tracker:
         if extent is None:
             return
         margins = (box - extent) / track.motion.size
-        if track.margins is not None and np.array_equal(sure, track.framing):  # type: ignore[arg-type]
+        before = track.framing
+        if track.margins is not None and before is not None and np.array_equal(sure, before):
             margins = MARGIN_MEMORY * track.margins + (1 - MARGIN_MEMORY) * margins
         track.margins, track.framing = margins.astype(np.float32), sure
 

@@ -16,7 +16,12 @@ def is_whole(value: Any, least: int = 0) -> bool:
 
 def is_number(value: Any) -> bool:
     """A finite number; True and False are none."""
-    return not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    if isinstance(value, bool) or not isinstance(value, int | float | Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # a whole number that no float holds
+        return False
 
 
 def check_share(name: str, value: Any) -> None:

@@ -124,3 +124,22 @@ def test_a_folder_without_its_network(detector_folder: Path, tmp_path: Path) -> 
         shutil.copy(detector_folder / name, tmp_path / name)
     with pytest.raises(ModelFileError, match=r"end2end\.onnx"):
         Detector(tmp_path)
+
+
+@pytest.mark.parametrize("models", [{}, [1], "x", [], [{}, {}]])
+def test_a_deploy_file_without_one_model(pose_folder: Path, models: object) -> None:
+    deploy = json.loads((pose_folder / "deploy.json").read_text())
+    (pose_folder / "deploy.json").write_text(json.dumps({**deploy, "models": models}))
+    with pytest.raises(ModelFileError, match="expected one model with its 'net' file"):
+        network_file(pose_folder)
+
+
+@pytest.mark.parametrize(("key", "value"), [("mean", ["a", 1, 2]), ("to_rgb", "false")])
+def test_values_of_other_kinds_in_a_pipeline(pose_folder: Path, key: str, value: object) -> None:
+    content = json.loads((pose_folder / "pipeline.json").read_text())
+    (preprocess,) = [t for t in content["pipeline"]["tasks"] if t.get("module") == "Transform"]
+    (normalize,) = [t for t in preprocess["transforms"] if t["type"] == "Normalize"]
+    normalize[key] = value
+    (pose_folder / "pipeline.json").write_text(json.dumps(content))
+    with pytest.raises(CardError, match=r"pipeline\.json: not the pipeline of an RTMPose"):
+        sdk_card(pose_folder, outputs(17))

@@ -291,3 +291,27 @@ def test_numbers_of_numpy_are_numbers() -> None:
     for wrong in ("x", np.nan, 5, True):
         with pytest.raises(InputError, match=r"score_threshold is .*expected 0\.\.\.1"):
             Detector(DEFAULT_DETECTOR, threads=1, score_threshold=wrong)
+
+
+def test_a_detector_of_several_pictures_at_once_is_refused(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(find_model(DEFAULT_DETECTOR))
+    graph.graph.input[0].type.tensor_type.shape.dim[0].dim_value = 4
+    onnx.save(graph, tmp_path / "four.onnx")
+    with pytest.raises(InputError, match=r"four\.onnx: takes 4 pictures at once"):
+        Detector(tmp_path / "four.onnx", threads=1)
+
+
+def test_a_card_beside_in_another_encoding_is_named(tmp_path: Path) -> None:
+    onnx = pytest.importorskip("onnx")
+    graph = onnx.load(find_model(DEFAULT_DETECTOR))
+    del graph.metadata_props[:]
+    onnx.save(graph, tmp_path / "d.onnx")
+    (tmp_path / "d.onnx.card.json").write_text('{"name": "é"}', "utf-16")
+    with pytest.raises(CardError, match=r"d\.onnx\.card\.json: cannot be read as text in UTF-8"):
+        Detector(tmp_path / "d.onnx", threads=1)
+
+
+def test_a_whole_number_that_no_float_holds_is_none() -> None:
+    with pytest.raises(InputError, match=r"expected 0\.\.\.1"):
+        Detector(DEFAULT_DETECTOR, threads=1, score_threshold=10**400)
