@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters training benchmarks -type f \
 	-not -path '*/__pycache__/*')
 
-.PHONY: demo test test-arm test-cpp test-devices test-devices-arm devices-needs test-web lint types tests clean
+.PHONY: demo test test-arm test-cpp test-devices test-devices-arm devices-needs test-web test-vulkan lint types tests clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out
@@ -61,6 +61,11 @@ devices-needs:
 test-web: $(VENV)/.test
 	tests/need.sh node=nodejs npm=npm chromium=chromium
 	RTMPOSE_TEST_WEB=1 $(BIN)/pytest -n 0 -rP tests/web tests/embed
+
+# ncnn through Vulkan. Without a GPU, on Mesa's driver in software.
+test-vulkan: $(VENV)/.test
+	tests/need.sh /usr/share/vulkan/icd.d=mesa-vulkan-drivers
+	RTMPOSE_TEST_VULKAN=1 $(BIN)/pytest -n 0 -rP tests/vulkan
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -161,21 +161,6 @@ def test_ncnn_has_nothing_to_say(folder: Path, capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr().err == ""
 
 
-def test_vulkan(folder: Path, network: nn.Module, crops: np.ndarray) -> None:
-    import ncnn
-
-    if ncnn.get_gpu_count() == 0:
-        pytest.skip("no Vulkan device; apt-get install mesa-vulkan-drivers brings one in software")
-    for precision, tolerances in ((None, "fp32"), ("fp16", "fp16")):
-        with open_runtime(folder / "full.param", "vulkan", 1, precision) as runtime:
-            assert str(runtime.device) == "vulkan:0"
-            card = read_card(runtime)
-            found = verify(torch_reference(network, card), runtime, card, crops[:4], tolerances)
-        assert found.verified, found
-    with pytest.raises(DeviceError, match="'vulkan:9' is not there for ncnn; it finds"):
-        open_runtime(folder / "full.param", "vulkan:9")
-
-
 def test_a_precision_that_the_processor_lacks(folder: Path) -> None:
     import ncnn
 
