@@ -9,7 +9,7 @@ SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters tra
 .PHONY: demo test test-arm test-cpp test-devices test-devices-arm devices-needs test-web test-vulkan lint types tests clean
 
 demo: $(VENV)/.demo
-	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out
+	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out --overwrite
 	@echo "The picture is $(CURDIR)/demo-out/astronaut.jpg"
 
 test: lint types tests

@@ -16,7 +16,7 @@ from rtmpose_sdk.coco_rows import check_rows
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import check_boxes
-from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
+from rtmpose_sdk.images import pictures_in, read_image
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
 
@@ -105,7 +105,7 @@ def find_rows(images: Path, annotations: Path | None, limit: int | None = None) 
     if not images.is_dir():
         raise InputError(f"{images}: not a folder; expected one with pictures to compare on")
     if annotations is None:
-        rows = [Row(p, None) for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
+        rows = [Row(p, None) for p in pictures_in(images)]
     else:
         content = read_annotations(annotations)
         check_rows(content, annotations)

@@ -18,7 +18,7 @@ from rich.table import Table
 from rtmpose_sdk import Detector, Predictor, read_image
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.images import IMAGE_SUFFIXES
+from rtmpose_sdk.images import pictures_in
 
 Floats = NDArray[np.float32]
 LEAST_SCORE = 0.3
@@ -119,7 +119,7 @@ def parity(
     limit: Annotated[int, typer.Option(min=1, help="Most pictures.")] = 100,
 ) -> None:
     """Boxes and keypoints of MMDeploy's SDK against ours."""
-    pictures = [p for p in sorted(images.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES][:limit]
+    pictures = pictures_in(images)[:limit]
     rows = {"boxes": detector_parity(detector, pictures)}
     if pose is not None:
         rows["keypoints"], rows["keypoints, sure"] = pose_parity(pose, pictures, detector)

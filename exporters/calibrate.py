@@ -15,7 +15,7 @@ from rtmpose_sdk.coco import person_boxes, person_category, read_annotations
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.crops import Images, cut
-from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
+from rtmpose_sdk.images import is_picture, natural_order, read_image
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 
 DEFAULT_CROPS = 256
@@ -75,7 +75,7 @@ def _pictures(
         raise InputError(
             f"{folder}: is for the pictures of a COCO json, and {source} holds no json; name it"
         )
-    files = sorted(p for p in source.rglob("*") if p.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(filter(is_picture, source.rglob("*")), key=natural_order)
     if not files:
         raise InputError(f"{source}: no picture in it; expected pictures to calibrate with")
     if card.task == "detect":

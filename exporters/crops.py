@@ -13,7 +13,7 @@ from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.coco import person_boxes, read_annotations
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import check_boxes, crop_boxes, letterbox
-from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
+from rtmpose_sdk.images import pictures_in, read_image
 
 Images = NDArray[np.uint8]
 
@@ -86,7 +86,7 @@ def annotated_pictures(
     if not folder.is_dir():
         raise InputError(f"{folder}: not a folder; expected one with pictures to verify with")
     if annotations is None:
-        for path in sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES):
+        for path in pictures_in(folder):
             picture = read_image(path)
             height, width = picture.shape[:2]
             yield picture, np.array([[0, 0, width, height]], np.float32)

@@ -43,8 +43,8 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
         InputError: another shape, NaN or infinity, inverted or zero area, wholly outside.
     """
     try:
-        array = np.asarray(boxes, dtype=np.float32)
-    except (TypeError, ValueError) as error:
+        array = np.array(boxes, dtype=np.float32)  # the caller's own may change later
+    except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch, with a gradient
         raise InputError(f"boxes are not numbers ({error}); expected an array (N,4), xyxy px") from None
     if array.size == 0:
         return np.empty((0, 4), np.float32)

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.errors import ImageError, OutputError
+from rtmpose_sdk.errors import ImageError, InputError, OutputError
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LARGEST_SIDE = 32766
@@ -57,6 +57,33 @@ def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
         )
     # A view such as rgb[..., ::-1] would be copied by OpenCV for each person, and slowly.
     return np.ascontiguousarray(image)
+
+
+def is_picture(path: Path) -> bool:
+    """True where a file's name says that it is one."""
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def natural_order(path: Path) -> list[tuple[int, str]]:
+    """A key for sorting: numbers in names by their value, 2 before 10; the rest as it stands."""
+    parts = re.split(r"(\d+)", str(path))
+    return [(int(part), part) if i % 2 else (0, part) for i, part in enumerate(parts)]
+
+
+def pictures_in(folder: Path) -> list[Path]:
+    """The pictures of a folder, in natural order.
+
+    Raises:
+        InputError: no such folder, or none in it.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder}: not a folder; expected one with pictures")
+    files = [p for p in folder.iterdir() if is_picture(p) and not p.is_dir()]
+    if not files:
+        raise InputError(
+            f"{folder}: no pictures in this folder; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
+        )
+    return sorted(files, key=natural_order)
 
 
 def read_image(path: str | Path) -> NDArray[np.uint8]:
@@ -114,7 +141,8 @@ def write_image(path: Path, image: NDArray[np.uint8]) -> None:
     Raises:
         OutputError: it cannot be encoded or written.
     """
-    if not (path.suffix and cv2.haveImageWriter(path.name)):
+    # Of the suffix alone: OpenCV crashes on names that are no UTF-8.
+    if not (path.suffix and cv2.haveImageWriter(f"x{path.suffix}")):
         raise OutputError(f"{path}: OpenCV cannot encode pictures of kind '{path.suffix}'; expected .png")
     done, data = cv2.imencode(path.suffix, image)
     if not done:

@@ -28,7 +28,6 @@ from rtmpose_sdk.smoothing import Smoothing
 from rtmpose_sdk.sources import open_source
 from rtmpose_sdk.stream import DETECT_EVERY, PoseStream
 from rtmpose_sdk.tracking import Tracking
-from rtmpose_sdk.values import check_share
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, existing
 
 DEFAULT_DETECTION_THRESHOLD = 0.3
@@ -48,7 +47,8 @@ class Pipeline(Closing):
             "balanced", "performance"; or "auto": what `rtmpose tune` saved for this machine.
         detector: the same for the detector; None is no detector: every call brings its boxes.
         device, threads, precision, engine: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
-        detection_threshold: least score of a box, 0...1.
+        detection_threshold: least score of a box, 0...1; None is 0.3 in pictures, and in videos what
+            `Tracking` says of newcomers.
         batch_limit: most persons of one call of the pose network.
         flip_test: average with mirrored crops; twice the time of the pose network.
         profile: file that `rtmpose tune --out` wrote. It says the models, engines, precisions, threads,
@@ -73,14 +73,15 @@ class Pipeline(Closing):
         device: str = "cpu",
         threads: int | None = None,
         precision: str | None = None,
-        detection_threshold: float = DEFAULT_DETECTION_THRESHOLD,
+        detection_threshold: float | None = None,
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
         engine: str | None = None,
         profile: str | Path | None = None,
         detector_size: int | Sequence[int] | None = None,
     ) -> None:
-        check_share("detection_threshold", detection_threshold)
+        self._tracking = Tracking.from_threshold(detection_threshold)
+        least_score = DEFAULT_DETECTION_THRESHOLD if detection_threshold is None else detection_threshold
         self.detect_every = DETECT_EVERY
         pose_network = NetworkSettings("", engine, precision, threads)
         finder = replace(pose_network, input_size=detector_size)
@@ -116,7 +117,7 @@ class Pipeline(Closing):
                     f"{opened.card.name} finds persons by itself, in one stage: leave out detector=, "
                     "detector_size= and flip_test="
                 )
-            self.predictor = OneStage(opened, score_threshold=detection_threshold)
+            self.predictor = OneStage(opened, score_threshold=least_score)
             self.predictor.gate = threading.Lock()
             return
         self.predictor = Predictor(opened, batch_limit=batch_limit, flip_test=flip_test)
@@ -135,7 +136,7 @@ class Pipeline(Closing):
                     device,
                     finder.threads,
                     finder.precision,
-                    detection_threshold,
+                    least_score,
                     finder.engine,
                     finder.input_size,
                 )
@@ -206,13 +207,14 @@ class Pipeline(Closing):
         Args:
             detect_every: frames from one detection to the next; None is the profile's, or
                 `DETECT_EVERY`. A model in one stage (RTMO) finds everybody in every frame: 1.
-            tracking: settings of the identities.
+            tracking: settings of the identities; None is the defaults, for newcomers with the pipeline's
+                `detection_threshold` where one was given.
             smoothing: settings of the One-Euro filter; None switches it off.
 
         Raises:
             InputError: there is no detector, or a setting that cannot be.
         """
-        settings = tracking or Tracking()
+        settings = tracking or self._tracking
         if isinstance(self.predictor, OneStage):
             if detect_every not in (None, 1):
                 raise InputError(

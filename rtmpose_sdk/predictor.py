@@ -216,8 +216,15 @@ class Predictor(Network):
 
 def _checked(boxes: Detections | object, size: tuple[int, int]) -> tuple[Floats, Floats]:
     """Boxes (N,4) and their scores (N,); 1 where none are given."""
-    xyxy = check_boxes(boxes.boxes if isinstance(boxes, Detections) else boxes, size)
-    return xyxy, boxes.scores if isinstance(boxes, Detections) else np.ones(len(xyxy), np.float32)
+    if not isinstance(boxes, Detections):
+        xyxy = check_boxes(boxes, size)
+        return xyxy, np.ones(len(xyxy), np.float32)
+    if tuple(boxes.image_size) != size:
+        given, there = ("{}x{}".format(*each) for each in (boxes.image_size, size))
+        raise InputError(f"boxes were detected in a picture of {given} px, and this one has {there} px")
+    if not np.isfinite(boxes.scores).all():
+        raise InputError("scores of boxes are NaN or infinite; expected 0...1")
+    return check_boxes(boxes.boxes, size), boxes.scores
 
 
 def _joined(parts: list[Decoded]) -> Decoded:

@@ -17,6 +17,8 @@ Index = int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]] | list[int]
 
 
 def _check(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
+    if not isinstance(array, np.ndarray):
+        raise InputError(f"{name} is {type(array).__name__}; expected an array {shape}")
     if array.shape != shape:
         raise InputError(f"{name} has shape {array.shape}; expected {shape}")
 
@@ -174,12 +176,13 @@ class PoseResult:
             "persons": persons,
         }
 
-    def to_coco(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
+    def to_coco(self, image_id: int | np.integer[Any], category_id: int = 1) -> list[dict[str, Any]]:
         """COCO keypoint results, one per person; its score is the mean keypoint score."""
         flat = np.concatenate([self.keypoints, self.keypoint_scores[..., None]], axis=2)
+        own_id = int(image_id) if isinstance(image_id, np.integer) else image_id  # of a table: no JSON
         return [
             {
-                "image_id": image_id,
+                "image_id": own_id,
                 "category_id": category_id,
                 "keypoints": _rounded(flat[i].reshape(-1), 3),
                 "score": float(self.keypoint_scores[i].mean()),
@@ -242,7 +245,7 @@ class PoseResult:
                 track_ids=np.array(ids, np.int64) if len(ids) == len(persons) else None,
                 depths=np.array(depths, np.float32) if depths else None,
             )
-        except (KeyError, TypeError, IndexError, ValueError) as error:
+        except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
             raise InputError(f"not a result as PoseResult.to_dict writes it ({error!r})") from None
 
     def to_dataframe(self) -> Any:

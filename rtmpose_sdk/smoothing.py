@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.values import is_number
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -37,6 +38,9 @@ class Smoothing:
     patience: float = 0.5
 
     def __post_init__(self) -> None:
+        for field in fields(self):
+            if not is_number(getattr(self, field.name)):
+                raise InputError(f"{field.name} is {getattr(self, field.name)!r}; expected a number")
         if min(self.min_cutoff, self.speed_cutoff) <= 0 or min(self.beta, self.patience) < 0:
             raise InputError(f"{self}: cutoffs must be above 0 Hz, beta and patience at least 0")
         if not 0 <= self.ignored < self.trusted <= 1:

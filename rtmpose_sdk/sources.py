@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import InputError, SourceError
-from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, read_image
+from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, is_picture, natural_order, read_image
 
 LEAST_FPS, MOST_FPS = 1e-3, 1e5
 """Frames per second: from one in a quarter of an hour to high-speed cameras."""
@@ -213,7 +213,7 @@ def _open(
             raise InputError(f"a source is a {type(source).__name__}; expected a path, a number or arrays")
         return ArraySource(source, fps or PICTURES_FPS)
     text = os.fspath(source)
-    if text == "-" or text.lower().startswith(URL_SCHEMES):
+    if text == "-" or is_address(text):
         from rtmpose_sdk.videos import VideoSource
 
         return VideoSource(text, fps, time_limit, reopen, decoder_threads)
@@ -223,24 +223,23 @@ def _open(
         return _pictures([Path(p) for p in found], text, fps)
     if not path.exists():
         raise SourceError(f"{text}: no such file or folder")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
+    if is_picture(path):
         return PictureSource(text, [path], fps or PICTURES_FPS)
     from rtmpose_sdk.videos import VideoSource
 
     return VideoSource(text, fps, time_limit, reopen, decoder_threads)
 
 
+def is_address(text: str) -> bool:
+    """True for rtsp://, http:// and the like, in whatever case."""
+    return text.lower().startswith(URL_SCHEMES)
+
+
 def _pictures(files: list[Path], name: str, fps: float | None) -> PictureSource:
     """Those of the files that are pictures, in natural order."""
-    pictures = sorted((p for p in files if p.suffix.lower() in IMAGE_SUFFIXES), key=natural_order)
+    pictures = sorted(filter(is_picture, files), key=natural_order)
     if not pictures:
         raise SourceError(
             f"{name}: no pictures there; expected files ending in {', '.join(IMAGE_SUFFIXES)}"
         )
     return PictureSource(name, pictures, fps or PICTURES_FPS)
-
-
-def natural_order(path: Path) -> list[tuple[int, str]]:
-    """A key for sorting: numbers in names by their value, 2 before 10; the rest as it stands."""
-    parts = re.split(r"(\d+)", str(path))
-    return [(int(part), part) if i % 2 else (0, part) for i, part in enumerate(parts)]

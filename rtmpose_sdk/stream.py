@@ -22,6 +22,7 @@ from rtmpose_sdk.showing import Seen, Showing
 from rtmpose_sdk.smoothing import Smoothing
 from rtmpose_sdk.tracking import Tracker, Tracking
 from rtmpose_sdk.tracks import Candidates, Track, better_half, is_framed
+from rtmpose_sdk.values import is_whole
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -63,8 +64,8 @@ class PoseStream:
         tracking: Tracking | None = None,
         smoothing: Smoothing | None = None,
     ) -> None:
-        if detect_every < 1:
-            raise InputError(f"detect_every is {detect_every}; expected at least 1")
+        if not is_whole(detect_every, 1):
+            raise InputError(f"detect_every is {detect_every!r}; expected a whole number, at least 1")
         self.detect, self._pose = detect, pose
         self._settings = tracking or Tracking()
         self._showing = Showing(keypoint_set, smoothing)
@@ -113,7 +114,7 @@ class PoseStream:
             self._showing.clear()
         self._tracker.image_size = self._size
         self._tracker.predict(time)
-        due = self._index % self._every == 0 or cut or not self._tracker.active
+        due = self.is_due(self._index) or cut or not self._tracker.active
         asked = due or detections is not None
         if asked:
             shown = self._track_detected(picture, detections)
@@ -151,7 +152,7 @@ class PoseStream:
             lost: of others, when they were seen last, s, and how.
         """
         self._index, self._time = count - 1, time
-        if poses is not None and len(poses):
+        if poses is not None:
             self._size = poses.image_size
             self._cuts = CutFinder(self._size)
             self._tracker.image_size = poses.image_size

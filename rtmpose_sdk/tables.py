@@ -84,8 +84,6 @@ def to_supervision(result: PoseResult) -> Any:
         import supervision
     except ImportError:
         raise MissingExtraError("supervision", "tables", "supervision.KeyPoints") from None
-    if not len(result):
-        return supervision.KeyPoints.empty()
     kind: Any = supervision.KeyPoints
     fields = getattr(kind, "__dataclass_fields__", {})
     name = "keypoint_confidence" if "keypoint_confidence" in fields else "confidence"

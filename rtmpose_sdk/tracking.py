@@ -15,6 +15,7 @@ from rtmpose_sdk.motion import BoxMotion
 from rtmpose_sdk.oks import overlap_of_smaller, similarity
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.tracks import SCENE_CONFIDENCE, Candidates, Track, better_half, keypoint_extent
+from rtmpose_sdk.values import check_share, is_number
 
 Floats = NDArray[np.float32]
 
@@ -79,13 +80,38 @@ class Tracking:
     least_confidence: float = 0.25
     undetected: float = 1.0
 
+    @classmethod
+    def from_threshold(cls, threshold: float | None) -> Tracking:
+        """The defaults with a least score for newcomers; who is followed already may score less.
+
+        Args:
+            threshold: 0...1; None leaves the defaults.
+
+        Raises:
+            InputError: not from 0 to 1.
+        """
+        usual = cls()
+        if threshold is None:
+            return usual
+        check_share("detection_threshold", threshold)
+        return cls(
+            sure_score=max(usual.sure_score, threshold),
+            new_score=threshold,
+            keep_score=min(usual.keep_score, threshold),
+        )
+
     def __post_init__(self) -> None:
+        for name in ("sure_score", "new_score", "keep_score"):
+            check_share(name, getattr(self, name))
         if not 0 <= self.keep_score <= self.new_score <= self.sure_score <= 1:
             raise InputError(f"{self}: expected 0 <= keep_score <= new_score <= sure_score <= 1")
-        if not 0 <= self.look_weight <= 1:
-            raise InputError(f"look_weight is {self.look_weight}; expected 0...1")
-        if self.reentry < 0:
-            raise InputError(f"reentry is {self.reentry} s; expected at least 0")
+        for name in ("oks_weight", "look_weight", "least_likeness", "oks_nms", "overlap_nms"):
+            check_share(name, getattr(self, name))
+        check_share("least_confidence", self.least_confidence)
+        for name in ("reentry", "undetected"):
+            seconds = getattr(self, name)
+            if not is_number(seconds) or seconds < 0:
+                raise InputError(f"{name} is {seconds!r} s; expected at least 0")
 
 
 class Tracker:

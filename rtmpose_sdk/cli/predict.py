@@ -1,18 +1,14 @@
-"""`rtmpose predict`: pictures in, drawn pictures and one JSON out; videos go to `predict_video`."""
+"""`rtmpose predict`: what was asked for, and is it for pictures or for videos?"""
 
 from __future__ import annotations
 
 import enum
-import glob
-import json
 import math
-import os
 from pathlib import Path
-from typing import Annotated, Any, cast
+from typing import Annotated, cast
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from rtmpose_sdk.cli.options import (
     DetectorOption,
@@ -25,6 +21,7 @@ from rtmpose_sdk.cli.options import (
     limit_opencv,
     parse_size,
 )
+from rtmpose_sdk.cli.predict_pictures import find_pictures, place_pictures, predict_pictures
 from rtmpose_sdk.cli.predict_sources import VideoInput, name_of, split_sources
 from rtmpose_sdk.cli.predict_video import (
     DEFAULT_SAVE,
@@ -34,13 +31,10 @@ from rtmpose_sdk.cli.predict_video import (
     predict_video,
 )
 from rtmpose_sdk.cli.run import print_error
-from rtmpose_sdk.cli.stopping import asked_to_stop
 from rtmpose_sdk.drawing import ColorBy, Painter
-from rtmpose_sdk.errors import ImageError, InputError, OutputError
-from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image, write_bytes, write_image
-from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD, Pipeline
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.stream import DETECT_EVERY
-from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 _VIDEOS, _DRAWING = "Videos", "Drawing"
@@ -48,7 +42,6 @@ _FOR_VIDEOS = (
     *("save", "detect_every", "smooth", "start", "end", "stride", "fps", "time_limit", "resume", "show"),
     "trail",
 )
-RESULTS_FILE = "results.json"
 
 
 class Boxes(str, enum.Enum):
@@ -56,67 +49,6 @@ class Boxes(str, enum.Enum):
 
     DETECT = "detect"
     FULL = "full"
-
-
-def find_pictures(sources: list[str]) -> list[Path]:
-    """The pictures that files, folders and globs mean, in order, each once.
-
-    Raises:
-        InputError: a source that does not exist, or a folder or glob without pictures.
-    """
-    found: dict[Path, None] = {}
-    for source in sources:
-        if not source:
-            raise InputError("a source is empty text; expected a picture, a folder or a glob")
-        path = Path(source)
-        if path.is_dir():
-            files = [p for p in sorted(path.iterdir()) if p.suffix.lower() in IMAGE_SUFFIXES]
-            if not files:
-                raise InputError(
-                    f"{source}: no pictures in this folder; expected files ending in "
-                    f"{', '.join(IMAGE_SUFFIXES)}"
-                )
-        elif path.exists():
-            files = [path]
-        elif glob.has_magic(source):
-            files = [Path(p) for p in sorted(glob.glob(source, recursive=True)) if Path(p).is_file()]
-            if not files:
-                raise InputError(f"{source}: no file fits this pattern")
-        else:
-            raise InputError(f"{source}: no such file or folder")
-        found.update(dict.fromkeys(files))
-    return list(found)
-
-
-def _targets(pictures: list[Path], out: Path) -> list[Path]:
-    """Where each drawn picture goes; the folders below the pictures' common folder are kept.
-
-    A link is drawn under its own name; what has no suffix of a picture becomes a PNG.
-    """
-    places = [Path(os.path.abspath(p)) for p in pictures]
-    root = Path(os.path.commonpath([p.parent for p in places]))
-    names = [p.name if p.suffix.lower() in IMAGE_SUFFIXES else f"{p.name}.png" for p in places]
-    targets = [out / p.relative_to(root).with_name(n) for p, n in zip(places, names, strict=True)]
-    for picture, target in zip(pictures, targets, strict=True):
-        if target.resolve() == picture.resolve():
-            raise OutputError(
-                f"{out}: the drawn pictures would overwrite the sources ({picture}); choose another --out"
-            )
-    return targets
-
-
-def _prepare(out: Path) -> None:
-    """Fail before the work, not after it."""
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise OutputError(f"{out}: cannot be made a folder for the results ({error.strerror})") from None
-    if not os.access(out, os.W_OK):
-        raise OutputError(f"{out}: no permission to write there")
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _prepare_videos(videos: list[VideoInput]) -> None:
@@ -127,16 +59,20 @@ def _prepare_videos(videos: list[VideoInput]) -> None:
         raise InputError(f"two sources are called '{double[0]}'; give them to two calls with another --out")
 
 
-def _tracking(threshold: float | None) -> Tracking:
-    """A least score for newcomers; who is followed already may score less."""
-    usual = Tracking()
-    if threshold is None:
-        return usual
-    return Tracking(
-        sure_score=max(usual.sure_score, threshold),
-        new_score=threshold,
-        keep_score=min(usual.keep_score, threshold),
-    )
+def _each_video(videos: list[VideoInput], pipeline: Pipeline, options: VideoOptions) -> None:
+    """One that cannot be used does not keep the others from their turn."""
+    errors: list[Exception] = []
+    for video in videos:
+        try:
+            predict_video(video, pipeline, options, Console(stderr=True))
+        except InputError as error:
+            if len(videos) == 1:
+                raise
+            print_error(error)
+            errors.append(error)
+    if errors:
+        print_error(InputError(f"{len(errors)} of {len(videos)} videos could not be used, see above"))
+        raise typer.Exit(1)
 
 
 def _refuse_video_options(context: typer.Context) -> None:
@@ -219,8 +155,7 @@ def predict(
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace files that exist; pictures' results always are.",
-            rich_help_panel=_VIDEOS,
+            help="Replace files that exist; results.json always is.",
         ),
     ] = False,
     resume: Annotated[
@@ -273,7 +208,6 @@ def predict(
             show,
             threads,
             make_painter,
-            _tracking(detection_threshold),
         )
         _prepare_videos(videos)
         check_places(videos, options)
@@ -283,12 +217,12 @@ def predict(
             device,
             threads,
             precision,
+            detection_threshold,
             flip_test=flip_test,
             engine=engine,
             detector_size=size,
         ) as pipeline:
-            for video in videos:
-                predict_video(video, pipeline, options, Console(stderr=True))
+            _each_video(videos, pipeline, options)
         return
     _refuse_video_options(context)
     if boxes is Boxes.FULL and detector is not None:
@@ -297,56 +231,16 @@ def predict(
         detector = DEFAULT_DETECTOR
     limit_opencv(threads)
     pictures = find_pictures(source)
-    targets = _targets(pictures, out)
-    console = Console(stderr=True)
-    results: list[dict[str, Any]] = []
-    drawn: list[Path] = []
-    errors: list[Exception] = []
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeRemainingColumn(),
-    )
-    with (
-        Pipeline(
-            pose,
-            detector,
-            device,
-            threads,
-            precision,
-            DEFAULT_DETECTION_THRESHOLD if detection_threshold is None else detection_threshold,
-            flip_test=flip_test,
-            engine=engine,
-            detector_size=size,
-        ) as pipeline,
-        Progress(*columns, console=console, transient=True) as progress,
-    ):
-        _prepare(out)
-        task = progress.add_task("predict", total=len(pictures))
-        with asked_to_stop() as stop:
-            for picture, target in zip(pictures, targets, strict=True):
-                if stop():
-                    break
-                try:
-                    image = read_image(picture)
-                    result = pipeline(image, "full" if boxes is Boxes.FULL else None)
-                    results.append({"file": str(picture), **result.to_dict()})
-                    write_image(target, painter(image, result))
-                    drawn.append(target)
-                except (ImageError, OutputError) as error:
-                    errors.append(error)
-                progress.advance(task)
-    write_bytes(out / RESULTS_FILE, json.dumps(results, indent=1).encode())
-    persons = sum(len(r["persons"]) for r in results)
-    typer.echo(f"{_counted(len(results), 'picture')}, {_counted(persons, 'person')}: {out / RESULTS_FILE}")
-    if len(drawn) == 1:
-        typer.echo(f"drawn: {drawn[0]}")
-    if stop.asked and len(results) + len(errors) < len(pictures):
-        typer.echo(f"stopped; {len(pictures) - len(results) - len(errors)} pictures were not looked at")
-    if errors:
-        print_error(InputError(f"{len(errors)} of {len(pictures)} pictures could not be used:"))
-        for each in errors:
-            print_error(each)
-    if stop.asked or errors:
-        raise typer.Exit(130 if stop.asked else 1)
+    targets = place_pictures(pictures, out, overwrite)
+    with Pipeline(
+        pose,
+        detector,
+        device,
+        threads,
+        precision,
+        detection_threshold,
+        flip_test=flip_test,
+        engine=engine,
+        detector_size=size,
+    ) as pipeline:
+        predict_pictures(pictures, targets, pipeline, out, painter, boxes is Boxes.FULL)

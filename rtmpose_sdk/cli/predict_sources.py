@@ -8,8 +8,8 @@ import re
 from pathlib import Path
 
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.images import IMAGE_SUFFIXES
-from rtmpose_sdk.sources import URL_SCHEMES, natural_order, without_login
+from rtmpose_sdk.images import IMAGE_SUFFIXES, natural_order
+from rtmpose_sdk.sources import is_address, without_login
 
 VideoInput = str | tuple[str, ...]
 """One video: a source as `open_source` takes it, or picture files that are its frames."""
@@ -63,7 +63,7 @@ def _inside(source: str) -> list[Path]:
 
 def is_video(source: str) -> bool:
     """True where a source is no picture, folder or pattern: a video file, a camera, an address, "-"."""
-    if source == "-" or source.isdigit() or source.startswith(URL_SCHEMES):
+    if source == "-" or source.isdigit() or is_address(source):
         return True
     path = Path(source)
     return path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
@@ -80,7 +80,7 @@ def name_of(source: VideoInput) -> str:
         return "stdin"
     if source.isdigit():
         return f"camera{source}"
-    if source.startswith(URL_SCHEMES):
+    if is_address(source):
         return re.sub(r"[^\w.-]+", "_", without_login(source).partition("://")[2]).strip("_.") or "stream"
     path = Path(source)
     if path.is_dir():

@@ -24,7 +24,6 @@ from rtmpose_sdk.pipeline import DEFAULT_SMOOTHING, Pipeline
 from rtmpose_sdk.sources import Source, open_source
 from rtmpose_sdk.stages import DEPTH
 from rtmpose_sdk.stream import PoseStream
-from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.video_writer import VideoWriter
 from rtmpose_sdk.writers import (
     CocoWriter,
@@ -69,7 +68,6 @@ class VideoOptions:
     show: bool
     threads: int | None
     make_painter: Callable[[], Painter]
-    tracking: Tracking
 
 
 def parse_save(text: str) -> tuple[Save, ...]:
@@ -97,7 +95,7 @@ def predict_video(source: VideoInput, pipeline: Pipeline, options: VideoOptions,
     keypoint_set = pipeline.predictor.keypoint_set
     earlier = Earlier(lines, keypoint_set) if options.resume and lines.exists() else None
     smoothing = DEFAULT_SMOOTHING if options.smooth else None
-    stream = pipeline.stream(options.detect_every, options.tracking, smoothing)
+    stream = pipeline.stream(options.detect_every, smoothing=smoothing)
     with contextlib.ExitStack() as stack:
         opened = stack.enter_context(
             open_source(
@@ -273,4 +271,4 @@ def _open_writers(
                     path = options.out / f"{name}.{number}.mp4"
                     number += 1
 
-            yield VideoWriter(path, source.fps, None, again, options.threads)
+            yield VideoWriter(path, source.fps, again, options.threads)

@@ -18,7 +18,7 @@ from rtmpose_sdk.card import FITTING
 from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads, parse_size, to_file
 from rtmpose_sdk.cli.tune_stopped import STATUS, report
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.images import IMAGE_SUFFIXES, read_image
+from rtmpose_sdk.images import pictures_in, read_image
 from rtmpose_sdk.profile import NetworkSettings, Profile, auto_file, engine_versions, hashes, this_machine
 from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
@@ -218,12 +218,7 @@ def _pictures(images: Path | None) -> list[NDArray[np.uint8]]:
     """Up to `_PICTURES` of a folder; without one, the bundled photograph."""
     if images is None:
         return [read_image(Path(str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg"))))]
-    if not images.is_dir():
-        raise InputError(f"{images}: not a folder; expected one with pictures")
-    files = sorted(p for p in images.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-    if not files:
-        raise InputError(f"{images}: no picture in it")
-    return [read_image(file) for file in files[:_PICTURES]]
+    return [read_image(file) for file in pictures_in(images)[:_PICTURES]]
 
 
 def _print(

@@ -81,6 +81,43 @@ def test_pictures_without_a_suffix_and_links_to_them(photo_path: Path, tmp_path:
     assert {p.name for p in (tmp_path / "p").iterdir()} == {"0a1b.png", "results.json"}
 
 
+def test_what_drawn_pictures_must_not_replace(photo: np.ndarray, tmp_path: Path) -> None:
+    small = cv2.resize(photo, (96, 96))
+    for name in ("in/a.jpg", "in/x/a.jpg", "n/scan.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        cv2.imwrite(str(tmp_path / name), small)
+    shutil.copy(tmp_path / "n/scan.png", tmp_path / "n/scan")
+    before = (tmp_path / "in/x/a.jpg").read_bytes()
+    full = ("--boxes", "full", "--threads", "1")
+    for sources, out, message in (
+        (("in/a.jpg", "in/x/a.jpg"), "in/x", "would overwrite the sources (in/x/a.jpg)"),
+        (("in/a.jpg",), "in/x", "in/x/a.jpg: exists already; --overwrite replaces it"),
+        (("n/*",), "o", "o/scan.png: both n/scan and n/scan.png would be drawn there"),
+    ):
+        done = run("rtmpose", "predict", *sources, *full, "--out", out, cwd=tmp_path)
+        assert done.returncode == 1
+        assert message in done.stderr
+        assert (tmp_path / "in/x/a.jpg").read_bytes() == before
+        assert not list(tmp_path.rglob("results.json"))
+    done = run("rtmpose", "predict", "in/a.jpg", *full, "--out", "in/x", "--overwrite", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "in/x/a.jpg").read_bytes() != before
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names that are no text are Linux's")
+def test_names_that_are_no_text_and_links_in_a_circle(photo: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    name = os.fsdecode(b"bad\xff.jpg")
+    for file in (name, "good.jpg"):
+        (tmp_path / "in" / file).write_bytes(cv2.imencode(".jpg", cv2.resize(photo, (96, 96)))[1].tobytes())
+    (tmp_path / "in" / "loop.jpg").symlink_to("loop.jpg")
+    done = run("rtmpose", "predict", "in", "--boxes", "full", "--threads", "1", "--out", "o", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "1 of 3 pictures could not be used" in done.stderr
+    assert (tmp_path / "o" / name).is_file()
+    assert len(json.loads((tmp_path / "o" / "results.json").read_text())) == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_between_pictures_what_is_done_is_kept(
     photo: np.ndarray, tmp_path: Path, number: signal.Signals

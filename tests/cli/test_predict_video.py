@@ -227,6 +227,18 @@ def test_a_folder_of_videos(clip: Path, tmp_path: Path) -> None:
     assert [len(lines(tmp_path / "out" / f"{name}.jsonl")) for name in "ab"] == [4, 4]
 
 
+def test_a_bad_one_among_videos(clip: Path, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for name, content in (("a.mp4", b""), ("b.mp4", clip.read_bytes())):
+        (tmp_path / "in" / name).write_bytes(content)
+    done = run("predict", "in", "--end", 0.2, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "in/a.mp4: the file is empty" in done.stderr
+    assert "1 of 2 videos could not be used, see above" in done.stderr
+    assert len(lines(tmp_path / "out" / "b.jsonl")) == 4
+    assert "b: 4 frames" in done.stdout
+
+
 def test_resumed_in_every_kind(clip: Path, tmp_path: Path) -> None:
     """Video goes on in a part of its own; tables and files of frames are whole again."""
     pandas = pytest.importorskip("pandas")

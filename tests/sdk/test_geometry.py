@@ -109,3 +109,10 @@ def test_good_boxes_pass_unchanged() -> None:
     boxes = [[-20, -20, 5, 5], [0, 0, 100, 80], [99, 79, 200, 200]]
     np.testing.assert_array_equal(check_boxes(boxes, (100, 80)), np.array(boxes, np.float32))
     assert check_boxes([], (100, 80)).shape == (0, 4)
+
+
+def test_boxes_are_kept_when_the_callers_buffer_is_used_again() -> None:
+    buffer = np.array([[1, 2, 30, 40]], np.float32)
+    boxes = check_boxes(buffer, (100, 80))
+    buffer[:] = 0
+    np.testing.assert_array_equal(boxes, [[1, 2, 30, 40]])

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -21,6 +23,8 @@ from rtmpose_sdk.errors import (
     ModelNotFoundError,
     RTMPoseError,
 )
+from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.tracking import Tracking
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_model
 
 
@@ -163,6 +167,16 @@ def test_boxes_are_asked_for_when_there_is_no_detector(photo: np.ndarray) -> Non
 def test_bad_boxes(predictor: Predictor, photo: np.ndarray, boxes: object, message: str) -> None:
     with pytest.raises(InputError, match=message):
         predictor(photo, boxes)
+
+
+def test_detections_that_are_not_of_this_picture(predictor: Predictor, photo: np.ndarray) -> None:
+    box = np.array([[10, 20, 200, 300]], np.float32)
+    with pytest.raises(
+        InputError, match="detected in a picture of 640x480 px, and this one has 512x512 px"
+    ):
+        predictor(photo, Detections(box, np.ones(1, np.float32), (640, 480)))
+    with pytest.raises(InputError, match="scores of boxes are NaN"):
+        predictor(photo, Detections(box, np.full(1, np.nan, np.float32), (512, 512)))
 
 
 def test_bad_pictures(predictor: Predictor) -> None:
@@ -315,3 +329,37 @@ def test_a_card_beside_in_another_encoding_is_named(tmp_path: Path) -> None:
 def test_a_whole_number_that_no_float_holds_is_none() -> None:
     with pytest.raises(InputError, match=r"expected 0\.\.\.1"):
         Detector(DEFAULT_DETECTOR, threads=1, score_threshold=10**400)
+
+
+def test_a_threshold_is_heard_in_videos_too(photo: np.ndarray) -> None:
+    with Pipeline(detection_threshold=1.0) as pipeline:
+        assert len(pipeline(photo)) == 0
+        stream = pipeline.stream()
+        assert [len(stream(photo, 0.1 * i).poses) for i in range(3)] == [0, 0, 0]
+        given = pipeline.stream(tracking=Tracking())
+        assert len(given(photo, 0.0).poses) == 1
+    with pytest.raises(InputError, match=r"detection_threshold is 1\.5; expected"):
+        Pipeline(detection_threshold=1.5)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Tracking(oks_weight=5), "oks_weight is 5; expected 0...1"),
+        (lambda: Tracking(least_likeness=-3), "least_likeness is -3; expected 0...1"),
+        (lambda: Tracking(reentry=float("nan")), "reentry is nan s; expected at least 0"),
+        (lambda: Tracking(undetected=-1), "undetected is -1 s; expected at least 0"),
+        (lambda: Smoothing(min_cutoff=float("nan")), "min_cutoff is nan; expected a number"),
+        (lambda: Smoothing(beta="4"), "beta is '4'; expected a number"),
+    ],
+)
+def test_settings_that_cannot_be(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(InputError, match=re.escape(message)):
+        make()
+
+
+def test_intervals_that_are_no_whole_number() -> None:
+    with Pipeline() as pipeline:
+        for every in (2.5, True, 0, "5"):
+            with pytest.raises(InputError, match="expected a whole number, at least 1"):
+                pipeline.stream(every)  # type: ignore[arg-type]

@@ -89,6 +89,11 @@ def test_dict_is_json_with_names() -> None:
     assert content["image_size"] == [100, 80]
 
 
+def test_ids_of_tables_become_json() -> None:
+    rows = make_result(1).to_coco(np.int64(3))
+    assert json.loads(json.dumps(rows))[0]["image_id"] == 3
+
+
 def test_coco_results() -> None:
     result = make_result(2)
     rows = result.to_coco(42)
@@ -96,6 +101,13 @@ def test_coco_results() -> None:
     triples = np.array(rows[1]["keypoints"]).reshape(17, 3)
     np.testing.assert_allclose(triples[:, :2], result.keypoints[1], atol=1e-3)
     assert rows[1]["score"] == pytest.approx(float(result.keypoint_scores[1].mean()))
+
+
+def test_values_of_other_kinds_are_named() -> None:
+    with pytest.raises(InputError, match=r"boxes is list; expected an array \(1, 4\)"):
+        Detections([[0, 0, 1, 1]], np.ones(1, np.float32), (9, 9))  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="not a result as"):
+        PoseResult.from_dict({**make_result(1).to_dict(), "keypoint_set": None})
 
 
 def test_shapes_that_do_not_fit_are_named() -> None:

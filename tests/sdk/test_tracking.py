@@ -145,6 +145,20 @@ def test_settings_survive_restoring() -> None:
         assert np.abs(now.boxes - then.boxes).max() < 30
 
 
+def test_who_was_lost_comes_back_after_restoring_an_empty_frame() -> None:
+    scene = Scene([walk((400, 600), (0, 0))], seconds=2)
+    first, second = (PoseStream(scene.detect, scene.pose, COCO, 5) for _ in "ab")
+    for index in range(5):
+        scene.time = index / 30
+        last = first(BLACK, scene.time)
+    nobody = PoseResult.empty(COCO, last.poses.image_size)
+    second.restore(10, 9 / 30, nobody, 1, [(last.time, last.poses)])
+    scene.time = 10 / 30
+    again = second(BLACK, scene.time)
+    assert not again.cut
+    assert again.poses.track_ids.tolist() == last.poses.track_ids.tolist() == [1]
+
+
 def test_oks_is_cocos() -> None:
     """Against the formula by hand: d = 10 px at one of 17 keypoints of a person of 100 x 100 px."""
     a = np.zeros((1, 17, 2), np.float32)
