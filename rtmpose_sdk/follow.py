@@ -90,7 +90,7 @@ def follow(
     finally:
         source.interrupt()
         for stage in stages:
-            stage.close(*([LIVE_PATIENCE] if source.live else []))
+            stage.close(*([LIVE_PATIENCE] if source.live or source.waits else []))
 
 
 def _decode(source: Source) -> Generator[_Looked]:

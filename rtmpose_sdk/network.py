@@ -24,7 +24,8 @@ class Network(Closing):
         device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
 
     Raises:
-        InputError: one picture at a time is looked at, and the artifact takes several at once only.
+        InputError: one picture at a time is looked at, and the artifact takes several at once only; or
+            settings for a model that is open already.
 
     Attributes:
         runtime, card: the engine, and how to use it.
@@ -41,12 +42,18 @@ class Network(Closing):
         precision: str | None,
         engine: str | None,
     ) -> None:
-        opened = (
-            model
-            if isinstance(model, Model)
-            else open_model(model, task, device, threads, precision, engine)
-        )
-        self.runtime, self.card = opened
+        if isinstance(model, Model):
+            settings = {"threads": threads, "precision": precision, "engine": engine}
+            given = [name for name, value in settings.items() if value is not None]
+            given += ["device"] * (device != "cpu")
+            if given:
+                raise InputError(
+                    f"{model.card.name} is open already, on {model.runtime.engine}: leave out "
+                    f"{', '.join(given)}, or give them to open_model"
+                )
+        else:
+            model = open_model(model, task, device, threads, precision, engine)
+        self.runtime, self.card = model
         batch = self.runtime.inputs[0].shape[0] or self.runtime.smallest_batch
         if batch > 1 and (task == "detect" or self.card.decoder == "rtmo"):
             self.runtime.close()

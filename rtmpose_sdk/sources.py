@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import InputError, SourceError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, is_picture, natural_order, read_image
+from rtmpose_sdk.values import is_number, is_whole
 
 LEAST_FPS, MOST_FPS = 1e-3, 1e5
 """Frames per second: from one in a quarter of an hour to high-speed cameras."""
@@ -54,11 +55,13 @@ class Source(Closing, ABC):
     Attributes:
         name: what to call it.
         live: it does not wait for us: who reads slowly misses frames.
+        waits: its next frame may never come.
         fps: nominal frames per second, where known.
         length: number of frames to come, where known (an estimate for some files).
     """
 
     live = False
+    waits = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -98,6 +101,7 @@ class ArraySource(Source):
         super().__init__("arrays")
         self._items = items
         self._lasting = isinstance(items, list | tuple | np.ndarray)
+        self.waits = not self._lasting
         self.fps = fps
 
     def frames(self) -> Iterator[Frame]:
@@ -120,7 +124,7 @@ class Part(Source):
     def __init__(self, source: Source, start: float, end: float, stride: int) -> None:
         super().__init__(source.name)
         self._source, self._start, self._end, self._stride = source, start, end, stride
-        self.live = source.live
+        self.live, self.waits = source.live, source.waits
         self.fps = source.fps / stride if source.fps else None
         if source.length is not None and source.fps:
             last = min(end, source.length / source.fps)
@@ -176,12 +180,14 @@ def open_source(
         InputError: an option that cannot be.
         MissingExtraError: videos need the extra `video`.
     """
-    if stride < 1 or not 0 <= start < end:
+    times = is_number(start) and (is_number(end) or end == math.inf)
+    if not is_whole(stride, 1) or not times or not 0 <= start < end:
         raise InputError(
-            f"start {start} s, end {end} s, stride {stride}; expected 0 <= start < end and stride >= 1"
+            f"start {start!r} s, end {end!r} s, stride {stride!r}; expected 0 <= start < end and a whole "
+            "stride >= 1"
         )
-    if fps is not None and not LEAST_FPS <= fps <= MOST_FPS:
-        raise InputError(f"fps is {fps}; expected a number from {LEAST_FPS:g} to {MOST_FPS:g}")
+    if fps is not None and not (is_number(fps) and LEAST_FPS <= fps <= MOST_FPS):
+        raise InputError(f"fps is {fps!r}; expected a number from {LEAST_FPS:g} to {MOST_FPS:g}")
     opened = _open(source, fps, time_limit, reopen, decoder_threads)
     if start > 0 or end < math.inf or stride > 1:
         return Part(opened, start, end, stride)

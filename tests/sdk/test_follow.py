@@ -10,9 +10,10 @@ import pytest
 
 from rtmpose_sdk import PoseStream
 from rtmpose_sdk.benchmarks.scenes import COCO, SIZE, Scene, walk
-from rtmpose_sdk.follow import follow
+from rtmpose_sdk.follow import LIVE_PATIENCE, follow
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.sources import ArraySource, Frame, Source
+from rtmpose_sdk.stages import Background
 from rtmpose_sdk.tables import to_dataframe
 
 BLACK = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
@@ -100,6 +101,32 @@ def test_a_source_that_stalls_is_stopped() -> None:
             asked.append(True)
     assert got[-1] == 2
     assert source._stopped
+
+
+def test_arrays_that_do_not_come_are_not_waited_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A generator may block in somebody's queue; a list never does."""
+    patience: list[tuple[float, ...]] = []
+    close = Background.close
+
+    def spy(self: Background[object], *seconds: float) -> bool:
+        patience.append(seconds)
+        return close(self, *seconds)
+
+    monkeypatch.setattr(Background, "close", spy)
+    scene = Scene([walk((400, 600), (0, 0))], seconds=2)
+    over = threading.Event()
+
+    def silent() -> Iterator[np.ndarray]:
+        yield BLACK
+        over.wait(LIMIT)
+
+    for items, short in ((silent(), True), ([BLACK], False)):
+        patience.clear()
+        steps = follow(ArraySource(items, 30), PoseStream(scene.detect, scene.pose, COCO, 5))
+        next(steps)
+        steps.close()
+        assert ((LIVE_PATIENCE,) in patience) == short
+    over.set()
 
 
 def test_a_file_is_stopped_between_frames() -> None:

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import Detections, Detector, Pipeline, Predictor, read_image
+from rtmpose_sdk.artifacts import open_model
 from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import (
     CardError,
@@ -363,3 +364,11 @@ def test_intervals_that_are_no_whole_number() -> None:
         for every in (2.5, True, 0, "5"):
             with pytest.raises(InputError, match="expected a whole number, at least 1"):
                 pipeline.stream(every)  # type: ignore[arg-type]
+
+
+def test_settings_for_a_model_that_is_open_already(photo: np.ndarray) -> None:
+    opened = open_model("rtmpose-t-own", "pose", threads=1)
+    with pytest.raises(InputError, match=r"open already, on onnxruntime .*leave out threads, device"):
+        Predictor(opened, device="cuda", threads=7)
+    with Predictor(opened) as predictor:
+        assert len(predictor(photo, [[0, 0, 200, 300]])) == 1
