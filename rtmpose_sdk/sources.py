@@ -199,7 +199,7 @@ def _open(
 ) -> Source:
     if isinstance(source, Source):
         return source
-    if isinstance(source, int) or (isinstance(source, str) and source.isdigit()):
+    if isinstance(source, int) or (isinstance(source, str) and is_camera(source)):
         from rtmpose_sdk.camera import CameraSource
 
         return CameraSource(int(source), time_limit, reopen)
@@ -234,6 +234,11 @@ def _open(
     from rtmpose_sdk.videos import VideoSource
 
     return VideoSource(text, fps, time_limit, reopen, decoder_threads)
+
+
+def is_camera(text: str) -> bool:
+    """True for a camera's number; a file or folder of that name goes first."""
+    return text.isdigit() and not Path(text).exists()
 
 
 def is_address(text: str) -> bool:

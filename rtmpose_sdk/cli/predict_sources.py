@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, natural_order
-from rtmpose_sdk.sources import is_address, without_login
+from rtmpose_sdk.sources import is_address, is_camera, without_login
 
 VideoInput = str | tuple[str, ...]
 """One video: a source as `open_source` takes it, or picture files that are its frames."""
@@ -20,6 +20,10 @@ VIDEO_SUFFIXES = (
 """What counts as a video in a folder or a pattern; a file that is named may end otherwise."""
 
 
+_LONGEST = 100
+"""Characters of an address in names of files."""
+
+
 def split_sources(sources: list[str], track: bool) -> tuple[list[VideoInput], list[str]]:
     """The videos, and the rest: pictures that are looked at one by one.
 
@@ -28,11 +32,17 @@ def split_sources(sources: list[str], track: bool) -> tuple[list[VideoInput], li
         track: pictures are frames: a folder or glob of them is a video, picture files are one together.
 
     Raises:
-        InputError: a folder or glob with both pictures and videos.
+        InputError: a folder or glob with both pictures and videos, or a name that no file can have.
     """
     videos: list[VideoInput] = []
     pictures: list[str] = []
     for source in sources:
+        try:
+            _ = is_address(source) or os.stat(source)
+        except FileNotFoundError:  # a pattern, or said later
+            pass
+        except (OSError, ValueError) as error:
+            raise InputError(f"{source}: cannot be read ({getattr(error, 'strerror', error)})") from None
         inside = [] if is_video(source) else _inside(source)
         found = [str(p) for p in inside if p.suffix.lower() in VIDEO_SUFFIXES]
         if found and any(p.suffix.lower() in IMAGE_SUFFIXES for p in inside):
@@ -63,7 +73,7 @@ def _inside(source: str) -> list[Path]:
 
 def is_video(source: str) -> bool:
     """True where a source is no picture, folder or pattern: a video file, a camera, an address, "-"."""
-    if source == "-" or source.isdigit() or is_address(source):
+    if source == "-" or is_camera(source) or is_address(source):
         return True
     path = Path(source)
     return path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
@@ -78,10 +88,13 @@ def name_of(source: VideoInput) -> str:
         return _folder(Path(os.path.commonpath([Path(p).resolve().parent for p in source])))
     if source == "-":
         return "stdin"
-    if source.isdigit():
+    if is_camera(source):
         return f"camera{source}"
     if is_address(source):
-        return re.sub(r"[^\w.-]+", "_", without_login(source).partition("://")[2]).strip("_.") or "stream"
+        address = without_login(source).partition("://")[2]
+        if source.lower().startswith("http"):  # signatures are no file names
+            address = re.split("[?#]", address)[0]
+        return re.sub(r"[^\w.-]+", "_", address).strip("_.")[-_LONGEST:] or "stream"
     path = Path(source)
     if path.is_dir():
         return _folder(path)

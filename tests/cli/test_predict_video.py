@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -212,10 +213,18 @@ def test_what_sources_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
             split_sources([source], False)
     names = {
         **{"-": "stdin", "0": "camera0", "rtsp://host:8554/live?x=1": "host_8554_live_x_1"},
+        **{"HTTPS://host/a/b.mp4?token=secret": "host_a_b.mp4", "http://host/" + "a" * 300: "a" * 100},
         **{"v/a.mp4": "a", "p": "p", "p/*.jpg": "p", "*/*.jpg": tmp_path.name, "p/**/*.jpg": "p"},
         **{("p/1.jpg", "p/2.jpg"): "p", ("p/1.jpg", "m/3.png"): tmp_path.name, ".": tmp_path.name},
     }
     assert {source: name_of(source) for source in names} == names
+    assert split_sources(["RTSP://host/a"], False) == (["RTSP://host/a"], [])
+    Path("2024").mkdir()
+    shutil.copy("p/1.jpg", "2024")
+    assert split_sources(["2024", "2025"], False) == (["2025"], ["2024"])
+    for source, why in (("a" * 300, "File name too long"), ("a\0b", "null")):
+        with pytest.raises(InputError, match=f"cannot be read .*{why}"):
+            split_sources([source], False)
 
 
 def test_a_folder_of_videos(clip: Path, tmp_path: Path) -> None:
