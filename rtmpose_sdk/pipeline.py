@@ -41,6 +41,8 @@ _ADVICE = {"hand": "detector='rtmdet-nano-hand', or boxes of your own (detector=
 class Pipeline(Closing):
     """Detector → Predictor, or one network that does both (RTMO).
 
+    One serves many threads. Each process opens its own: engines do not outlive a fork.
+
     Args:
         pose: pose model: a name ("rtmpose-m"), an artifact with a card, an MMDeploy SDK folder or archive,
             a checkpoint, an address; or a preset that names both models: "lightweight",
