@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import math
 import queue
 import threading
+import weakref
 from collections.abc import Callable, Generator, Iterable
 from time import monotonic
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -18,6 +20,11 @@ THREAD_NAME = "rtmpose-stage"
 """Of the threads that read ahead."""
 _TICK = 0.1
 """Seconds after which a thread that waits looks whether it is still wanted."""
+
+
+_EXIT_PATIENCE = 2.0
+"""Seconds that each thread has to end in when the program does."""
+_running: weakref.WeakSet[Background[Any]] = weakref.WeakSet()
 
 
 class Background(Generic[T]):
@@ -49,6 +56,7 @@ class Background(Generic[T]):
         self._done = threading.Event()
         self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._work, name=THREAD_NAME, daemon=True)
+        _running.add(self)
         self._thread.start()
 
     def _work(self) -> None:
@@ -106,3 +114,17 @@ class Background(Generic[T]):
                 self._queue.get_nowait()
         self._thread.join(patience)
         return not self._thread.is_alive()
+
+    def stop(self) -> None:
+        """Ask the thread to end, without waiting for it."""
+        self._stopped.set()
+
+
+@atexit.register
+def _end_all() -> None:
+    """A thread that is still inside of an engine when Python ends would abort the process."""
+    stages = list(_running)
+    for stage in stages:
+        stage.stop()
+    for stage in stages:
+        stage.close(_EXIT_PATIENCE)

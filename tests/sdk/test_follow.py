@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -177,3 +180,20 @@ def test_tables_have_the_frames_own_numbers() -> None:
     for points in (steps[0].to_supervision(), steps[0].found.to_supervision()):
         assert isinstance(points, supervision.KeyPoints)
         assert points.data["track_id"].tolist() == [1]
+
+
+def test_frames_that_nobody_took_do_not_break_the_end_of_a_program(
+    photo_path: Path, tmp_path: Path
+) -> None:
+    """A thread inside of an engine, or of OpenCV, aborted the process in every second run."""
+    program = (
+        "import sys, cv2; from rtmpose_sdk import Pipeline\n"
+        "steps = Pipeline(threads=1).follow([cv2.imread(sys.argv[1])] * 200)\n"
+        "next(steps)"
+    )
+    for _ in range(4):
+        command = [sys.executable, "-c", program, str(photo_path)]
+        done = subprocess.run(
+            command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        )
+        assert (done.returncode, done.stderr) == (0, "")
