@@ -48,14 +48,18 @@ class ParquetWriter(Writer):
             ]
         )
         self._parts = path.with_name(f"{path.name}.parts")
-        if self._parts.exists() and not overwrite:
-            raise OutputError(
-                f"{self._parts}: holds the rows of a run that was cut short; move it away, or overwrite it "
-                "(--overwrite)"
-            )
         with told(path):
-            shutil.rmtree(self._parts, ignore_errors=True)
-            self._parts.mkdir()
+            if overwrite:
+                shutil.rmtree(self._parts, ignore_errors=True)
+            try:
+                self._parts.mkdir()
+            except FileExistsError:
+                if overwrite:
+                    raise
+                raise OutputError(
+                    f"{self._parts}: holds the rows of a run that was cut short, or is under way; move it "
+                    "away, or overwrite it (--overwrite)"
+                ) from None
         self._rows: list[list[object]] = []
         self._count = 0
         self._open = True

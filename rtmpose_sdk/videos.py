@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 import threading
 from collections.abc import Iterator
@@ -24,7 +25,10 @@ PATIENCE = 1.0
 """Seconds that closing waits for a read in another thread; then that thread closes when it is back."""
 SHORTFALL = 2
 """Frames fewer than a file announces that are no reason to speak of it: counts are often off by one."""
-_TURNS = {90: cv2.ROTATE_90_COUNTERCLOCKWISE, 180: cv2.ROTATE_180, 270: cv2.ROTATE_90_CLOCKWISE}
+LACKING_SECONDS, LACKING_SHARE = 1.0, 0.1
+"""A file that does not count its frames is cut short where more than both are missing of its duration."""
+_ENDLESS = {"hls", "dash", "sdp", "mpjpeg"}
+"""Formats in which the length of what an address answers says nothing about the length of the video."""
 
 
 def import_av() -> ModuleType:
@@ -73,8 +77,7 @@ class VideoSource(Source):
         self._reading = threading.Lock()  # a container must not be closed while it is read
         self._again = Reopening(self.name, self._stopped, pause)
         self._container, self._stream = self._open()
-        unbounded = not self._container.duration
-        self.live = self._is_address and unbounded
+        self.live = self._is_address and not self._container.duration and not self._has_size()
         self._reopen = reopen and self.live
         rate = self._stream.average_rate
         self.fps = fps or (float(rate) if rate else None)
@@ -82,6 +85,23 @@ class VideoSource(Source):
         self.length = self._announced
         if self.length is None and self._container.duration and self.fps:
             self.length = round(self._container.duration / 1e6 * self.fps)
+        self._stated = self._stated_duration()
+
+    def _has_size(self) -> bool:
+        """True where the server says how many bytes come: a file, also where its header has no duration."""
+        return self._container.size > 0 and _ENDLESS.isdisjoint(self._container.format.name.split(","))
+
+    def _stated_duration(self) -> float | None:
+        """Seconds that a Matroska or WebM header gives the video; None where they may be the sound's."""
+        container = self._container
+        if not container.duration or "matroska" not in container.format.name:
+            return None
+        whole = float(container.duration / 1e6)
+        try:
+            hours, minutes, seconds = map(float, self._stream.metadata.get("DURATION", "").split(":"))
+        except ValueError:
+            return whole if len(container.streams) == 1 else None
+        return min(3600 * hours + 60 * minutes + seconds, whole)
 
     def _open(self) -> tuple[Any, Any]:
         av: Any = import_av()
@@ -159,12 +179,13 @@ class VideoSource(Source):
         convert = VideoReformatter()  # one for all frames: setting it up costs as much as half a frame
         first: float | None = None
         last = stamp_before = -1.0
-        end = 0.0
+        end = shown = 0.0
         count = 0
         step = 1 / self.fps if self.fps else 1 / 30
         try:
             for picture in self._pictures():
                 end = max(end, picture.time or 0.0)
+                shown = max(shown, end + float((picture.duration or 0) * (picture.time_base or 0)))
                 if self._fps is not None:
                     time = count / self._fps
                 else:
@@ -192,11 +213,26 @@ class VideoSource(Source):
             return
         if count == 0:
             raise SourceError(f"{self.name}: there is not one frame in it")
-        if count < (self._announced or 0) - SHORTFALL and not self.live and self._ends_early(end):
+        where = None if self.live else self._cut(count, end, shown)
+        if where is not None:
             raise SourceError(
-                f"{self.name}: ends after {count} of {self._announced} frames: it is truncated or damaged; "
-                "the frames before are good"
+                f"{self.name}: ends {where}: it is truncated or damaged; the frames before are good"
             )
+
+    def _cut(self, count: int, end: float, shown: float) -> str | None:
+        """Where a file ends that announces more than it holds, else None.
+
+        Args:
+            count: frames that there were.
+            end: the last time stamp, s.
+            shown: until when the frames are shown, s.
+        """
+        if self._announced is not None:
+            early = count < self._announced - SHORTFALL and self._ends_early(end)
+            return f"after {count} of {self._announced} frames" if early else None
+        stated = self._stated or 0.0
+        early = stated - shown > max(LACKING_SECONDS, LACKING_SHARE * stated)
+        return f"at {shown:.1f} of {stated:.1f} s" if early else None
 
     def _ends_early(self, end: float) -> bool:
         """True where the last frame's time stamp, s, is before the end that the file announces.
@@ -239,10 +275,27 @@ class VideoSource(Source):
 
 
 def _upright(picture: Any, convert: Any) -> NDArray[np.uint8]:
-    """(H,W,3) uint8 BGR, turned by the file's rotation flag."""
-    image: NDArray[np.uint8] = convert.reformat(picture, format="bgr24").to_ndarray()
-    turn = _TURNS.get(round(getattr(picture, "rotation", 0)) % 360)
-    return image if turn is None else np.asarray(cv2.rotate(image, turn), np.uint8)
+    """(H,W,3) uint8 BGR, turned and mirrored by the file's display matrix."""
+    image: Any = convert.reformat(picture, format="bgr24").to_ndarray()
+    a, b, c, d = _display_matrix(picture)
+    if abs(a) + abs(d) < abs(b) + abs(c):
+        image, a, d = cv2.transpose(image), c, b
+    if a < 0 or d < 0:
+        image = cv2.flip(image, -1 if a < 0 and d < 0 else int(a < 0))
+    return np.asarray(image, np.uint8)
+
+
+def _display_matrix(picture: Any) -> tuple[float, float, float, float]:
+    """a, b, c, d: what is at (x, y) is shown at (a x + c y, b x + d y), but for scale and place."""
+    try:
+        data = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:  # PyAV cannot list them where FFmpeg has a kind that it does not know
+        turn = math.radians(picture.rotation)  # counter-clockwise
+        return math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
+    if data is None:
+        return 1, 0, 0, 1
+    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).tolist()
+    return a, b, c, d
 
 
 def _kinds(container: Any) -> str:

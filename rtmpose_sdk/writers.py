@@ -24,6 +24,11 @@ from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.tables import BOX_COLUMNS, keypoint_columns
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]
+
 
 class Writer(Closing, ABC):
     """Takes a video's results one by one; a context manager.
@@ -41,9 +46,7 @@ class Writer(Closing, ABC):
         if path.is_dir() and not self._is_folder():
             raise OutputError(f"{path}: is a folder; expected the name of a file")
         if path.exists() and not overwrite:
-            raise OutputError(
-                f"{path}: exists already; choose another place, or overwrite it (--overwrite)"
-            )
+            raise exists_already(path)
         with told(path):
             (path if self._is_folder() else path.parent).mkdir(parents=True, exist_ok=True)
 
@@ -77,6 +80,52 @@ class told(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a 
             ) from None
 
 
+def exists_already(path: Path) -> OutputError:
+    """What to say of an output that is not to be replaced."""
+    return OutputError(f"{path}: exists already; choose another place, or overwrite it (--overwrite)")
+
+
+def hold(file: IO[bytes], path: Path) -> None:
+    """Keep an open file from other processes; the system gives it back when it is closed.
+
+    Where files cannot be locked (Windows, some network disks) nothing is held.
+
+    Raises:
+        OutputError: another process holds it.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise OutputError(
+                f"{path}: another run writes there; wait for its end or stop it, or choose another --out"
+            ) from None
+        except OSError:
+            pass  # locks are not known here
+
+
+def open_held(path: Path, overwrite: bool, append: bool = False) -> IO[bytes]:
+    """A file to write, unbuffered and held; emptied once it is held, unless it is appended to.
+
+    Raises:
+        OutputError: it exists and is not to be replaced, another run writes there, or it cannot be written.
+    """
+    with told(path):
+        try:
+            file = path.open("ab" if overwrite or append else "xb", buffering=0)
+        except FileExistsError:  # made since the Writer looked, by a run that began at the same time
+            raise exists_already(path) from None
+        try:
+            hold(file, path)
+            if not append:
+                file.seek(0)
+                file.truncate()
+        except BaseException:
+            file.close()
+            raise
+    return file
+
+
 class LinesWriter(Writer):
     """JSONL: one JSON object a line for each frame: frame, time (s), detected, image_size, persons.
 
@@ -88,8 +137,7 @@ class LinesWriter(Writer):
 
     def __init__(self, path: Path, overwrite: bool = False, append: bool = False) -> None:
         super().__init__(path, overwrite or append)
-        with told(path):
-            self._file: IO[bytes] = path.open("ab" if append else "wb", buffering=0)
+        self._file = open_held(path, overwrite, append)
 
     def write(self, frame: Frame, found: FrameResult) -> None:
         """One line, in one call of the system: a run that is killed leaves whole lines."""
@@ -113,8 +161,8 @@ class TableWriter(Writer):
 
     def __init__(self, path: Path, keypoint_set: KeypointSet, overwrite: bool = False) -> None:
         super().__init__(path, overwrite)
+        self._file = open_held(path, overwrite)
         with told(path):
-            self._file: IO[bytes] = path.open("wb", buffering=0)
             _write_whole(self._file, _as_csv([columns(keypoint_set)]))
 
     def write(self, frame: Frame, found: FrameResult) -> None:
@@ -156,8 +204,8 @@ class CocoWriter(Writer):
         self._part = path.with_name(f".{path.name}.part")
         self._open = True
         self._end = 1
+        self._file = open_held(self._part, overwrite=True)  # what a run that was killed left there is waste
         with told(path):
-            self._file = self._part.open("w+b")
             self._file.write(b"[")
 
     def write(self, frame: Frame, found: FrameResult) -> None:
@@ -167,8 +215,7 @@ class CocoWriter(Writer):
                 if found.poses.track_ids is not None:
                     row["track_id"] = int(found.poses.track_ids[i])
                 text = (b",\n" if self._end > 1 else b"\n") + json.dumps(row).encode()
-                self._file.write(text)
-                self._file.flush()
+                _write_whole(self._file, text)
                 self._end += len(text)
 
     def close(self) -> None:
@@ -177,8 +224,7 @@ class CocoWriter(Writer):
             return
         self._open = False
         with told(self.path):
-            with contextlib.suppress(OSError):  # what was not written is not waited for
-                self._file.close()
+            self._file.close()
             with self._part.open("r+b") as file:
                 file.truncate(self._end)
                 file.seek(self._end)

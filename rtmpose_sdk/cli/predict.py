@@ -20,6 +20,7 @@ from rtmpose_sdk.cli.options import (
     Threads,
     limit_opencv,
     parse_size,
+    refuse_given,
 )
 from rtmpose_sdk.cli.predict_pictures import find_pictures, place_pictures, predict_pictures
 from rtmpose_sdk.cli.predict_sources import VideoInput, name_of, split_sources
@@ -73,20 +74,6 @@ def _each_video(videos: list[VideoInput], pipeline: Pipeline, options: VideoOpti
     if errors:
         print_error(InputError(f"{len(errors)} of {len(videos)} videos could not be used, see above"))
         raise typer.Exit(1)
-
-
-def _refuse_video_options(context: typer.Context) -> None:
-    """Nothing that was asked for is left undone in silence."""
-    given = [
-        "--" + name.replace("_", "-")
-        for name in _FOR_VIDEOS
-        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    ]
-    if given:
-        raise InputError(
-            f"{', '.join(given)}: for videos, and these are pictures; add --track where they are the "
-            "frames of one video"
-        )
 
 
 def predict(
@@ -224,9 +211,14 @@ def predict(
         ) as pipeline:
             _each_video(videos, pipeline, options)
         return
-    _refuse_video_options(context)
-    if boxes is Boxes.FULL and detector is not None:
-        raise InputError("--boxes full needs no detector; leave out --detector or --boxes full")
+    why = "for videos, and these are pictures; add --track where they are the frames of one video"
+    refuse_given(context, _FOR_VIDEOS, why)
+    if boxes is Boxes.FULL:
+        refuse_given(
+            context, ["detection_threshold"], "nobody is detected with --boxes full; leave out one"
+        )
+        if detector is not None:
+            raise InputError("--boxes full needs no detector; leave out --detector or --boxes full")
     if boxes is Boxes.DETECT and detector is None:
         detector = DEFAULT_DETECTOR
     limit_opencv(threads)

@@ -1,0 +1,244 @@
+"""What files say of themselves: how long they are behind an address, how to mirror them, when they end."""
+
+from __future__ import annotations
+
+import struct
+import threading
+import warnings
+from collections.abc import Callable, Iterator
+from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
+from pathlib import Path
+from types import SimpleNamespace
+
+import cv2
+import numpy as np
+import pytest
+
+from rtmpose_sdk import open_source
+from rtmpose_sdk.errors import SourceError
+from rtmpose_sdk.sources import Frame
+from rtmpose_sdk.videos import _upright
+
+av = pytest.importorskip("av")
+
+Answer = Callable[[BaseHTTPRequestHandler], None]
+
+
+def picture(index: int) -> np.ndarray:
+    """(48,64,3): another colour in each quarter, and the first becomes brighter."""
+    image = np.full((48, 64, 3), 40, np.uint8)
+    image[:24, :32] = 150 + index % 20 * 5
+    image[:24, 32:] = (220, 30, 30)
+    image[24:, 32:] = (30, 220, 30)
+    return image
+
+
+def make_video(
+    path: Path,
+    count: int,
+    codec: str = "mpeg4",
+    sound: float = 0,
+    **options: str,
+) -> Path:
+    """`count` frames at 10 a second, with so many seconds of sound."""
+    with av.open(str(path), "w", options=options) as out:
+        stream = out.add_stream(codec, rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        heard = out.add_stream("pcm_s16le", rate=8000) if sound else None
+        for index in range(count):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            out.mux(stream.encode(frame))
+        out.mux(stream.encode(None))
+        if heard is not None:
+            samples = np.zeros((1, round(sound * 8000)), np.int16)
+            one = av.AudioFrame.from_ndarray(samples, format="s16", layout="mono")
+            one.sample_rate, one.pts = 8000, 0
+            out.mux(heard.encode(one))
+            out.mux(heard.encode(None))
+    return path
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Answer], str]]:
+    """Start an HTTP server on this machine that answers with the given function."""
+    servers = []
+
+    def start(answer: Answer) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/v"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def send(data: bytes, *headers: tuple[str, object]) -> Answer:
+    def answer(handler: BaseHTTPRequestHandler) -> None:
+        handler.send_response(200)
+        for name, value in headers:
+            handler.send_header(name, str(value))
+        handler.end_headers()
+        handler.wfile.write(data)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "options"), [("v.webm", "libvpx", {"live": "1"}), ("v.h264", "libx264", {})]
+)
+def test_a_file_behind_an_address_without_duration_ends(
+    tmp_path: Path, serve: Callable[[Answer], str], name: str, codec: str, options: dict[str, str]
+) -> None:
+    """As a browser records, and as an encoder writes: the server says how long it is, the file does not."""
+    data = make_video(tmp_path / name, 12, codec, **options).read_bytes()
+    whole = open_source(serve(send(data, ("Content-Length", len(data)))), time_limit=3)
+    with whole as source, warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert not source.live
+        assert [f.index for f in islice(source, 100)] == list(range(12))
+
+
+def test_a_file_behind_an_address_that_breaks_off_is_not_begun_anew(
+    tmp_path: Path, serve: Callable[[Answer], str]
+) -> None:
+    data = make_video(tmp_path / "v.webm", 12, "libvpx", live="1").read_bytes()
+    frames: list[Frame] = []
+    with (
+        open_source(
+            serve(send(data[: len(data) // 2], ("Content-Length", len(data)))), time_limit=3
+        ) as source,
+        pytest.raises(SourceError, match=r"broken after .* the frames before it are good"),
+    ):
+        frames.extend(islice(source, 100))
+    assert len(frames) < 12
+
+
+def test_streams_of_no_or_a_made_up_length_are_live(tmp_path: Path, serve: Callable[[Answer], str]) -> None:
+    data = make_video(tmp_path / "v.webm", 12, "libvpx", live="1").read_bytes()
+    with open_source(serve(send(data)), time_limit=3) as source:
+        assert source.live
+    jpeg = cv2.imencode(".jpg", picture(0))[1].tobytes()
+    part = b"--x\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n" % (len(jpeg), jpeg)
+    segment = make_video(tmp_path / "v.ts", 30, "mpeg2video").read_bytes()
+    playlist = b"#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXT-X-MEDIA-SEQUENCE:0\n#EXTINF:3,\n/v.ts\n"
+
+    def hls(handler: BaseHTTPRequestHandler) -> None:
+        kind = ("Content-Type", "application/vnd.apple.mpegurl")
+        what = (segment,) if handler.path == "/v.ts" else (playlist, kind)
+        send(*what, ("Content-Length", len(what[0])))(handler)
+
+    with open_source(serve(hls), time_limit=3) as source:
+        assert source.live
+    kind = ("Content-Type", "multipart/x-mixed-replace; boundary=x")
+    with open_source(serve(send(part * 5, kind, ("Content-Length", 10**9))), time_limit=3) as source:
+        assert source.live
+
+
+def as_shown(image: np.ndarray, matrix: tuple[int, int, int, int]) -> np.ndarray:
+    """Pixel after pixel: what is at (x, y) goes to (a x + c y, b x + d y)."""
+    a, b, c, d = matrix
+    places = {
+        (a * x + c * y, b * x + d * y): image[y, x]
+        for y in range(image.shape[0])
+        for x in range(image.shape[1])
+    }
+    left, top = (min(place[i] for place in places) for i in (0, 1))
+    width, height = (max(place[i] for place in places) - low + 1 for i, low in ((0, left), (1, top)))
+    shown = np.zeros((height, width, 3), image.dtype)
+    for (x, y), colour in places.items():
+        shown[y - top, x - left] = colour
+    return shown
+
+
+EIGHT = [
+    *((a, 0, 0, d) for a in (1, -1) for d in (1, -1)),
+    *((0, b, c, 0) for b in (1, -1) for c in (1, -1)),
+]
+
+
+@pytest.mark.parametrize("matrix", EIGHT)
+def test_turned_and_mirrored_as_players_show_it(tmp_path: Path, matrix: tuple[int, int, int, int]) -> None:
+    """The matrix in an MP4's track header, as phones write it; selfie cameras mirror."""
+    file = make_video(tmp_path / "v.mp4", 2)
+    stored = [f.image for f in open_source(file)]
+    data = bytearray(file.read_bytes())
+    place = data.index(b"tkhd") + 44
+    one, (a, b, c, d) = 1 << 16, matrix
+    assert struct.unpack_from(">9i", data, place) == (one, 0, 0, 0, one, 0, 0, 0, 1 << 30)
+    struct.pack_into(">9i", data, place, a * one, b * one, 0, c * one, d * one, 0, 0, 0, 1 << 30)
+    file.write_bytes(data)
+    for frame, image in zip(open_source(file), stored, strict=True):
+        np.testing.assert_array_equal(frame.image, as_shown(image, matrix))
+
+
+def test_a_turn_is_known_where_pyav_cannot_list_what_comes_with_a_frame() -> None:
+    """FFmpeg has kinds that PyAV's list of them lacks."""
+
+    class Strange:
+        rotation = 90
+
+        @property
+        def side_data(self) -> object:
+            raise ValueError("32 is not a valid Type")
+
+    stored = picture(0)
+    convert = SimpleNamespace(reformat=lambda *_, **__: SimpleNamespace(to_ndarray=lambda: stored))
+    np.testing.assert_array_equal(_upright(Strange(), convert), np.rot90(stored))
+
+
+def cut(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: round(len(data) * share)])
+    return path
+
+
+@pytest.mark.parametrize(("name", "codec"), [("v.mkv", "mpeg4"), ("v.webm", "libvpx")])
+def test_half_a_matroska_says_so(tmp_path: Path, name: str, codec: str) -> None:
+    file = make_video(tmp_path / name, 60, codec)
+    assert len(list(open_source(file))) == 60
+    cut(file, 0.5)
+    frames: list[Frame] = []
+    with pytest.raises(SourceError, match=r"ends at [1-4]\.\d of 6\.0 s: it is truncated or damaged"):
+        frames.extend(open_source(file))
+    assert 10 < len(frames) < 50
+    with pytest.raises(SourceError, match=r"truncated or damaged"):
+        list(open_source(file, fps=30))  # counted times are not the file's
+    assert len(list(open_source(file, end=1.0))) == 10
+
+
+def test_a_video_shorter_than_its_sound_is_whole(tmp_path: Path) -> None:
+    """With the stream's own duration, and where the header has only the sound's."""
+    file = make_video(tmp_path / "v.mkv", 20, sound=6)
+    assert len(list(open_source(file))) == 20
+    data = file.read_bytes()
+    assert data.count(b"DURATION") == 2
+    file.write_bytes(data.replace(b"DURATION", b"DURATIOX"))
+    assert len(list(open_source(file))) == 20
+
+
+def test_a_last_picture_that_stands_is_no_lack(tmp_path: Path) -> None:
+    with av.open(str(tmp_path / "v.mkv"), "w") as out:
+        stream = out.add_stream("mpeg4", rate=10)
+        stream.width, stream.height, stream.pix_fmt = 64, 48, "yuv420p"
+        for index in range(10):
+            frame = av.VideoFrame.from_ndarray(picture(index), format="bgr24")
+            frame.pts, frame.time_base = index, Fraction(1, 10)
+            for packet in stream.encode(frame):
+                packet.duration = 50 if index == 9 else 1
+                out.mux(packet)
+    with open_source(tmp_path / "v.mkv") as source:
+        assert source.length == 59
+        assert len(list(source)) == 10
