@@ -30,7 +30,8 @@ from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
 from rtmpose_sdk.benchmarks.report_text import markdown, report_lines, run_lines, table
 from rtmpose_sdk.benchmarks.rounds import rounds_shown
 from rtmpose_sdk.benchmarks.stages import SkippedFrames
-from rtmpose_sdk.cli.options import DetectorOption, DetectorSize, parse_size, to_file
+from rtmpose_sdk.cli.offline import offers_offline
+from rtmpose_sdk.cli.options import DetectorOption, DetectorSize, parse_size, refuse_given, to_file
 from rtmpose_sdk.cli.paper import time_paper
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
@@ -57,6 +58,7 @@ def _print_version(asked: bool) -> None:
 
 
 @app.command()
+@offers_offline
 def bench(
     context: typer.Context,
     pose: Annotated[
@@ -116,11 +118,12 @@ def bench(
     process's processor time, ms; `x bare` the ratio of medians to the engine's own call. Ctrl-C keeps
     what was measured so far.
     """
-    if fail_if_slower is not None and baseline is None:
-        raise InputError(
-            f"--fail-if-slower {fail_if_slower} has nothing to compare with; give an older report: "
-            "--compare old.json"
-        )
+    if baseline is None:
+        names = ["fail_if_slower", "force"]
+        refuse_given(context, names, "nothing to compare with; give an older report: --compare old.json")
+    for name, kind in (("remote_command", "ssh"), ("native", "adb")):
+        if device.split(":")[0] != kind:
+            refuse_given(context, [name], f"for --device {kind}, and this is --device {device}")
     allowed = parse_percent(ALLOWED if fail_if_slower is None else fail_if_slower)
     old = read_baseline(baseline) if baseline else None
     if is_remote(device):
@@ -141,24 +144,13 @@ def bench(
     [person] = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
     machine = machine_record(device)
     if paper:
-        lists: dict[str, list[Any]] = {
-            "--engine": engine,
-            "--precision": precision,
-            "--threads": threads,
-        }
-        without = {
-            "--peer": peer,
-            "--batch": batch,
-            "--png": png_file,
-            "--compare": old,
-            "--detector-size": detector_size,
-        }
-        without |= {"--pose": pose != [DEFAULT_POSE], "--persons": persons != [1]}
-        wrong = [k for k, v in without.items() if v] + [k for k, v in lists.items() if v[1:]]
-        if wrong:
-            raise InputError(
-                f"--paper chooses networks and persons by itself, and takes one engine: {', '.join(wrong)}"
-            )
+        lists: dict[str, list[Any]] = {"engine": engine, "precision": precision, "threads": threads}
+        several = [name for name, values in lists.items() if values[1:]]
+        refuse_given(
+            context,
+            ["peer", "batch", "png_file", "baseline", "detector_size", "pose", "persons", *several],
+            "--paper chooses networks and persons by itself, and takes one engine",
+        )
         time_paper(
             shot,
             person,

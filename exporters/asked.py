@@ -6,6 +6,7 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ def open_subject(
 ) -> Subject:
     """What is exported, with the card that its artifact is to have.
 
+    Licence and notes that are not given are those of the run that trained the weights, if there was one.
+
     Raises:
         InputError: options that the weights answer themselves, or that are not for them.
         CheckpointError, CardError, ModelFileError: weights that cannot be opened.
@@ -32,6 +35,7 @@ def open_subject(
     from rtmpose_sdk.exporters.network import open_checkpoint
     from rtmpose_sdk.exporters.new_card import describe_weights, with_accuracy
     from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
+    from rtmpose_sdk.models import read_noted
 
     if weights.is_dir() or weights.suffix.lower() == ".onnx":
         if model or keypoints or size or nms:
@@ -55,6 +59,10 @@ def open_subject(
     network, card = open_checkpoint(weights, model, keypoints, size, kind, nms)
     if nms and network.task != "detect":
         raise InputError(f"--nms is for detectors; {network.name} is a pose model")
+    if said := read_noted(weights)[1].get("card"):
+        trained = ModelCard.from_json(said, str(weights))
+        license_name = trained.license if license_name == "unknown" else license_name
+        notes = notes or trained.notes
     return Subject(with_accuracy(describe_weights(card, weights, license_name, notes), figures), network)
 
 

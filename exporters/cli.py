@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.progress import Progress
 
-from rtmpose_sdk.cli.options import Storage, parse_size, to_file
+from rtmpose_sdk.cli.offline import offers_offline
+from rtmpose_sdk.cli.options import Storage, parse_size, refuse_given, to_file
 from rtmpose_sdk.cli.run import run, tidy_when_ended
 from rtmpose_sdk.errors import InputError, OutputError, VerificationError
 from rtmpose_sdk.exporters.asked import open_subject, read_figures
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision, verification_device
 from rtmpose_sdk.exporters.extra import check_extra
-from rtmpose_sdk.exporters.unused import check_unused
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
-
-if TYPE_CHECKING:
-    pass
 
 app = typer.Typer(
     add_completion=False,
@@ -30,6 +27,11 @@ app = typer.Typer(
 )
 _CROPS = 100
 """Most crops that are verified with."""
+_OF_NETWORKS = (
+    *("backend", "precision", "model", "keypoints", "input_size", "input_kind", "nms", "fixed_size"),
+    *("license_name", "accuracy", "notes", "batch", "target", "timing_cache", "flavour"),
+)
+"""Options that change a network, or its card."""
 
 
 class Backend(str, enum.Enum):
@@ -73,8 +75,10 @@ class EndToEnd(str, enum.Enum):
 
 
 @app.command()
+@offers_offline
 @tidy_when_ended()
 def export(
+    context: typer.Context,
     weights: Annotated[
         str,
         typer.Option(
@@ -110,6 +114,14 @@ def export(
         str | None,
         typer.Option(
             help="int8: finds the persons in pictures without annotations; default: " + DEFAULT_DETECTOR
+        ),
+    ] = None,
+    weight_bits: Annotated[
+        int | None,
+        typer.Option(
+            min=7,
+            max=8,
+            help="int8, onnx and openvino: with 7, x86 without VNNI cannot overflow; default: 8.",
         ),
     ] = None,
     batch: Annotated[
@@ -204,52 +216,31 @@ def export(
             "example --calibrate coco/, a folder with annotations or pictures"
         )
     if kind != "int8":
-        check_unused(
-            {
-                "--calibration-images": calibration_images,
-                "--calibration-crops": calibration_crops,
-                "--calibration-detector": calibration_detector,
-            },
-            "for --precision int8 with --calibrate",
-        )
+        names = ["calibration_images", "calibration_crops", "calibration_detector", "weight_bits"]
+        refuse_given(context, names, "for --precision int8 with --calibrate")
+    if backend not in (Backend.ONNX, Backend.OPENVINO):
+        refuse_given(context, ["weight_bits"], "for --backend onnx and openvino")
     if not verify:
-        check_unused(
-            {"--images": images, "--annotations": annotations, "--crops": crops},
-            "to verify with; leave out --no-verify, or these",
-        )
+        names = ["images", "annotations", "crops"]
+        refuse_given(context, names, "to verify with; leave out --no-verify, or these")
     if end2end is not EndToEnd.PIPELINE:
-        check_unused({"--detector": detector}, "for --end2end pipeline")
+        refuse_given(context, ["detector"], "for --end2end pipeline")
     if end2end not in (EndToEnd.DETECTOR, EndToEnd.PIPELINE):
-        check_unused(
-            {"--detection-threshold": detection_threshold},
+        refuse_given(
+            context,
+            ["detection_threshold"],
             "for --end2end detector and pipeline; of other artifacts it is chosen when they run",
         )
     if calibration_images is not None and not calibration_images.is_dir():
         raise InputError(f"--calibration-images {calibration_images}: not a folder; expected pictures")
     half = storage is Storage.FP16
     if end2end is not None:
-        of_networks = {
-            "--backend": backend is not Backend.ONNX,
-            "--precision": precision not in (None, Precision.FP32),
-            "--model": model,
-            "--keypoints": keypoints,
-            "--input-size": input_size,
-            "--input": input_kind is not InputKind.IMAGE,
-            "--nms": nms,
-            "--fixed-size": fixed_size,
-            "--license": license_name != "unknown",
-            "--accuracy": accuracy,
-            "--notes": notes,
-            "--batch": batch,
-            "--target": target,
-            "--timing-cache": timing_cache,
-            "--flavour": flavour,
-        }
-        if given := [name for name, value in of_networks.items() if value]:
-            raise InputError(
-                f"--end2end puts networks as they are into one ONNX file: leave out {', '.join(given)}; "
-                "export the network first, int8 too, and give that file as --weights"
-            )
+        refuse_given(
+            context,
+            _OF_NETWORKS,
+            "--end2end puts networks as they are into one ONNX file; leave it out, or export the network "
+            "first, int8 too, and give that file as --weights",
+        )
         _end2end(
             end2end,
             weights,
@@ -263,10 +254,14 @@ def export(
             crops or _CROPS,
         )
         return
-    if half and backend is not Backend.ONNX:
-        raise InputError(f"--storage is for ONNX; with --backend {backend.value} say --precision fp16")
-    if backend is not Backend.TENSORRT and (batch or target or timing_cache or flavour):
-        raise InputError("--batch, --target, --timing-cache and --flavour are for --backend tensorrt")
+    if backend is not Backend.ONNX:
+        refuse_given(
+            context,
+            ["storage"],
+            f"for ONNX; with --backend {backend.value} say --precision {storage.value}",
+        )
+    if backend is not Backend.TENSORRT:
+        refuse_given(context, ["batch", "target", "timing_cache", "flavour"], "for --backend tensorrt")
     figures = read_figures(accuracy or [])
     check_extra("rtmpose-export")
     if not out.parent.is_dir():
@@ -324,6 +319,7 @@ def export(
             tuple(target or ()),
             timing_cache,
             flavour.value if flavour else None,
+            weight_bits or 8,
         )
         found = export(
             subject,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -16,8 +17,10 @@ from rich.table import Table
 from torch import nn
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.new_card import new_card
-from rtmpose_sdk.exporters.tensorrt import builder_graph, parse_batch, write_tensorrt
+from rtmpose_sdk.exporters.onnx import build_onnx
+from rtmpose_sdk.exporters.tensorrt import parse_batch, write_tensorrt
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.models.build import DEFAULT_DETECT_SIZE, DEFAULT_POSE_SIZE
 
@@ -28,12 +31,13 @@ TARGETS = ("sm75", "sm86", "sm89", "sm120")
 def measure(name: str, targets: list[str], batch: str, folder: Path) -> list[tuple[float, float]]:
     """Seconds and MB of each target's fp16 engine; the weights are random."""
     network, card = _random(name)
-    graph = builder_graph(network, card)
+    card = replace(card, letterbox="full", precision="fp16")
+    graph = half_graph(build_onnx(network, card))
     path = folder / f"{name}.engine"
     found = []
     for target in targets:
         start = time.perf_counter()
-        write_tensorrt(None, card, path, batch=parse_batch(batch), targets=(target,), graph=graph)
+        write_tensorrt(graph, card, path, batch=parse_batch(batch), targets=(target,))
         found.append((time.perf_counter() - start, path.stat().st_size / 1e6))
     return found
 

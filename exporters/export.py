@@ -153,9 +153,8 @@ def _attempts(subject: Subject, card: ModelCard, wish: Wish, track: Track) -> It
         return
     if wish.calibration is None:
         raise InputError("int8 needs crops to calibrate with (--calibrate FOLDER)")
-    symmetric = wish.backend == "tensorrt"  # what is measured is what is built
     # What a layer costs can be told only where the sides are known.
-    found = measure_sensitivity(subject.full().graph, card, wish.calibration, track, symmetric)
+    found = measure_sensitivity(subject.full().graph, card, wish.calibration, track, wish.scheme)
     budgets = (ERROR_BUDGET / 2**i for i in range(_INT8_ATTEMPTS))
     for names in dict.fromkeys(choose_float_layers(found, budget) for budget in budgets):
         yield replace(card, float_layers=names)

@@ -7,7 +7,7 @@ import logging
 import tempfile
 from collections.abc import Collection, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import onnx
@@ -23,17 +23,30 @@ _WARNINGS, _ERRORS = 2, 3
 """Severities of ONNX Runtime's log; the first is its default."""
 
 
+class Scheme(NamedTuple):
+    """How numbers become int8.
+
+    Attributes:
+        symmetric: activations signed, with a zero point of 0: what TensorRT takes.
+        weight_bits: 8, or 7: weights within 64, so that no sum of two products passes 16 bits. x86
+            processors without VNNI add them so, and clip.
+    """
+
+    symmetric: bool = False
+    weight_bits: int = 8
+
+
 class Int8Quantizer:
     """Measures the ranges of a graph's activations once, then quantises any choice of its layers.
 
-    Static, weights signed and per channel, activations unsigned unless symmetric ones are asked for: on
+    Static, weights signed and per channel, activations unsigned unless the scheme has symmetric ones: on
     x86 with VNNI the fast kind.
 
     Args:
         graph: the fp32 ONNX graph.
         card: how pictures become its input.
         calibration: (N,h,w,3) uint8 BGR of the card's input size.
-        symmetric: activations signed, with a zero point of 0: what TensorRT takes.
+        scheme: how numbers become int8.
 
     Attributes:
         layers: what can be quantised, see `rtmpose_sdk.exporters.layers.layers`. Products of two
@@ -48,12 +61,12 @@ class Int8Quantizer:
         graph: onnx.ModelProto,
         card: ModelCard,
         calibration: NDArray[np.uint8],
-        symmetric: bool = False,
+        scheme: Scheme = Scheme(),  # noqa: B008 - immutable
     ) -> None:
         from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
         self.layers = layers(graph)
-        self._symmetric = symmetric
+        self._scheme = scheme
         self._graph = shape_inference.infer_shapes(graph)
         with tempfile.TemporaryDirectory() as folder, _quiet():
             source = Path(folder) / "graph.onnx"
@@ -87,16 +100,16 @@ class Int8Quantizer:
             quantizer = QDQQuantizer(
                 model,
                 per_channel=True,
-                reduce_range=False,
+                reduce_range=self._scheme.weight_bits == 7,
                 weight_qType=QuantType.QInt8,
-                activation_qType=QuantType.QInt8 if self._symmetric else QuantType.QUInt8,
+                activation_qType=QuantType.QInt8 if self._scheme.symmetric else QuantType.QUInt8,
                 tensors_range=self._ranges,
                 nodes_to_quantize=list(names),
                 nodes_to_exclude=[],
                 op_types_to_quantize=sorted({layer.kind for layer in self.layers}),
                 extra_options={
-                    "ActivationSymmetric": self._symmetric,
-                    "QuantizeBias": not self._symmetric,  # TensorRT takes no int32 bias
+                    "ActivationSymmetric": self._scheme.symmetric,
+                    "QuantizeBias": not self._scheme.symmetric,  # TensorRT takes no int32 bias
                 },
             )
             quantizer.quantize_model()

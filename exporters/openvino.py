@@ -30,6 +30,7 @@ def write_openvino(
     precision: Literal["fp32", "fp16", "int8"] = "fp16",
     calibration: NDArray[np.uint8] | None = None,
     float_layers: Collection[str] = (),
+    weight_bits: int = 8,
 ) -> None:
     """Write an IR with its card in the file.
 
@@ -41,6 +42,7 @@ def write_openvino(
             precision that is asked for when the file is opened.
         calibration: int8: (N,h,w,3) uint8 BGR of the card's input size.
         float_layers: int8: names of the graph's nodes that stay in float.
+        weight_bits: int8: 8 or 7, see `rtmpose_sdk.exporters.int8.Scheme`.
 
     Raises:
         MissingExtraError: openvino or nncf is not installed.
@@ -57,7 +59,7 @@ def write_openvino(
         model: Any = _converted(openvino, source)
         if precision == "int8":
             assert calibration is not None
-            model = _quantize(model, graph, card, calibration, float_layers)
+            model = _quantize(model, graph, card, calibration, float_layers, weight_bits)
         _save(openvino, model, card, path, half=precision == "fp16")
 
 
@@ -124,6 +126,7 @@ def _quantize(
     card: ModelCard,
     calibration: NDArray[np.uint8],
     float_layers: Collection[str],
+    weight_bits: int,
 ) -> Any:
     """The model in int8: per channel, activations unsigned or signed as NNCF finds."""
     try:
@@ -136,6 +139,7 @@ def _quantize(
     names = {*silu_nodes(graph), *float_layers}
     have = {op.get_friendly_name() for op in model.get_ops()}
     ignored = [name for name in (*names, *(f"{n}/WithoutBiases" for n in names)) if name in have]
+    overflow = nncf.OverflowFix.ENABLE if weight_bits == 7 else nncf.OverflowFix.FIRST_LAYER
     dataset = nncf.Dataset([normalize(crop[None]) for crop in calibration])
     with _quiet():
         try:
@@ -144,6 +148,7 @@ def _quantize(
                 dataset,
                 preset=nncf.QuantizationPreset.MIXED,
                 subset_size=len(calibration),
+                advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=overflow),
                 ignored_scope=nncf.IgnoredScope(names=ignored, validate=False),
             )
         except Exception as error:  # noqa: BLE001 - NNCF and the engine raise kinds of their own

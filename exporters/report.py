@@ -7,6 +7,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.exporters.tolerance import TOLERANCES
 from rtmpose_sdk.exporters.verify import Verification
@@ -33,9 +34,11 @@ def print_verification(found: Verification | None, card: ModelCard, out: Path) -
             soft_wrap=True,
         )
     compared = f"{found.crops} crops compared" if found else "not verified"
+    in_float = len(artifact_card(out).float_layers)
+    kept = f", {in_float} layer{'s' * (in_float != 1)} in float" if in_float else ""
     console.print(
         f"{out}: {card.name} {card.input_size[0]}x{card.input_size[1]}"
-        f"{f' {card.keypoint_set}' * bool(card.keypoint_set)}, {size / 1e6:.1f} MB, {compared}",
+        f"{f' {card.keypoint_set}' * bool(card.keypoint_set)}, {size / 1e6:.1f} MB{kept}, {compared}",
         soft_wrap=True,
     )
 

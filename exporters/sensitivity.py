@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.int8 import Int8Quantizer
+from rtmpose_sdk.exporters.int8 import Int8Quantizer, Scheme
 from rtmpose_sdk.exporters.layers import Layer, cut_behind_layers
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.runtimes import open_runtime
@@ -38,7 +38,7 @@ def measure_sensitivity(
     card: ModelCard,
     crops: NDArray[np.uint8],
     track: Callable[[Sequence[Layer]], Iterable[Layer]] = iter,
-    symmetric: bool = False,
+    scheme: Scheme = Scheme(),  # noqa: B008 - immutable
 ) -> list[Sensitivity]:
     """Error of every layer, in the graph's order, at the outputs of the network's last layers.
 
@@ -47,7 +47,7 @@ def measure_sensitivity(
         card: how pictures become its input.
         crops: (N,h,w,3) uint8 BGR; the last few are probed with, the others calibrated with.
         track: shows progress.
-        symmetric: activations are quantised as for TensorRT, see `Int8Quantizer`.
+        scheme: how numbers become int8.
 
     Raises:
         InputError: too few crops.
@@ -57,7 +57,7 @@ def measure_sensitivity(
             f"int8 is calibrated on real crops: {len(crops)} were given; expected {2 * PROBE_CROPS} or more"
         )
     short = cut_behind_layers(graph)
-    quantizer = Int8Quantizer(short, card, crops[:-PROBE_CROPS], symmetric)
+    quantizer = Int8Quantizer(short, card, crops[:-PROBE_CROPS], scheme)
     probe = Normalizer(card)(crops[-PROBE_CROPS:])
     want = _run(quantizer.quantize([]), probe)
     return [

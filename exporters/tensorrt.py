@@ -1,4 +1,4 @@
-"""PyTorch model → TensorRT engine file: TensorRT 10, TensorRT 11 and TensorRT for RTX in one code path.
+"""ONNX graph → TensorRT engine file: TensorRT 10, TensorRT 11 and TensorRT for RTX in one code path.
 
 Networks are strongly typed: every precision is in the ONNX graph that is handed over, so that all three
 build the same thing. TensorRT 11 knows nothing else; 10 and RTX are told so by a flag.
@@ -9,17 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import onnx
 from onnx import TensorProto
-from torch import nn
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, MissingExtraError, ModelFileError
-from rtmpose_sdk.exporters.half import half_graph
-from rtmpose_sdk.exporters.onnx import build_onnx, sized
+from rtmpose_sdk.exporters.onnx import sized
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.runtimes.tensorrt_module import (
     TITLES,
@@ -30,7 +28,6 @@ from rtmpose_sdk.runtimes.tensorrt_module import (
     said,
 )
 
-Precision = Literal["fp32", "fp16"]
 Batch = tuple[int, int, int]
 """Smallest, most usual and largest batch."""
 DEFAULT_BATCH: Batch = (1, 1, 8)
@@ -69,56 +66,39 @@ def check_profile(batch: Batch, card: ModelCard) -> None:
         )
 
 
-def builder_graph(
-    network: nn.Module | None,
-    card: ModelCard,
-    precision: Precision = "fp16",
-    graph: onnx.ModelProto | None = None,
-) -> onnx.ModelProto:
+def builder_graph(graph: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
     """Exactly the graph that is handed to the builder: what can be verified where the engine cannot run.
 
     On ONNX Runtime's CPU verify `emulate_half` of it: that runs fp16 nodes in fp32 and hides overflow.
 
     Args:
-        network: see `build_onnx`; not looked at where a graph is given.
-        card: see there.
-        precision: of convolutions; see `half_graph` for what stays fp32.
-        graph: a graph of another making (int8 with QDQ nodes); `precision` says nothing then.
+        graph: of `build_onnx` for a full letterbox, with its precision in it: see `half_graph`, and
+            `Int8Quantizer` for QDQ nodes.
+        card: of the model.
     """
-    if graph is None:
-        if network is None:
-            raise InputError("there is neither a network nor a graph; expected one of them")
-        graph = build_onnx(network, replace(card, letterbox="full"))
-        if precision == "fp16":
-            graph = half_graph(graph)
     return sized(_float_first(graph), card)
 
 
 def write_tensorrt(
-    network: nn.Module | None,
+    graph: onnx.ModelProto,
     card: ModelCard,
     path: Path,
     *,
-    precision: Precision = "fp16",
     batch: Batch = DEFAULT_BATCH,
     targets: tuple[str, ...] = (),
     timing_cache: Path | None = None,
-    graph: onnx.ModelProto | None = None,
     flavour: Flavour | None = None,
 ) -> None:
     """Build an engine and write it, its card beside it; nothing half-written is left.
 
     Args:
-        network: the model; not looked at where a graph is given.
-        card: of the model; its letterbox becomes full, and its precision that of the engine, but where a
-            graph is given.
+        graph: see `builder_graph`.
+        card: of the graph, with its precision; its letterbox becomes full.
         path: the `.engine` file.
-        precision: "fp16" is the mixed graph of `half_graph`.
         batch: (smallest, most usual, largest) number of crops at once.
         targets: compute capabilities to build for, with no GPU at hand ("sm75", "sm86"); only TensorRT for
             RTX can. None of them: RTX builds for Ampere and later, TensorRT for the GPU of this machine.
         timing_cache: file of measured kernel times, read where it exists and written; only TensorRT.
-        graph: see `builder_graph`.
         flavour: which engine; None is the one that the other arguments or the installation leave over.
 
     Raises:
@@ -145,8 +125,8 @@ def write_tensorrt(
     _check_options(flavour, targets, timing_cache)
     trt = load_tensorrt(flavour, f"Building a {TITLES[flavour]} engine")
     capabilities = _capabilities(trt, targets)
-    model = builder_graph(network, card, precision, graph)
-    done = replace(card, letterbox="full", precision=card.precision if graph is not None else precision)
+    model = builder_graph(graph, card)
+    done = replace(card, letterbox="full")
     name = (
         f"{card.name} {done.precision} batch {':'.join(map(str, batch))} for "
         f"{' '.join(targets) or _DEFAULT_TARGETS[flavour]}, {TITLES[flavour]} {trt.__version__}, "

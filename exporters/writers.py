@@ -51,7 +51,9 @@ def write(
     if wish.backend == "openvino":
         from rtmpose_sdk.exporters.openvino import write_openvino
 
-        write_openvino(subject.graph, card, path, kind, wish.calibration, card.float_layers)
+        write_openvino(
+            subject.graph, card, path, kind, wish.calibration, card.float_layers, wish.weight_bits
+        )
     elif wish.backend == "ncnn":
         from rtmpose_sdk.exporters.ncnn import write_ncnn
 
@@ -85,7 +87,7 @@ def _write_onnx(
 ) -> onnx.ModelProto | None:
     model = subject.graph
     if precision == "int8":
-        model = _int8_graph(subject, card, wish, symmetric=False)
+        model = _int8_graph(subject, card, wish)
     elif precision == "fp16":
         model = half_graph(model)
     save_onnx(half_storage(model) if wish.half_storage else model, card, path)
@@ -107,27 +109,26 @@ def _write_tensorrt(
                 "fp16",
                 stacklevel=2,
             )
-        graph = _int8_graph(subject, card, wish, symmetric=True)
+        graph = _int8_graph(subject, card, wish)
     if precision != "fp32":
         graph = half_graph(graph)
     write_tensorrt(
-        None,
+        graph,
         card,
         path,
         batch=wish.batch or DEFAULT_BATCH,
         targets=wish.targets,
         timing_cache=wish.timing_cache,
-        graph=graph,
         flavour=wish.flavour,
     )
-    return builder_graph(None, card, graph=graph)
+    return builder_graph(graph, card)
 
 
-def _int8_graph(subject: Subject, card: ModelCard, wish: Wish, symmetric: bool) -> onnx.ModelProto:
+def _int8_graph(subject: Subject, card: ModelCard, wish: Wish) -> onnx.ModelProto:
     from rtmpose_sdk.exporters.int8 import Int8Quantizer
 
     assert wish.calibration is not None
-    quantizer = Int8Quantizer(subject.graph, card, wish.calibration, symmetric)
+    quantizer = Int8Quantizer(subject.graph, card, wish.calibration, wish.scheme)
     return quantizer.quantize({layer.name for layer in quantizer.layers} - set(card.float_layers))
 
 

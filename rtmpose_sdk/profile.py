@@ -59,7 +59,7 @@ class Profile:
         machine: what `this_machine` said.
         engines: version by package.
         measured: ms a frame, loss, and what the loss is of.
-        constraints: what was asked for.
+        constraints: what was asked for; its `threads` were OpenCV's, too, while it was measured.
     """
 
     pose: NetworkSettings

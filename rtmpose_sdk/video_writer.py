@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import OutputError
 from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.videos import import_av, reason
 from rtmpose_sdk.writers import Writer
-
-Image = NDArray[np.uint8]
-Draw = Callable[[Image, FrameResult], Image]
 
 CODEC = "libx264"
 CLOCK = Fraction(1, 90000)
@@ -30,12 +25,11 @@ QUALITY = {"crf": "20", "preset": "veryfast"}
 
 
 class VideoWriter(Writer):
-    """An annotated MP4 (H.264).
+    """An MP4 (H.264) of the frames as they come, drawn or not.
 
     Args:
         path: the file; `.mp4`.
         fps: nominal frames per second; spaces the fragments.
-        draw: frame and result → picture (H,W,3) uint8 BGR; None writes the frames as they come.
         overwrite: replace it.
         threads: of the encoder; None lets it choose.
 
@@ -48,21 +42,20 @@ class VideoWriter(Writer):
         self,
         path: Path,
         fps: float | None,
-        draw: Draw | None,
         overwrite: bool = False,
         threads: int | None = None,
     ) -> None:
         self._av: Any = import_av()
         super().__init__(path, overwrite)
-        self._fps, self._draw, self._threads = fps or 30.0, draw, threads
+        self._fps, self._threads = fps or 30.0, threads
         self._container: Any = None
         self._stream: Any = None
         self._size: tuple[int, int] | None = None
         self._last = -1
 
     def write(self, frame: Frame, found: FrameResult) -> None:
-        """Draw and encode one frame."""
-        picture = frame.image if self._draw is None else self._draw(frame.image, found)
+        """Encode one frame."""
+        picture = frame.image
         size = (picture.shape[1], picture.shape[0])
         if self._size is None:
             self._size = size

@@ -39,7 +39,7 @@ _INPUT = "input.f32"
 _SERVED = frozenset(
     {
         *("pose", "image", "box", "precision", "threads", "warm_up", "runs"),
-        *("engine", "batch", "persons"),  # where they ask for what there is
+        *("engine", "batch", "persons", "offline"),  # where they ask for what there is
     }
 )
 _SECONDS_A_RUN = 20

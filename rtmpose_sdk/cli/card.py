@@ -23,6 +23,7 @@ from rtmpose_sdk.card_builder import (
     questions,
     try_card,
 )
+from rtmpose_sdk.cli.offline import offers_offline
 from rtmpose_sdk.cli.options import parse_size
 from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.images import write_bytes
@@ -44,6 +45,7 @@ def card() -> None:
 
 
 @app.command()
+@offers_offline
 def show(
     model: Annotated[str, typer.Argument(help="A name, an artifact, an SDK folder, or an address.")],
 ) -> None:

@@ -1,4 +1,4 @@
-"""`--offline`, said once for every command: no connection is opened at all."""
+"""`--offline`, said once for every command that may fetch: no connection is opened at all."""
 
 from __future__ import annotations
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import functools
 import os
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -83,6 +84,32 @@ def to_file(*names: str, help: str, kinds: tuple[str, ...] = ()) -> Any:
     """An option that names a file to be written, see `output_file`; of one of `kinds`, if there are any."""
     check = functools.partial(output_of_kind, kinds=kinds) if kinds else output_file
     return typer.Option(*names, help=help, callback=lambda path: check(path))
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:
+    """Refuse options that would be passed over, also where they say what the default says.
+
+    Args:
+        context: of the command that runs.
+        names: of its parameters.
+        why: what they are for, or what to do; it comes after the options' names.
+
+    Raises:
+        InputError: one was given on the command line.
+    """
+    parameters = {parameter.name: parameter for parameter in context.command.params}
+    given = []
+    for name in names:
+        parameter, source = parameters[name], context.get_parameter_source(name)
+        if source is None or source.name != "COMMANDLINE":
+            continue
+        if parameter.param_type_name == "argument":
+            given.append(name.upper())
+        else:
+            negated = parameter.secondary_opts if context.params.get(name) is False else []
+            given.append(max(negated or parameter.opts, key=len))
+    if given:
+        raise InputError(f"{', '.join(given)}: {why}")
 
 
 def limit_opencv(threads: int | None) -> None:

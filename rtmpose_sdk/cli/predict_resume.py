@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,24 +25,22 @@ SAME_TIME = 1e-3
 """Seconds by which a frame's time may be off from what its row says."""
 
 
-class LastFrame(int):
-    """Number of a JSONL file's last frame, -1 where it holds none; and what else is known of that frame.
+@dataclass(frozen=True)
+class LastFrame:
+    """What is known of the last frame of a JSONL file that holds some.
 
     Attributes:
-        lines: the file.
         row: the frame's row.
         before: number of the frame before it, -1 where there is none.
     """
 
-    lines: Path
-    row: dict[str, Any] | None
+    row: dict[str, Any]
     before: int
 
-    def __new__(cls, lines: Path, row: dict[str, Any] | None, before: int) -> LastFrame:
-        """The row's number."""
-        last = super().__new__(cls, -1 if row is None else row["frame"])
-        last.lines, last.row, last.before = lines, row, before
-        return last
+    @property
+    def number(self) -> int:
+        """In the source."""
+        return int(self.row["frame"])
 
     def unlike(self, frame: Frame, before: int) -> str | None:
         """What of a source's frame of that number is not as the row says, else None.
@@ -50,58 +49,53 @@ class LastFrame(int):
             frame: the source's.
             before: number of the source's frame before it, -1 where there is none.
         """
-        assert self.row is not None
         size, time = [frame.image.shape[1], frame.image.shape[0]], float(self.row["time"])
         here, there = ("{}x{} px".format(*s) for s in (size, self.row.get("image_size", size)))
         if here != there:
-            return f"its frame {self} is {here}, there {there}"
+            return f"its frame {self.number} is {here}, there {there}"
         if abs(frame.time - time) > SAME_TIME:
-            return f"its frame {self} is at {frame.time:.3f} s, there at {time:.3f} s"
+            return f"its frame {self.number} is at {frame.time:.3f} s, there at {time:.3f} s"
         if -1 not in (before, self.before) and before != self.before:
-            return f"the frame before its frame {self} is {before}, there {self.before}"
+            return f"the frame before its frame {self.number} is {before}, there {self.before}"
         return None
 
 
 class After(Source):
-    """A source without the frames up to number `last`: so many as `done` were done before.
+    """A source without the frames that an earlier run has done; the last of them is compared."""
 
-    They are compared with what a `LastFrame` tells of them.
-    """
-
-    def __init__(self, source: Source, last: int, done: int) -> None:
+    def __init__(self, source: Source, earlier: Earlier) -> None:
         super().__init__(source.name)
-        self._source, self._last = source, last
-        self._known = last if isinstance(last, LastFrame) and last.row is not None else None
+        self._source, self._earlier = source, earlier
         self._interrupted = False
         self.fps, self.live = source.fps, source.live
-        self.length = None if source.length is None else max(source.length - done, 0)
+        self.length = None if source.length is None else max(source.length - earlier.count, 0)
 
     def frames(self) -> Iterator[Frame]:
-        """The frames after `last`.
+        """The frames that come after.
 
         Raises:
             InputError: those before are not the frames of the earlier run.
         """
-        known, before = self._known, -1
+        last, before = self._earlier.last_frame, -1
         for frame in self._source:
-            if frame.index > self._last:
-                if known is not None:
-                    raise self._other(known, f"it has no frame {known}")
+            if frame.index > self._earlier.last:
+                if last is not None:
+                    raise self._other(f"it has no frame {last.number}")
                 yield frame
-            elif known is not None and frame.index == known:
-                if unlike := known.unlike(frame, before):
-                    raise self._other(known, unlike)
-                known = None
+            elif last is not None and frame.index == last.number:
+                if unlike := last.unlike(frame, before):
+                    raise self._other(unlike)
+                last = None
             before = frame.index
-        if known is not None and not self._interrupted:
-            what = "it has none of them" if before < 0 else f"its last frame is {before}, there {known}"
-            raise self._other(known, what)
+        if last is not None and not self._interrupted:
+            ends = f"its last frame is {before}, there {last.number}"
+            raise self._other("it has none of them" if before < 0 else ends)
 
-    def _other(self, known: LastFrame, what: str) -> InputError:
+    def _other(self, what: str) -> InputError:
         return InputError(
-            f"{self.name}: does not give the frames that {known.lines} was made from: {what}; --resume "
-            "takes the same video and the same --start, --stride and --fps. For another, --overwrite "
-            "begins anew and --out takes another folder"
+            f"{self.name}: does not give the frames that {self._earlier.lines} was made from: {what}; "
+            "--resume takes the same video and the same --start, --stride and --fps. For another, "
+            "--overwrite begins anew and --out takes another folder"
         )
 
     def interrupt(self) -> None:
@@ -117,13 +111,18 @@ class Earlier:
         lines: the file.
         keypoint_set: of the results.
 
+    Attributes:
+        lines: the file.
+        count, time, highest: frames in it, seconds of the last one, the highest id.
+        last_frame: what is known of the last one; None where it holds none.
+
     Raises:
         InputError: it holds results of another keypoint set.
         OutputError: another run writes there.
     """
 
     def __init__(self, lines: Path, keypoint_set: KeypointSet) -> None:
-        self._lines, self._keypoint_set = lines, keypoint_set
+        self.lines, self._keypoint_set = lines, keypoint_set
         broken: list[int] = []
         self.count, self.time, self.highest = 0, -math.inf, 0
         self._latest: dict[int, dict[str, Any]] = {}
@@ -140,7 +139,7 @@ class Earlier:
                 file.truncate(broken[0])
             self._size = file.seek(0, io.SEEK_END)
         self._row = row
-        self.last = LastFrame(lines, row, numbers[0])
+        self.last_frame = None if row is None else LastFrame(row, numbers[0])
         if row is not None:
             if row.get("keypoint_set", keypoint_set.name) != keypoint_set.name:
                 raise InputError(
@@ -148,6 +147,11 @@ class Earlier:
                     "--resume goes on with the model of the earlier run: give that, or another --out"
                 )
             self.time = float(row["time"])
+
+    @property
+    def last(self) -> int:
+        """Number of the last frame, -1 where there is none."""
+        return -1 if self.last_frame is None else self.last_frame.number
 
     def restore(self, stream: PoseStream) -> None:
         """Tell a stream who was there, and who had been lost: ids go on. Smoothing begins anew."""
@@ -166,7 +170,7 @@ class Earlier:
         try:
             return PoseResult.from_dict(row, self._keypoint_set)
         except InputError as error:
-            raise InputError(f"{self._lines}: frame {row['frame']}: {error}") from None
+            raise InputError(f"{self.lines}: frame {row['frame']}: {error}") from None
 
     def replay(self, writers: list[Writer]) -> None:
         """Tell those that are written anew, or may lack frames, what is known already.
@@ -174,16 +178,16 @@ class Earlier:
         Raises:
             OutputError: another run has written since the file was read; it is held by a writer now.
         """
-        if self._lines.stat().st_size != self._size:
+        if self.lines.stat().st_size != self._size:
             raise OutputError(
-                f"{self._lines}: another run has just written there; wait for its end, then --resume again"
+                f"{self.lines}: another run has just written there; wait for its end, then --resume again"
             )
         known = TableWriter | CocoWriter | ParquetWriter | OpenPoseWriter
         tables = [w for w in writers if isinstance(w, known)]
         if not tables:
             return
         nothing = np.empty((0, 0, 3), np.uint8)
-        for row in read_lines(self._lines):
+        for row in read_lines(self.lines):
             frame = Frame(nothing, int(row["frame"]), float(row["time"]))
             poses = self._poses(row)
             found = FrameResult(poses, frame.time, frame.index, bool(row.get("detected")), False)

@@ -159,7 +159,7 @@ def _run(
     from time import perf_counter
 
     done = _Done(highest=earlier.highest if earlier else 0, last=earlier.last if earlier else -1)
-    rest = After(source, earlier.last, earlier.count) if earlier else source
+    rest = After(source, earlier) if earlier else source
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

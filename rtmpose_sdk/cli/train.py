@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from rtmpose_sdk.cli.options import Storage, parse_size
+from rtmpose_sdk.cli.options import Storage, parse_size, refuse_given
 from rtmpose_sdk.cli.train_choices import Device, Head, Optimizer, Precision, Reduction, Task
 from rtmpose_sdk.cli.train_run import finish, training_room
 from rtmpose_sdk.errors import InputError
@@ -232,11 +232,9 @@ def train(
 
     A new run needs `pose` or `detector` and --data; an interrupted one only --resume.
     """
-    given = {name for name in context.params if _from_user(context, name)}
     if resume is not None:
-        if given != {"resume"}:
-            others = ", ".join(sorted(_option(name) for name in given - {"resume"}))
-            raise InputError(f"--resume takes everything from the run's folder; leave out {others}")
+        others = [name for name in context.params if name not in ("resume", "offline")]
+        refuse_given(context, others, "--resume takes it from the run's folder; leave it out")
         finish(lambda run, shown: run.resume(resume, shown), resume)
         return
     if task is None or not data:
@@ -244,16 +242,18 @@ def train(
             "expected: rtmpose train pose --data ANNOTATIONS.json, or rtmpose train detector --data ..., "
             "or rtmpose train --resume RUN; see rtmpose train --help"
         )
-    strange = given & set(_DETECTOR_ONLY if task is Task.POSE else _POSE_ONLY)
-    if strange:
-        names = ", ".join(sorted(map(_option, strange)))
-        raise InputError(f"{names}: not for training a {task.value} model")
+    strange = _DETECTOR_ONLY if task is Task.POSE else _POSE_ONLY
+    refuse_given(context, strange, f"not for training a {task.value} model")
     if heatmap_weight and head is Head.HEATMAP:
         raise InputError("--heatmap-weight is for SimCC heads; --head heatmap learns from nothing else")
     if freeze and not init:
         raise InputError("--freeze keeps what --init brings; random weights are not worth keeping")
-    if teacher_everything and not teacher:
-        raise InputError("--teacher-everything is said of a teacher; name one with --teacher")
+    if not teacher:
+        refuse_given(
+            context,
+            ["teacher_everything", "teacher_confidence"],
+            "said of a teacher; name one with --teacher",
+        )
     training = training_room()
     defaults = _DEFAULTS[task]
     name = model or defaults["model"]
@@ -315,15 +315,6 @@ def _stamp(devices: int) -> str:
     """The time; the processes that this one starts must come to the same folder."""
     now = time.strftime("%Y%m%d-%H%M%S")
     return now if devices == 1 else os.environ.setdefault("RTMPOSE_RUN", now)
-
-
-def _from_user(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"
-
-
-def _option(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _weak_epochs(defaults: dict[str, Any], length: float) -> float:

@@ -344,12 +344,15 @@ def test_who_was_lost_before_a_stop_comes_back_after_it(tmp_path: Path) -> None:
         assert places == {1: 50, 2: 400}
 
 
-def test_what_is_left_of_a_part_is_counted_in_chosen_frames() -> None:
+def test_what_is_left_of_a_part_is_counted_in_chosen_frames(tmp_path: Path) -> None:
     whole = ArraySource([np.zeros((48, 64, 3), np.uint8)] * 100, 10.0)
     whole.length = 100
     part = Part(whole, start=5.0, end=np.inf, stride=2)
     assert part.length == 25
-    rest = After(part, last=60, done=6)
+    nobody = PoseResult.empty(COCO, (64, 48)).to_dict()
+    rows = [{"frame": i, "time": i / 10, **nobody} for i in range(50, 61, 2)]
+    (tmp_path / "r.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    rest = After(part, Earlier(tmp_path / "r.jsonl", COCO))
     assert rest.length == len(list(rest)) == 19
 
 

@@ -39,8 +39,7 @@ def write(writer: Writer, frames: Source) -> None:
 
 
 def resumed(lines: Path, again: Source) -> list[int]:
-    earlier = Earlier(lines, COCO)
-    return [frame.index for frame in After(again, earlier.last, earlier.count)]
+    return [frame.index for frame in After(again, Earlier(lines, COCO))]
 
 
 def test_the_same_video_goes_on(tmp_path: Path) -> None:
@@ -85,8 +84,7 @@ def test_pictures_of_several_sizes_go_on(tmp_path: Path) -> None:
 def test_a_stop_before_anything_new_is_no_other_video(tmp_path: Path) -> None:
     lines = tmp_path / "r.jsonl"
     write(LinesWriter(lines), source(9))
-    earlier = Earlier(lines, COCO)
-    rest = After(source(5), earlier.last, earlier.count)  # as a source ends that is interrupted
+    rest = After(source(5), Earlier(lines, COCO))  # as a source ends that is interrupted
     rest.interrupt()
     assert list(rest) == []
 

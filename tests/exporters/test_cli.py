@@ -70,7 +70,7 @@ def test_one_command(weights: Path, tmp_path: Path) -> None:
         (["--precision", "int8"], "--precision int8 and --calibrate go together"),
         (["--calibrate", "."], "--precision int8 and --calibrate go together"),
         (["--backend", "torch", "--out", "t.pt2", "--precision", "fp16"], "torch has no fp16; expected"),
-        (["--target", "sm86"], "--timing-cache and --flavour are for --backend tensorrt"),
+        (["--target", "sm86"], "--target: for --backend tensorrt"),
         (
             ["--backend", "tensorrt", "--out", "t.engine", "--batch", "4:1"],
             "batch '4:1' is not",

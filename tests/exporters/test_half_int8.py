@@ -22,7 +22,7 @@ from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.half_choice import float_node_names
 from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.half_int8 import unheld_layers
-from rtmpose_sdk.exporters.int8 import Int8Quantizer
+from rtmpose_sdk.exporters.int8 import Int8Quantizer, Scheme
 from rtmpose_sdk.exporters.sensitivity import output_error
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 from rtmpose_sdk.exporters.tensorrt import builder_graph, write_tensorrt
@@ -43,7 +43,7 @@ rtx = pytest.mark.skipif(
 
 def _quantized(subject: Subject, crops: np.ndarray, kept: tuple[str, ...] = ()) -> onnx.ModelProto:
     """The graph with all layers in int8 but those that are kept, as TensorRT takes it."""
-    quantizer = Int8Quantizer(subject.graph, subject.card, crops, symmetric=True)
+    quantizer = Int8Quantizer(subject.graph, subject.card, crops, Scheme(symmetric=True))
     return quantizer.quantize({layer.name for layer in quantizer.layers} - set(kept))
 
 
@@ -95,7 +95,7 @@ class _Types:
 def test_all_but_what_is_sensitive_is_fp16_around_int8_layers(
     pose: tuple[onnx.ModelProto, ModelCard],
 ) -> None:
-    types = _Types(builder_graph(None, pose[1], graph=half_graph(pose[0])))
+    types = _Types(builder_graph(half_graph(pose[0]), pose[1]))
     layers = types.int8_layers()
     assert Counter(node.op_type for node in layers) == {"Conv": 38, "MatMul": 5}
     assert {types.of[node.output[0]] for node in layers} == {HALF}
@@ -361,7 +361,7 @@ def test_engines(name: str, target: str, tmp_path: Path, request: pytest.Fixture
     """int8 where it is meant on Ampere; Turing computes those layers in the type that is around them."""
     model, card = request.getfixturevalue(name)
     path, half = tmp_path / "n.engine", half_graph(model)
-    write_tensorrt(None, card, path, batch=(1, 4, 16), targets=(target,), graph=half)
+    write_tensorrt(half, card, path, batch=(1, 4, 16), targets=(target,))
     assert read_engine_header(path).flavour == "tensorrt-rtx"
     types = _Types(half)
     layers = [node for node in types.int8_layers() if node.op_type == "Conv"]

@@ -98,6 +98,32 @@ def test_int8_keeps_the_ap(
     assert set(card.float_layers) <= known
 
 
+@pytest.mark.parametrize("backend", ["onnx", "openvino"])
+def test_seven_bits_of_weights_leave_room_for_sums_of_two_products(
+    subject: Subject, calibration: np.ndarray, tmp_path: Path, backend: str
+) -> None:
+    """x86 without VNNI adds two products in 16 bits and clips."""
+    largest = {}
+    for bits in (7, 8):
+        out = tmp_path / ("m.onnx" if backend == "onnx" else "m.xml")
+        export(subject, out, None, Wish(backend, "int8", calibration=calibration[:32], weight_bits=bits))
+        largest[bits] = max(int(np.abs(w.astype(int)).max()) for w in _int8_weights(out))
+    assert 255 * largest[7] * 2 < 2**15 < 255 * largest[8] * 2
+
+
+def _int8_weights(path: Path) -> list[np.ndarray]:
+    if path.suffix == ".onnx":
+        held = onnx.load(path).graph.initializer
+        found = [onnx.numpy_helper.to_array(t) for t in held if t.data_type == onnx.TensorProto.INT8]
+    else:
+        openvino = pytest.importorskip("openvino")
+        constants = [
+            o for o in openvino.Core().read_model(str(path)).get_ops() if o.type_info.name == "Constant"
+        ]
+        found = [c.get_data() for c in constants if c.get_element_type() == openvino.Type.i8]
+    return [w for w in found if w.size > 1]
+
+
 def test_int8_graphs_hold_what_is_fast_on_x86(
     subject: Subject, calibration: np.ndarray, tmp_path: Path
 ) -> None:

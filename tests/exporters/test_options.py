@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.errors import InputError, ModelFileError
 from rtmpose_sdk.exporters.cli import app
+from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.subject import subject_from_artifact
+from rtmpose_sdk.models import build_model
+from rtmpose_sdk.models.checkpoint import NOTE
 from rtmpose_sdk.zoo import find_model
 
 
@@ -28,9 +33,12 @@ def invoke(*words: object) -> BaseException | None:
         ("--end2end pose --detection-threshold 0.3", "--detection-threshold: for --end2end detector and"),
         ("--detector nonsense", "--detector: for --end2end pipeline"),
         ("--end2end detector --detector rtmdet-nano-own", "--detector: for --end2end pipeline"),
+        ("--end2end pose --backend onnx", "--backend: --end2end puts networks as they are into one"),
+        ("--end2end pose --license unknown --notes x", "--license, --notes: --end2end puts"),
         ("--calibration-images .", "--calibration-images: for --precision int8 with --calibrate"),
         ("--calibration-crops 256", "--calibration-crops: for --precision int8"),
         ("--calibration-detector rtmdet-nano-own", "--calibration-detector: for --precision int8"),
+        ("--batch 1 --flavour tensorrt", "--batch, --flavour: for --backend tensorrt"),
         ("--no-verify --images /nope", "--images: to verify with; leave out --no-verify"),
         ("--no-verify --images . --annotations a.json", "--images, --annotations: to verify with"),
         ("--no-verify --crops 100", "--crops: to verify with"),
@@ -43,6 +51,28 @@ def test_what_would_be_passed_over_is_refused(tmp_path: Path, words: str, messag
     refused = invoke("--weights", "none.pth", "--out", tmp_path / "t.onnx", *words.split())
     assert isinstance(refused, InputError), refused
     assert message in str(refused)
+
+
+def test_storage_that_another_backend_does_not_look_at(tmp_path: Path) -> None:
+    """OpenVINO stores fp16 where nothing is said: what says fp32 is another option."""
+    words = ("--weights", "none.pth", "--backend", "openvino", "--out", tmp_path / "t.xml")
+    refused = invoke(*words, "--storage", "fp32")
+    assert isinstance(refused, InputError), refused
+    assert str(refused) == "--storage: for ONNX; with --backend openvino say --precision fp32"
+
+
+def test_weights_of_a_run_keep_its_licence_and_notes(tmp_path: Path) -> None:
+    card = replace(new_card("rtmpose-t", (192, 256), "coco17"), license="CC0-1.0", notes="of kites")
+    state = build_model("rtmpose-t", keypoint_set="coco17").state_dict()
+    torch.save({"state_dict": state, NOTE: {"card": card.to_json()}}, tmp_path / "weights.pth")
+    for given, expected in (
+        ([], ("CC0-1.0", "of kites")),
+        (["--license", "MIT", "--notes", "mine"], ("MIT", "mine")),
+    ):
+        words = ("--weights", tmp_path / "weights.pth", "--no-verify", "--out", tmp_path / "t.onnx")
+        assert invoke(*words, *given) is None
+        found = artifact_card(tmp_path / "t.onnx")
+        assert (found.license, found.notes) == expected
 
 
 @pytest.mark.parametrize("more", [[], ["--end2end", "pose"]])

@@ -32,9 +32,6 @@ from rtmpose_sdk.runtimes.engine_file import read_engine_header
 from rtmpose_sdk.runtimes.tensorrt_module import installed_flavours, load_tensorrt
 from rtmpose_sdk.zoo import find_model
 
-NETWORK = nn.Identity()
-"""Not looked at where a graph is given."""
-
 rtx = pytest.mark.skipif(
     "tensorrt-rtx" not in installed_flavours(), reason="tensorrt-rtx is not installed (no wheel here?)"
 )
@@ -60,7 +57,7 @@ def pose() -> tuple[onnx.ModelProto, ModelCard]:
 def test_engines_are_built_ahead_of_time(tmp_path: Path, name: str, targets: tuple[str, ...]) -> None:
     model, card = _bundled(name)
     path = tmp_path / "n.engine"
-    write_tensorrt(NETWORK, card, path, batch=(1, 4, 16), targets=targets, graph=half_graph(model))
+    write_tensorrt(half_graph(model), card, path, batch=(1, 4, 16), targets=targets)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["n.engine", "n.engine.card.json"]
     weights = sum(len(t.raw_data) for t in half_graph(model).graph.initializer)
     assert path.stat().st_size > 0.8 * weights
@@ -91,7 +88,7 @@ def test_an_engine_for_another_gpu_is_another_engine(
 ) -> None:
     graph, card = pose
     for target in ("sm75", "sm89"):
-        write_tensorrt(NETWORK, card, tmp_path / f"{target}.engine", targets=(target,), graph=graph)
+        write_tensorrt(graph, card, tmp_path / f"{target}.engine", targets=(target,))
     first, second = ((tmp_path / f"{t}.engine").read_bytes() for t in ("sm75", "sm89"))
     assert first != second
 
@@ -100,8 +97,8 @@ def test_an_engine_for_another_gpu_is_another_engine(
 def test_the_profile_is_in_the_engine(pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path) -> None:
     """It cannot be asked without a GPU; another profile is another engine."""
     graph, card = pose
-    write_tensorrt(NETWORK, card, tmp_path / "a.engine", batch=(1, 1, 2), targets=("sm86",), graph=graph)
-    write_tensorrt(NETWORK, card, tmp_path / "b.engine", batch=(1, 1, 64), targets=("sm86",), graph=graph)
+    write_tensorrt(graph, card, tmp_path / "a.engine", batch=(1, 1, 2), targets=("sm86",))
+    write_tensorrt(graph, card, tmp_path / "b.engine", batch=(1, 1, 64), targets=("sm86",))
     a, b = ((tmp_path / f"{name}.engine").read_bytes() for name in "ab")
     assert a != b
     assert b"batch 1:1:64" in b
@@ -111,12 +108,11 @@ def test_the_profile_is_in_the_engine(pose: tuple[onnx.ModelProto, ModelCard], t
 def test_a_profile_that_no_engine_holds(pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path) -> None:
     with pytest.raises(EngineError, match=r"RTX [\d.]+ refuses the profile 1:1:999999999999: "):
         write_tensorrt(
-            NETWORK,
+            _one_operator("Relu"),
             pose[1],
             tmp_path / "t.engine",
             batch=(1, 1, 999999999999),
             targets=("sm86",),
-            graph=_one_operator("Relu"),
         )
 
 
@@ -124,9 +120,8 @@ def test_a_profile_that_no_engine_holds(pose: tuple[onnx.ModelProto, ModelCard],
 def test_full_precision_on_turing_says_what_to_do(tmp_path: Path) -> None:
     """The reason why the mixed graph has convolutions where it means products."""
     model, card = _bundled("rtmpose-t-own")
-    graph = builder_graph(NETWORK, card, "fp32", graph=model)
     with pytest.raises(EngineError, match=r"FP32 GEMM is not supported.*sm75: no fp32.*export in fp16"):
-        write_tensorrt(NETWORK, card, tmp_path / "t.engine", targets=("sm75",), graph=graph)
+        write_tensorrt(model, card, tmp_path / "t.engine", targets=("sm75",))
     assert not list(tmp_path.iterdir())
 
 
@@ -147,13 +142,7 @@ def test_an_unsupported_operator_is_named(
     pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path, kind: str, domain: str
 ) -> None:
     with pytest.raises(EngineError, match=rf"RTX [\d.]+ does not take the graph: {kind} 'the_culprit'"):
-        write_tensorrt(
-            NETWORK,
-            pose[1],
-            tmp_path / "t.engine",
-            targets=("sm86",),
-            graph=_one_operator(kind, domain),
-        )
+        write_tensorrt(_one_operator(kind, domain), pose[1], tmp_path / "t.engine", targets=("sm86",))
     assert not list(tmp_path.iterdir())
 
 
@@ -163,9 +152,9 @@ def test_a_fixed_batch(pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path) 
     graph.CopyFrom(_one_operator("Relu"))
     for value in (*graph.graph.input, *graph.graph.output):
         value.type.tensor_type.shape.dim[0].dim_value = 2
-    write_tensorrt(NETWORK, pose[1], tmp_path / "t.engine", batch=(2, 2, 2), targets=("sm86",), graph=graph)
+    write_tensorrt(graph, pose[1], tmp_path / "t.engine", batch=(2, 2, 2), targets=("sm86",))
     with pytest.raises(InputError, match="fixed batch of 2; expected --batch 2"):
-        write_tensorrt(NETWORK, pose[1], tmp_path / "u.engine", targets=("sm86",), graph=graph)
+        write_tensorrt(graph, pose[1], tmp_path / "u.engine", targets=("sm86",))
 
 
 @rtx
@@ -189,7 +178,7 @@ def test_options_that_make_no_sense(
     pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path, arguments: dict, message: str
 ) -> None:
     with pytest.raises(InputError, match=message):
-        write_tensorrt(NETWORK, pose[1], tmp_path / "t.engine", graph=pose[0], **arguments)
+        write_tensorrt(pose[0], pose[1], tmp_path / "t.engine", **arguments)
     assert not list(tmp_path.iterdir())
 
 
@@ -197,7 +186,7 @@ def test_nms_stays_outside(tmp_path: Path) -> None:
     model, card = _bundled("rtmdet-nano-own")
     card = ModelCard(**{**card.__dict__, "decoder": "boxes_nms"})
     with pytest.raises(InputError, match=r"built without NMS in the graph.*leave out --nms"):
-        write_tensorrt(NETWORK, card, tmp_path / "d.engine", targets=("sm86",), graph=model)
+        write_tensorrt(model, card, tmp_path / "d.engine", targets=("sm86",))
 
 
 @rtx
@@ -206,8 +195,9 @@ def test_the_table_of_builds(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setattr(engine_builds, "_random", lambda name: (NETWORK, pose[1]))
-    monkeypatch.setattr(engine_builds, "builder_graph", lambda network, card: pose[0])
+    monkeypatch.setattr(engine_builds, "_random", lambda name: (nn.Identity(), pose[1]))
+    monkeypatch.setattr(engine_builds, "build_onnx", lambda network, card: onnx.ModelProto())
+    monkeypatch.setattr(engine_builds, "half_graph", lambda graph: pose[0])
     engine_builds.main(["rtmpose-t"], ["sm75", "sm86"], "1:2:4")
     row = next(line for line in capsys.readouterr().out.splitlines() if "rtmpose-t" in line)
     assert re.fullmatch(r"│ rtmpose-t +(│ \d+\.\d\d \(1\d\.\d\) ){2}│", row.strip())
@@ -215,16 +205,14 @@ def test_the_table_of_builds(
 
 def test_other_file_names_are_refused(pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"ends in \.engine"):
-        write_tensorrt(NETWORK, pose[1], tmp_path / "t.plan", graph=pose[0])
+        write_tensorrt(pose[0], pose[1], tmp_path / "t.plan")
 
 
 @rtx
 def test_a_folder_that_cannot_be_written(pose: tuple[onnx.ModelProto, ModelCard], tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(OutputError, match="cannot be written"):
-        write_tensorrt(
-            NETWORK, pose[1], tmp_path / "file" / "t.engine", targets=("sm86",), graph=_one_operator("Relu")
-        )
+        write_tensorrt(_one_operator("Relu"), pose[1], tmp_path / "file" / "t.engine", targets=("sm86",))
 
 
 def test_missing_wheels_say_what_to_install(
@@ -235,7 +223,7 @@ def test_missing_wheels_say_what_to_install(
     monkeypatch.setattr(tensorrt_module, "_is_there", lambda name: False)
     for arguments, extra in (({"targets": ("sm86",)}, "tensorrt-rtx"), ({}, "tensorrt")):
         with pytest.raises(MissingExtraError, match=rf"pip install 'rtmpose-sdk\[{extra}\]'"):
-            write_tensorrt(NETWORK, pose[1], tmp_path / "t.engine", graph=pose[0], **arguments)
+            write_tensorrt(pose[0], pose[1], tmp_path / "t.engine", **arguments)
 
 
 def test_two_flavours_and_nothing_said(
@@ -243,7 +231,7 @@ def test_two_flavours_and_nothing_said(
 ) -> None:
     monkeypatch.setattr(exporter, "installed_flavours", lambda: ("tensorrt", "tensorrt-rtx"))
     with pytest.raises(InputError, match=r"both installed, and their.*--flavour tensorrt or tensorrt-rtx"):
-        write_tensorrt(NETWORK, pose[1], tmp_path / "t.engine", graph=pose[0])
+        write_tensorrt(pose[0], pose[1], tmp_path / "t.engine")
 
 
 def test_the_option_says_which_flavour(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -294,13 +282,13 @@ def test_tensorrt_without_a_gpu(
     FakeLogger.__init__ = lambda self: None
     monkeypatch.setattr(exporter, "load_tensorrt", lambda flavour, why: FakeTensorRt)
     with pytest.raises(DeviceError, match=r"TensorRT 10\.13\.3\.9 cannot start: CUDA initialization.*sm86"):
-        write_tensorrt(NETWORK, pose[1], tmp_path / "t.engine", flavour="tensorrt", graph=pose[0])
+        write_tensorrt(pose[0], pose[1], tmp_path / "t.engine", flavour="tensorrt")
 
 
 def test_the_graph_that_is_built_is_the_one_that_can_be_verified(photo: np.ndarray) -> None:
     """A uint8 picture is cast before it is transposed, which changes nothing."""
     model, card = _bundled("rtmpose-t-own")
-    moved = builder_graph(NETWORK, card, graph=model)
+    moved = builder_graph(model, card)
     kinds = [node.op_type for node in moved.graph.node if node.op_type in ("Cast", "Transpose")]
     assert kinds.index("Transpose") > 0
     first = next(node for node in moved.graph.node if "image" in node.input)
@@ -313,7 +301,7 @@ def test_the_graph_that_is_built_is_the_one_that_can_be_verified(photo: np.ndarr
     ]
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
-    assert builder_graph(NETWORK, card, graph=moved).graph == moved.graph
+    assert builder_graph(moved, card).graph == moved.graph
 
 
 @pytest.mark.parametrize(

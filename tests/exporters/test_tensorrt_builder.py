@@ -91,7 +91,7 @@ def trt(monkeypatch: pytest.MonkeyPatch) -> FakeBuilder:
 
 def _build(tmp_path: Path, **arguments: Any) -> None:
     path = tmp_path / "t.engine"
-    write_tensorrt(None, CARD, path, graph=GRAPH, flavour="tensorrt", batch=(1, 4, 16), **arguments)
+    write_tensorrt(GRAPH, CARD, path, flavour="tensorrt", batch=(1, 4, 16), **arguments)
 
 
 def test_tensorrt_10_is_told_to_be_strict(trt: FakeBuilder, tmp_path: Path) -> None:

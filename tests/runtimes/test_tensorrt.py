@@ -662,7 +662,7 @@ def _real_engine(path: Path) -> Path:
     model = onnx.load(str(find_model("rtmdet-nano-own")))
     entries = {entry.key: entry.value for entry in model.metadata_props}
     card = ModelCard.from_json(entries[CARD_KEY], "test")
-    write_tensorrt(None, card, path, targets=("sm86",), graph=model)
+    write_tensorrt(model, card, path, targets=("sm86",))
     return path
 
 

@@ -158,6 +158,8 @@ def test_supervision() -> None:
     assert isinstance(points, supervision.KeyPoints)
     np.testing.assert_array_equal(points.xy, poses.keypoints)
     np.testing.assert_array_equal(points.data["track_id"], poses.track_ids)
+    nobody = poses[:0].to_supervision()
+    assert len(nobody) == len(nobody.data["track_id"]) == 0
     assert len(PoseResult.empty(COCO, (9, 9)).to_supervision()) == 0
 
 
@@ -319,7 +321,7 @@ def make_video_writer(file: Path, **options: object) -> Writer:
     pytest.importorskip("av")
     from rtmpose_sdk.video_writer import VideoWriter
 
-    return VideoWriter(file, 25.0, lambda image, found: image, **options)
+    return VideoWriter(file, 25.0, **options)
 
 
 def test_a_video_keeps_times_and_pictures(tmp_path: Path) -> None:

@@ -278,7 +278,7 @@ def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None
     [
         (["pose"], "expected: rtmpose train pose --data"),
         (["--resume", "nowhere"], "not a training run"),
-        (["--resume", "nowhere", "--epochs", 3], "leave out --epochs"),
+        (["--resume", "nowhere", "--epochs", 3], "--epochs: --resume takes it from the run's folder"),
         (["detector", "--data", "KITES", "--teacher", "x"], "--teacher: not for training a detector"),
         (["pose", "--data", "KITES", "--mosaic", "0.5"], "--mosaic: not for training a pose model"),
         (["pose", "--data", "KITES", "--model", "rtmdet-nano"], "cannot be trained as a pose model"),
