@@ -137,11 +137,11 @@ def evaluate_detector(
     images: Path,
     track: Track = iter,
     select: Select | None = None,
+    score_threshold: float = LEAST_SCORE,
 ) -> Report:
     """Look for persons in every annotated picture and score the boxes as COCO does.
 
-    The detector's own score threshold holds; COCO's practice is a low one, 0.01 or so. `select` leaves some
-    of the annotations out.
+    `score_threshold` holds instead of the detector's own. `select` leaves some of the annotations out.
 
     Raises:
         MissingExtraError: faster-coco-eval is not installed.
@@ -156,7 +156,7 @@ def evaluate_detector(
     category = _person_boxed(truth, annotations)
     results: list[dict[str, Any]] = []
     for row in track(truth["images"]):
-        found = detector(read_image(images / row["file_name"]))
+        found = detector(read_image(images / row["file_name"]), score_threshold)
         for (x1, y1, x2, y2), sure in zip(found.boxes.tolist(), found.scores.tolist(), strict=True):
             box = [x1, y1, x2 - x1, y2 - y1]
             results.append({"image_id": row["id"], "category_id": category, "bbox": box, "score": sure})
@@ -250,9 +250,4 @@ def model_accuracy(
             batched(model), model.keypoint_set, annotations, images, True, track, select
         )
         return {"AP": report.ap, **report.figures}
-    given = model.score_threshold
-    model.score_threshold = LEAST_SCORE
-    try:
-        return evaluate_detector(model, annotations, images, track, select).figures
-    finally:
-        model.score_threshold = given
+    return evaluate_detector(model, annotations, images, track, select).figures

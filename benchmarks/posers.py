@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import json
 import multiprocessing
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TextIO
 
 import cv2
 import numpy as np
@@ -107,18 +108,34 @@ def _kept(
 ) -> Iterator[PoseResult]:
     known = _read(file, settings, keypoint_set)
     fresh = poser([task for task in tasks if task.picture not in known])
+    with _writing(file):
+        lines = file.open("a", encoding="utf-8")
+        is_new = lines.tell() == 0
     try:
-        with file.open("a", encoding="utf-8") as lines:
-            if lines.tell() == 0:
-                lines.write(json.dumps(settings) + "\n")
-            for task in tasks:
-                if task.picture in known:
-                    yield known[task.picture]
-                    continue
+        if is_new:
+            _add(lines, file, settings)
+        for task in tasks:
+            poses = known.get(task.picture)
+            if poses is None:
                 poses = next(fresh)
-                lines.write(json.dumps({"picture": task.picture, **_plain(poses)}) + "\n")
-                lines.flush()
-                yield poses
+                _add(lines, file, {"picture": task.picture, **_plain(poses)})
+            yield poses
+    finally:
+        with _writing(file):
+            lines.close()
+
+
+def _add(lines: TextIO, file: Path, row: dict[str, Any]) -> None:
+    with _writing(file):
+        lines.write(json.dumps(row) + "\n")
+        lines.flush()
+
+
+@contextlib.contextmanager
+def _writing(file: Path) -> Iterator[None]:
+    """What the system refuses within it is of this file; a poser has errors of its own."""
+    try:
+        yield
     except OSError as error:
         raise OutputError(f"{file}: cannot be written ({error.strerror})") from None
 
@@ -147,7 +164,7 @@ def _read(file: Path, settings: dict[str, Any], keypoint_set: KeypointSet) -> di
             f"{file}: was begun with {', '.join(other)}; repeat those settings, or give another name"
         )
     if len(whole) < len(raw):
-        with file.open("r+b") as lines:
+        with _writing(file), file.open("r+b") as lines:
             lines.truncate(len(whole))
     return known
 

@@ -69,13 +69,15 @@ class Detector(Network):
 
         Raises:
             ImageError: not such a picture.
+            InputError: a threshold that is not from 0 to 1.
             EngineError: the engine failed or gave NaN.
         """
+        least = self.score_threshold if score_threshold is None else score_threshold
+        check_share("score_threshold", least)
         picture = as_bgr(image)
         height, width = picture.shape[:2]
         canvas, factors = self.letterbox(picture)
         outputs = self._infer(canvas[None])
-        least = self.score_threshold if score_threshold is None else score_threshold
         boxes, scores = decode_boxes(outputs, self.card, least)
         boxes = boxes * factors
         np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)

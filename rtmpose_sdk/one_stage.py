@@ -56,8 +56,11 @@ class OneStage(Network):
 
         Raises:
             ImageError: not such a picture.
+            InputError: a threshold that is not from 0 to 1.
             EngineError: the engine failed or gave NaN.
         """
+        least = self.score_threshold if score_threshold is None else score_threshold
+        check_share("score_threshold", least)
         picture = as_bgr(image)
         height, width = picture.shape[:2]
         canvas, factors = letterbox(picture, self.card.input_size, self.card.pad_value)
@@ -69,7 +72,7 @@ class OneStage(Network):
                 "the network's output holds NaN or infinity: the artifact or its precision is broken on "
                 "this device; export it in fp32"
             )
-        sure = dets[:, 4] >= (self.score_threshold if score_threshold is None else score_threshold)
+        sure = dets[:, 4] >= least
         dets, found = dets[sure], found[sure]
         kept = suppress(dets[:, :4], dets[:, 4], self.card.nms_iou_threshold)[: self.card.max_detections]
         boxes = np.clip(dets[kept, :4] * factors, 0, np.array([width, height, width, height], np.float32))

@@ -49,8 +49,8 @@ class TorchRuntime(Runtime):
                     "precision 'fp16' was asked for, but torch's autocast on a CPU leaves most of a "
                     "network in fp32; expected fp32 or bf16 there, or device='cuda'"
                 )
-            torch.set_num_threads(self.threads)
-            self.threads = torch.get_num_threads()
+            with _threads(torch, self.threads):
+                self.threads = torch.get_num_threads()
         self._place = torch.device("cpu" if self.device.kind == "cpu" else f"cuda:{self.device.number}")
         extra = dict.fromkeys((OUTPUTS_KEY, CARD_KEY), "")
         try:
@@ -95,7 +95,8 @@ class TorchRuntime(Runtime):
         try:
             tensor = self._torch.from_numpy(array)
             if self.device.kind == "cpu":
-                return tuple(v.float().numpy() for v in self._forward(tensor))
+                with _threads(self._torch, self.threads):
+                    return tuple(v.float().numpy() for v in self._forward(tensor))
             with self._torch.cuda.device(self._place):
                 return self._on_gpu(tensor)
         except RuntimeError as error:
@@ -164,6 +165,20 @@ def _outputs_in_fp32(torch: Any, module: Any) -> None:
         if node.target is torch.ops.aten.linear.default:
             node.target = product
     module.recompile()
+
+
+@contextlib.contextmanager
+def _threads(torch: Any, count: int) -> Iterator[None]:
+    """So many threads compute within it; torch has one number for all programs, and it comes back."""
+    before = torch.get_num_threads()
+    if before == count:
+        yield
+        return
+    try:
+        torch.set_num_threads(count)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager

@@ -144,7 +144,7 @@ def evaluate(
     with Progress(console=Console(stderr=True), transient=True) as progress:
         if boxes_only:
             assert detector is not None
-            finder = Detector(detector, device, threads, precision, LEAST_SCORE, engine, size)
+            finder = Detector(detector, device, threads, precision, engine=engine, input_size=size)
             with finder:
                 runtime = finder.runtime
                 place = find_place(detector, runtime) if write_card else None

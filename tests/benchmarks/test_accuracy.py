@@ -11,7 +11,12 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import Detector, Pipeline
-from rtmpose_sdk.benchmarks.accuracy import check_measurable, evaluate_detector, evaluate_pipeline
+from rtmpose_sdk.benchmarks.accuracy import (
+    check_measurable,
+    evaluate_detector,
+    evaluate_pipeline,
+    model_accuracy,
+)
 from rtmpose_sdk.benchmarks.coco_score import FIGURES
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.keypoint_sets import get_keypoint_set
@@ -70,12 +75,38 @@ def test_annotations_of_another_kind(tmp_path: Path) -> None:
 
 
 def test_box_accuracy_of_the_bundled_detector(coco: dict) -> None:
-    detector = Detector("rtmdet-nano-own", threads=2, score_threshold=0.01)
+    detector = Detector("rtmdet-nano-own", threads=2, score_threshold=0.9)
     report = evaluate_detector(detector, coco["file"], coco["folder"])
     detector.close()
     assert report.figures["AP50"] == pytest.approx(0.490, abs=0.005)
     assert report.figures["AR100"] > report.figures["AP"]
     assert report.pictures == 240
+
+
+def test_a_detectors_own_threshold_is_left_as_it_is(photo_path: Path, tmp_path: Path) -> None:
+    """Also while it is measured: another thread may ask it for the persons of a camera."""
+    person = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [0, 0, 370, 500], "iscrowd": 0}
+    content = {
+        "images": [{"id": 1, "file_name": photo_path.name}],
+        "annotations": [person],
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (tmp_path / "a.json").write_text(json.dumps(content))
+    seen = []
+    with Detector("rtmdet-nano-own", threads=1, score_threshold=1.0) as detector:
+
+        def track(rows):
+            for row in rows:
+                seen.append(detector.score_threshold)
+                yield row
+
+        figures = model_accuracy(detector, tmp_path / "a.json", photo_path.parent, track)
+        report = evaluate_detector(detector, tmp_path / "a.json", photo_path.parent)
+        with pytest.raises(InputError, match="no box in 1 pictures"):
+            evaluate_detector(detector, tmp_path / "a.json", photo_path.parent, score_threshold=1.0)
+    assert seen == [1.0]
+    assert figures == report.figures
+    assert figures["AP50"] == 1.0
 
 
 def test_what_cannot_be_measured_is_said_before_the_work(tmp_path: Path) -> None:

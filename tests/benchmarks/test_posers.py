@@ -21,7 +21,7 @@ from rtmpose_sdk.benchmarks.coco_score import FIGURES
 from rtmpose_sdk.benchmarks.posers import Task, batched, in_processes, kept, one_by_one
 from rtmpose_sdk.cli.evaluate import _settings
 from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.errors import ImageError, InputError
+from rtmpose_sdk.errors import DownloadError, ImageError, InputError, OutputError
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.zoo import find_model
 
@@ -134,6 +134,46 @@ def test_a_file_of_other_settings_or_of_another_kind(
         file.write_text(content)
         with pytest.raises(InputError, match="--resume"):
             list(start(settings=SETTINGS)(tasks))
+
+
+@pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), DownloadError("no network")])
+def test_an_error_of_the_poser_is_not_the_files(
+    tasks: list[Task], predictor: Predictor, tmp_path: Path, error: Exception
+) -> None:
+    def breaks(tasks):
+        yield from one_by_one(predictor)(tasks[:1])
+        raise error
+
+    poser = kept(breaks, tmp_path / "kept.jsonl", SETTINGS, predictor.keypoint_set)
+    with pytest.raises(type(error)) as caught:
+        list(poser(tasks))
+    assert caught.value is error
+    assert len((tmp_path / "kept.jsonl").read_text().splitlines()) == 2
+
+
+def test_a_file_that_cannot_be_written(
+    tasks: list[Task], predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = functools.partial(kept, one_by_one(predictor), keypoint_set=predictor.keypoint_set)
+    with pytest.raises(OutputError, match=r"none/r\.jsonl: cannot be written \(No such file"):
+        list(start(tmp_path / "none" / "r.jsonl", settings=SETTINGS)(tasks))
+    file, opened = tmp_path / "r.jsonl", Path.open
+
+    def full(path: Path, mode: str = "r", **options: object):
+        return opened(Path("/dev/full") if mode == "a" else path, mode, **options)
+
+    def read_only(path: Path, mode: str = "r", **options: object):
+        if "+" in mode:
+            raise OSError(30, "Read-only file system")
+        return opened(path, mode, **options)
+
+    list(start(file, settings=SETTINGS)(tasks[:1]))
+    with file.open("a") as lines:
+        lines.write('{"picture"')  # killed while it wrote
+    for instead, why in ((read_only, "Read-only"), (full, "No space left")):
+        monkeypatch.setattr(Path, "open", instead)
+        with pytest.raises(OutputError, match=rf"r\.jsonl: cannot be written \({why}"):
+            list(start(file, settings=SETTINGS)(tasks))
 
 
 def test_another_card_or_folder_is_another_setting(photo_path: Path, tmp_path: Path) -> None:

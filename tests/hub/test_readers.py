@@ -126,6 +126,10 @@ def test_rtmo_finds_persons_and_keypoints_in_one_go(tmp_path: Path, photo: np.nd
     np.testing.assert_allclose(result.confidences, 0.75)
     with OneStage(path, threads=1, score_threshold=0.95) as nobody:
         assert len(nobody(photo)) == 0
+        assert len(nobody(photo, score_threshold=0.5)) == 1
+        for wrong in (7, np.nan):
+            with pytest.raises(InputError, match=r"score_threshold is .*expected 0\.\.\.1"):
+                nobody(photo, score_threshold=wrong)
     with pytest.raises(InputError, match="takes no boxes"):
         Predictor(path)
     with pytest.raises(InputError, match="by itself"):

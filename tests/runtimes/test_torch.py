@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,31 @@ def test_it_says_what_it_computes_in(file: Path, precision: str | None, arithmet
         assert runtime.precision == precision
         assert runtime.arithmetic == arithmetic
         assert f"1 threads, {arithmetic}: x: float32 (N,3)" in repr(runtime)
+
+
+def test_each_runtime_computes_with_its_own_threads(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch has one number for all; one more runtime must not change the others, nor the caller's."""
+    used: list[int] = []
+    forward = TorchRuntime._forward
+
+    def noted(self: TorchRuntime, tensor: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        used.append(torch.get_num_threads())
+        return forward(self, tensor)
+
+    monkeypatch.setattr(TorchRuntime, "_forward", noted)
+    before, x = torch.get_num_threads(), np.zeros((1, 3), np.float32)
+    torch.set_num_threads(3)
+    try:
+        with open_runtime(file, threads=1) as one, open_runtime(file, threads=2) as two:
+            assert (one.threads, two.threads) == (1, 2)
+            for runtime in (one, two, one):
+                runtime.run(x)
+            with ThreadPoolExecutor(1) as pool:  # a thread has a number of its own
+                pool.submit(one.run, x).result()
+        assert used == [1, 2, 1, 1]
+        assert torch.get_num_threads() == 3
+    finally:
+        torch.set_num_threads(before)
 
 
 class Classifier(torch.nn.Module):

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from rtmpose_sdk.errors import ImageError, OutputError
-from rtmpose_sdk.images import as_bgr, read_image, write_bytes, write_image
+from rtmpose_sdk.errors import ImageError, InputError, OutputError
+from rtmpose_sdk.images import as_bgr, pictures_in, read_image, write_bytes, write_image
 
 
 def test_grey_and_bgra_are_converted(photo: np.ndarray) -> None:
@@ -128,3 +128,14 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
 def test_names_that_no_picture_has(path: object) -> None:
     with pytest.raises(ImageError, match=r"the picture is .*; expected the path|cannot be read"):
         read_image(path)
+
+
+def test_pictures_of_a_folder_are_in_natural_order(tmp_path: Path) -> None:
+    for name in ("f10.JPG", "f2.png", "f1.webp", "notes.txt"):
+        (tmp_path / name).touch()
+    (tmp_path / "f3.png").mkdir()
+    assert [path.name for path in pictures_in(tmp_path)] == ["f1.webp", "f2.png", "f10.JPG"]
+    with pytest.raises(InputError, match=r"f3\.png: no pictures in this folder; expected files ending in"):
+        pictures_in(tmp_path / "f3.png")
+    with pytest.raises(InputError, match=r"f2\.png: not a folder; expected one with pictures"):
+        pictures_in(tmp_path / "f2.png")

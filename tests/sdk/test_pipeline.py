@@ -308,6 +308,13 @@ def test_numbers_of_numpy_are_numbers() -> None:
             Detector(DEFAULT_DETECTOR, threads=1, score_threshold=wrong)
 
 
+def test_a_threshold_of_one_call_is_checked(detector: Detector, photo: np.ndarray) -> None:
+    assert len(detector(photo, score_threshold=np.float32(0.3))) == 1
+    for wrong in (7, -0.1, np.nan, "x", True):
+        with pytest.raises(InputError, match=r"score_threshold is .*expected 0\.\.\.1"):
+            detector(photo, score_threshold=wrong)
+
+
 def test_a_detector_of_several_pictures_at_once_is_refused(tmp_path: Path) -> None:
     onnx = pytest.importorskip("onnx")
     graph = onnx.load(find_model(DEFAULT_DETECTOR))
