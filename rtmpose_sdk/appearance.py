@@ -26,6 +26,11 @@ def _weights(names: tuple[str, ...], rows: dict[str, int], places: list[list[flo
     return made
 
 
+def unknown_looks(count: int) -> Floats:
+    """(N,2,3) NaN: of persons whose clothes nobody looked at."""
+    return np.full((count, PARTS, 3), np.nan, np.float32)
+
+
 class Wardrobe:
     """Looks up the clothes of the persons in a picture.
 
@@ -56,7 +61,7 @@ class Wardrobe:
             picture: (H,W,3) uint8 BGR.
             keypoints, confidences: (N,K,2) px, (N,K).
         """
-        looks = np.full((len(keypoints), PARTS, 3), np.nan, np.float32)
+        looks = unknown_looks(len(keypoints))
         if not self._known or not len(keypoints):
             return looks
         places = np.einsum("pk,nkc->npc", self._places, keypoints)

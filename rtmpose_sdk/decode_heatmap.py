@@ -12,7 +12,11 @@ from rtmpose_sdk.errors import EngineError
 
 Floats = NDArray[np.float32]
 
-_BLUR = 5
+_BLUR = cv2.getGaussianKernel(5, 0, cv2.CV_32F).ravel()
+_AROUND = np.arange(-4, 5)
+"""Cells around a peak that its smoothed 5 x 5 neighbours need."""
+_SMOOTHING = np.stack([np.pad(_BLUR, (i, 4 - i)) for i in range(5)])
+"""(5,9): times a patch of 9 cells it gives 5 smoothed ones."""
 _LEAST = 1e-10
 _LARGEST_SHIFT = 1.0
 """Cells by which a peak's place between the cells may differ from the highest cell."""
@@ -68,21 +72,29 @@ def _shifts(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> 
     """(R,2) cells from the highest cell to the peak; 0 at the border and where there is no peak."""
     _, height, width = flat.shape
     shifts = np.zeros((len(flat), 2), np.float32)
-    inner = (columns > 1) & (columns < width - 2) & (rows > 1) & (rows < height - 2)
-    for i in np.flatnonzero(inner):
-        smooth = cv2.GaussianBlur(flat[i], (_BLUR, _BLUR), 0)
-        r, c = rows[i], columns[i]
-        logs = np.log(np.maximum(smooth[r - 2 : r + 3, c - 2 : c + 3], _LEAST))
-        slope = np.array([logs[2, 3] - logs[2, 1], logs[3, 2] - logs[1, 2]]) / 2
-        xx = (logs[2, 4] - 2 * logs[2, 2] + logs[2, 0]) / 4
-        yy = (logs[4, 2] - 2 * logs[2, 2] + logs[0, 2]) / 4
-        xy = (logs[3, 3] - logs[1, 3] - logs[3, 1] + logs[1, 1]) / 4
-        determinant = xx * yy - xy * xy
-        if determinant <= 0 or xx >= 0:
-            continue
-        shift = np.array([xy * slope[1] - yy * slope[0], xy * slope[0] - xx * slope[1]]) / determinant
-        shifts[i] = np.clip(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT)
+    inner = np.flatnonzero((columns > 1) & (columns < width - 2) & (rows > 1) & (rows < height - 2))
+    # Only 5 x 5 smoothed cells are needed of each map; at its border it is mirrored.
+    near_rows = _mirrored(rows[inner, None] + _AROUND, height)
+    near_columns = _mirrored(columns[inner, None] + _AROUND, width)
+    patches = flat[inner[:, None, None], near_rows[:, :, None], near_columns[:, None]]
+    logs = np.log(np.maximum(_SMOOTHING @ patches @ _SMOOTHING.T, _LEAST))
+    slope_x = (logs[:, 2, 3] - logs[:, 2, 1]) / 2
+    slope_y = (logs[:, 3, 2] - logs[:, 1, 2]) / 2
+    xx = (logs[:, 2, 4] - 2 * logs[:, 2, 2] + logs[:, 2, 0]) / 4
+    yy = (logs[:, 4, 2] - 2 * logs[:, 2, 2] + logs[:, 0, 2]) / 4
+    xy = (logs[:, 3, 3] - logs[:, 1, 3] - logs[:, 3, 1] + logs[:, 1, 1]) / 4
+    determinant = xx * yy - xy * xy
+    peaked = (determinant > 0) & (xx < 0)
+    shift = np.stack([xy * slope_y - yy * slope_x, xy * slope_x - xx * slope_y], axis=1)[peaked]
+    shift /= determinant[peaked, None]
+    shifts[inner[peaked]] = np.clip(shift, -_LARGEST_SHIFT, _LARGEST_SHIFT)
     return shifts
+
+
+def _mirrored(places: NDArray[np.intp], count: int) -> NDArray[np.intp]:
+    """Places beyond an axis of `count` cells, inside: the border's cell is not repeated."""
+    inside: NDArray[np.intp] = count - 1 - np.abs(count - 1 - np.abs(places))
+    return inside
 
 
 def _quarters(flat: Floats, rows: NDArray[np.intp], columns: NDArray[np.intp]) -> Floats:

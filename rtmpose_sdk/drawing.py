@@ -80,18 +80,23 @@ class Painter:
             poses: in px of that picture.
             time: seconds, for the trails.
         """
-        canvas = np.ascontiguousarray(as_bgr(image)).copy()
+        canvas = as_bgr(image)
+        if np.may_share_memory(canvas, image):  # a grey or BGRA picture became a new one
+            canvas = canvas.copy()
         width = max(1, round(min(canvas.shape[:2]) / _SHORT_SIDE_PER_WIDTH))
         if self.hide_faces:
             for person in range(len(poses)):
                 # Whatever is drawn: a doubtful ear is hidden, too.
                 _hide(canvas, _face(poses, person, min(self.min_confidence, _HIDDEN_FROM)))
         self._draw_ways(canvas, poses, time, width)
+        sides, fine = keypoint_colors(poses.keypoint_set), _fine(poses.keypoint_set)
         for person in range(len(poses)):
-            self._draw_person(canvas, poses, person, width)
+            self._draw_person(canvas, poses, person, width, sides, fine)
         return canvas
 
-    def _draw_person(self, canvas: Image, poses: PoseResult, person: int, width: int) -> None:
+    def _draw_person(
+        self, canvas: Image, poses: PoseResult, person: int, width: int, sides: list[Color], fine: set[int]
+    ) -> None:
         number = None if poses.track_ids is None else int(poses.track_ids[person])
         own = id_color(person if number is None else number)
         by_id = self.color_by == "id"
@@ -99,8 +104,7 @@ class Painter:
             x1, y1, x2, y2 = (int(v) for v in poses.boxes[person].round())
             color = own if by_id else BOX
             cv2.rectangle(canvas, (x1, y1), (x2, y2), color, max(1, width // 2), cv2.LINE_AA)
-        colors = [own] * len(poses.keypoint_set) if by_id else keypoint_colors(poses.keypoint_set)
-        fine = _fine(poses.keypoint_set)
+        colors = [own] * len(poses.keypoint_set) if by_id else sides
         confidences = poses.confidences[person]
         faint = (confidences >= self.min_confidence) & (confidences < _FULL_CONFIDENCE)
         full = confidences >= max(_FULL_CONFIDENCE, self.min_confidence)

@@ -40,7 +40,7 @@ class Smoothing:
     def __post_init__(self) -> None:
         for field in fields(self):
             if not is_number(getattr(self, field.name)):
-                raise InputError(f"{field.name} is {getattr(self, field.name)!r}; expected a number")
+                raise InputError(f"{field.name} is {getattr(self, field.name)!r}; expected a finite number")
         if min(self.min_cutoff, self.speed_cutoff) <= 0 or min(self.beta, self.patience) < 0:
             raise InputError(f"{self}: cutoffs must be above 0 Hz, beta and patience at least 0")
         if not 0 <= self.ignored < self.trusted <= 1:

@@ -9,7 +9,7 @@ from time import perf_counter
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.appearance import Wardrobe
+from rtmpose_sdk.appearance import Wardrobe, unknown_looks
 from rtmpose_sdk.choosing import choose_boxes, strong_enough, without_doubles, without_nobody
 from rtmpose_sdk.cuts import CutFinder
 from rtmpose_sdk.errors import InputError
@@ -37,6 +37,8 @@ INTERVAL_SHARE = 0.1
 """Of the last frame's interval in the usual one."""
 LEAST_VISIBLE = 0.2
 """Share of a box inside the picture below which its person has left."""
+CONFIDENCE_FALL = 0.5
+"""Share of the usual confidence at and below which a pose that no detection stands behind is nobody's."""
 
 
 class PoseStream:
@@ -180,7 +182,10 @@ class PoseStream:
         else:
             found = PoseResult.empty(self.keypoint_set, size)
         self._spent["pose"] += perf_counter() - start
-        looks = self._wardrobe(picture, found.keypoints, found.confidences)
+        if self._settings.look_weight > 0:
+            looks = self._wardrobe(picture, found.keypoints, found.confidences)
+        else:
+            looks = unknown_looks(len(found))
         keypoints, scored, sure = found.keypoints, found.keypoint_scores, found.confidences
         return Candidates(boxes, scores, keypoints, scored, sure, looks, found.depths)
 
@@ -215,6 +220,8 @@ class PoseStream:
             if weak and (track.state == "lost" or not self._is_believable(track, candidates, index)):
                 tracker.lose(track)
                 continue
+            if weak:
+                track.remember_confidence(better_half(candidates.confidences[index]))
             if score > 0:
                 tracker.update(track, candidates, index, None)
             else:
@@ -250,6 +257,7 @@ class PoseStream:
         shown = []
         for row, index in believed:
             track = tracks[row]
+            track.remember_confidence(better_half(candidates.confidences[index]))
             box = tracker.box_from_pose(track, candidates.keypoints[index], candidates.confidences[index])
             tracker.update(track, candidates, index, box)
             shown.append((track, candidates, index))
@@ -264,14 +272,13 @@ class PoseStream:
         """
         now = better_half(candidates.confidences[index])
         usual = now if track.usual_confidence is None else track.usual_confidence
-        track.usual_confidence = 0.8 * usual + 0.2 * now
         low = self._settings.least_confidence
         if track.detected == self._detected < self._time and track.detected_confidence < low:
             low = 0.0
         undetected = self._time - track.detected
         longest = max(self._settings.undetected, (self._every + 0.5) * self._interval)
         seen = low == 0.0 or is_framed(candidates.confidences[index])
-        return seen and now >= low and now > 0.5 * usual and undetected <= longest
+        return seen and now >= low and now > CONFIDENCE_FALL * usual and undetected <= longest
 
     def _is_inside(self, track: Track) -> bool:
         assert self._size is not None

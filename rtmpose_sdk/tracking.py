@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.appearance import PARTS, alikeness, blended
+from rtmpose_sdk.appearance import alikeness, blended, unknown_looks
 from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.motion import BoxMotion
@@ -47,6 +47,22 @@ OTHER_CLOTHES = 0.2
 """Who is less alike than this to somebody who was lost is somebody else."""
 DOUBTFUL = 0.6
 """A pose less sure than this makes a box that counts less."""
+FIRST_REACH = 0.6
+"""Body sizes from where a lost person should be, within which one may come back at once."""
+REACH_GROWTH = 0.8
+"""Body sizes by which that reach grows in a second."""
+LONGEST_REACH = 1.8
+"""Body sizes at which it ends."""
+LEAST_SIZE_RATIO = 0.5
+"""The smaller of two sizes to the larger: below it, it is not the same person who comes back."""
+RETURN_LIKENESS = 0.25
+"""Likeness of a lost person's return at the end of the reach."""
+RETURN_SPAN = 0.35
+"""What is added where place and size are the same: still less than of most who are tracked."""
+KEYPOINT_MEMORY = 0.8
+"""Share of its confidence that a keypoint keeps in each frame in which it is not seen."""
+SIZE_SLACK = 1.02
+"""Factor by which a box differs from the last detection's size whatever the time: no two are equal."""
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ class Tracking:
         for name in ("reentry", "undetected"):
             seconds = getattr(self, name)
             if not is_number(seconds) or seconds < 0:
-                raise InputError(f"{name} is {seconds!r} s; expected at least 0")
+                raise InputError(f"{name} is {seconds!r} s; expected a finite number, at least 0")
 
 
 class Tracker:
@@ -230,13 +246,13 @@ class Tracker:
         boxes = candidates.boxes
         centre = track.motion.box[:2] + track.motion.box[2:]
         distance = np.hypot(*((boxes[:, :2] + boxes[:, 2:] - centre) / 2).T) / size
-        reach = min(0.6 + 0.8 * (self._time - track.seen), 1.8)
+        reach = min(FIRST_REACH + REACH_GROWTH * (self._time - track.seen), LONGEST_REACH)
         sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
         ratio = np.minimum(sizes, size) / np.maximum(np.maximum(sizes, size), 1e-6)
         likeness = (1 - distance / reach) * ratio
         # Whoever is tracked and fits comes before whoever was lost.
-        likeness = 0.25 + 0.35 * np.clip(likeness, 0, None)
-        possible = (distance < reach) & (ratio > 0.5)
+        likeness = RETURN_LIKENESS + RETURN_SPAN * np.clip(likeness, 0, None)
+        possible = (distance < reach) & (ratio > LEAST_SIZE_RATIO)
         possible &= candidates.scores >= self.settings.new_score
         return np.where(possible, likeness, 0).astype(np.float32)
 
@@ -258,7 +274,8 @@ class Tracker:
             track.motion.update(measured, POSED_NOISE * doubt**2)
         track.keypoints = np.where(solid[:, None], keypoints, track.keypoints).astype(np.float32)
         # One that was seen before and is not now counts less and less.
-        track.confidences = np.where(solid, confidences, 0.8 * track.confidences).astype(np.float32)
+        kept = KEYPOINT_MEMORY * track.confidences
+        track.confidences = np.where(solid, confidences, kept).astype(np.float32)
         if _stands_free(candidates.boxes, index):
             track.look = blended(track.look, candidates.looks[index], LOOK_SHARE)
         track.seen = time
@@ -302,7 +319,7 @@ class Tracker:
                 poses.keypoints[i : i + 1],
                 poses.keypoint_scores[i : i + 1],
                 poses.confidences[i : i + 1],
-                np.full((1, PARTS, 3), np.nan, np.float32),
+                unknown_looks(1),
             )
             self.begin(person, 0, False)
             self.tracks[-1].state = "lost" if lost else "confirmed"
@@ -357,7 +374,7 @@ class Tracker:
         if (new <= 0).any():
             return predicted
         centre = (box[:2] + box[2:]) / 2
-        limit = 1.02 * math.exp(min(GROWTH * (self._time - track.detected), LONGEST_GROWTH))
+        limit = SIZE_SLACK * math.exp(min(GROWTH * (self._time - track.detected), LONGEST_GROWTH))
         half = np.clip(new, track.detected_size / limit, track.detected_size * limit) / 2
         return np.concatenate([centre - half, centre + half]).astype(np.float32)
 

@@ -17,6 +17,8 @@ SCENE_CONFIDENCE = 0.3
 """Keypoints of at least this confidence make a box."""
 LEAST_FRAMING = 4
 """So many of them, at least."""
+CONFIDENCE_SHARE = 0.2
+"""Of what is seen now in a track's usual confidence."""
 
 
 @dataclass
@@ -72,7 +74,7 @@ class Track:
         hits: detections so far.
         state: tentative (no id yet), confirmed, lost.
         number: the id; 0 while tentative.
-        usual_confidence: `better_half` of its poses, averaged.
+        usual_confidence: `better_half`, averaged, of its poses that no good detection stood behind.
         detected_confidence: `better_half` of its pose at the last detection.
         last_box: (4,) xyxy px, where it was last matched.
         at_edge: seconds, when its place last touched the picture's edge.
@@ -99,6 +101,11 @@ class Track:
 
     def __post_init__(self) -> None:
         self.last_box = self.motion.box
+
+    def remember_confidence(self, now: float) -> None:
+        """Take the `better_half` of a pose into `usual_confidence`."""
+        usual = now if self.usual_confidence is None else self.usual_confidence
+        self.usual_confidence = (1 - CONFIDENCE_SHARE) * usual + CONFIDENCE_SHARE * now
 
 
 def better_half(confidences: Floats) -> float:

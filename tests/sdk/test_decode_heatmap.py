@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -34,6 +35,37 @@ def test_a_peak_between_cells_is_found(x: float, y: float) -> None:
     assert udp.keypoints[0, 0].tolist() == pytest.approx([x * 191 / 47, y * 255 / 63], abs=0.25)
     assert plain.scores[0, 0] == pytest.approx(maps.max())
     assert 0.3 < plain.confidences[0, 0] <= 0.9
+
+
+def _peak_of_the_whole_map_smoothed(one: np.ndarray) -> np.ndarray:
+    """(2,) cells by DARK's equations, on a map (h,w) that OpenCV smooths as a whole."""
+    y, x = np.unravel_index(one.argmax(), one.shape)
+    if not (1 < x < one.shape[1] - 2 and 1 < y < one.shape[0] - 2):
+        return np.array([x, y], float)
+    logs = np.log(np.maximum(cv2.GaussianBlur(one, (5, 5), 0), 1e-10).astype(float))
+
+    def at(dx: int, dy: int) -> float:
+        return float(logs[y + dy, x + dx])
+
+    slope = np.array([at(1, 0) - at(-1, 0), at(0, 1) - at(0, -1)]) / 2
+    xx = (at(2, 0) - 2 * at(0, 0) + at(-2, 0)) / 4
+    yy = (at(0, 2) - 2 * at(0, 0) + at(0, -2)) / 4
+    xy = (at(1, 1) - at(1, -1) - at(-1, 1) + at(-1, -1)) / 4
+    hessian = np.array([[xx, xy], [xy, yy]])
+    if np.linalg.det(hessian) <= 0 or xx >= 0:
+        return np.array([x, y], float)
+    return np.array([x, y]) - np.linalg.solve(hessian, slope).clip(-1, 1)
+
+
+@pytest.mark.parametrize("size", [(48, 64), (9, 6), (5, 5), (4, 7)])
+def test_a_patch_of_a_map_tells_what_the_whole_map_does(size: tuple[int, int]) -> None:
+    """Peaks everywhere, also where the smoothing meets the border, which OpenCV mirrors."""
+    rng = np.random.default_rng(0)
+    maps = _maps(rng.uniform(0, 1, (300, 2)) * (np.array(size) - 1), size)
+    maps += rng.normal(0, 0.02, maps.shape).astype(np.float32)
+    found = decode_heatmap(maps, size, udp=False).keypoints[0]
+    want = np.stack([_peak_of_the_whole_map_smoothed(one) for one in maps[0]])
+    np.testing.assert_allclose(found, want, atol=1e-3)
 
 
 def test_a_quarter_of_a_cell_towards_the_higher_neighbour() -> None:

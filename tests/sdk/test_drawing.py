@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import tracemalloc
 
 import numpy as np
 import pytest
 
-from rtmpose_sdk import PoseResult, get_keypoint_set
-from rtmpose_sdk.drawing import LEFT, RIGHT, Painter, id_color
+from rtmpose_sdk import PoseResult, drawing, get_keypoint_set
+from rtmpose_sdk.drawing import LEFT, RIGHT, Painter, id_color, keypoint_colors
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.keypoint_sets import KeypointSet
 
 COCO = get_keypoint_set("coco17")
 GREY = np.full((480, 640, 3), 128, np.uint8)
@@ -101,3 +103,39 @@ def test_the_given_picture_stays_as_it_is() -> None:
     given = GREY.copy()
     Painter(hide_faces=True, trail=1)(given, person())
     np.testing.assert_array_equal(given, GREY)
+
+
+@pytest.mark.parametrize("shape", [(480, 640), (480, 640, 1), (480, 640, 4)])
+def test_a_converted_picture_is_not_copied_again(shape: tuple[int, ...]) -> None:
+    given = np.full(shape, 128, np.uint8)
+    nobody = PoseResult.empty(COCO, (640, 480))
+    tracemalloc.start()
+    try:
+        drawn = Painter()(given, nobody)
+        _, most = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert most < 1.5 * drawn.nbytes
+    np.testing.assert_array_equal(drawn, GREY)
+    np.testing.assert_array_equal(Painter()(given, person()), Painter()(GREY, person()))
+    assert (given == 128).all()
+
+
+def test_colours_are_looked_up_once_for_a_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+
+    def counted(keypoint_set: KeypointSet) -> list[drawing.Color]:
+        asked.append(keypoint_set)
+        return keypoint_colors(keypoint_set)
+
+    monkeypatch.setattr(drawing, "keypoint_colors", counted)
+    one = person()
+    several = dataclasses.replace(
+        one,
+        **{
+            field: np.repeat(getattr(one, field), 5, axis=0)
+            for field in ("boxes", "box_scores", "keypoints", "keypoint_scores", "confidences", "track_ids")
+        },
+    )
+    Painter()(GREY, several)
+    assert len(asked) == 1

@@ -355,10 +355,11 @@ def test_a_threshold_is_heard_in_videos_too(photo: np.ndarray) -> None:
     [
         (lambda: Tracking(oks_weight=5), "oks_weight is 5; expected 0...1"),
         (lambda: Tracking(least_likeness=-3), "least_likeness is -3; expected 0...1"),
-        (lambda: Tracking(reentry=float("nan")), "reentry is nan s; expected at least 0"),
-        (lambda: Tracking(undetected=-1), "undetected is -1 s; expected at least 0"),
-        (lambda: Smoothing(min_cutoff=float("nan")), "min_cutoff is nan; expected a number"),
-        (lambda: Smoothing(beta="4"), "beta is '4'; expected a number"),
+        (lambda: Tracking(reentry=float("nan")), "reentry is nan s; expected a finite number, at least 0"),
+        (lambda: Tracking(reentry=float("inf")), "reentry is inf s; expected a finite number"),
+        (lambda: Tracking(undetected=-1), "undetected is -1 s; expected a finite number, at least 0"),
+        (lambda: Smoothing(min_cutoff=float("nan")), "min_cutoff is nan; expected a finite number"),
+        (lambda: Smoothing(beta="4"), "beta is '4'; expected a finite number"),
     ],
 )
 def test_settings_that_cannot_be(make: Callable[[], object], message: str) -> None:

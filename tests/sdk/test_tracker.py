@@ -215,3 +215,13 @@ def test_few_sure_keypoints_make_no_box() -> None:
     assert is_framed(np.where(np.arange(9) == 4, 0.3, row))
     assert not is_framed(row[1:6])  # two of five
     assert is_framed(row[:5])
+
+
+@pytest.mark.parametrize(
+    ("threshold", "scores"),
+    [(None, (0.5, 0.45, 0.15)), (0.1, (0.5, 0.1, 0.1)), (0.9, (0.9, 0.9, 0.15)), (1, (1, 1, 0.15))],
+)
+def test_a_threshold_is_for_newcomers(threshold: float | None, scores: tuple[float, float, float]) -> None:
+    made = Tracking.from_threshold(threshold)
+    assert (made.sure_score, made.new_score, made.keep_score) == scores
+    assert replace(made, sure_score=0.5, new_score=0.45, keep_score=0.15) == Tracking()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
@@ -14,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtmpose_sdk import Detections, Pipeline, PoseResult, PoseStream, Tracking
+from rtmpose_sdk.appearance import Wardrobe
 from rtmpose_sdk.benchmarks.identity import People, identity
 from rtmpose_sdk.benchmarks.scenes import COCO, SCENES, SIZE, Scene, crossing, walk
 from rtmpose_sdk.benchmarks.tracking import play
@@ -317,6 +319,61 @@ def test_a_low_pose_that_detections_support_is_not_asked_for_again() -> None:
 
     stream = PoseStream(scene.detect, unsure, COCO, 5)
     assert asked_in(stream, scene, 30.0, 30) == [0, 5, 10, 15, 20, 25]
+
+
+def with_confidences(scene: Scene, *each: float) -> Callable[[np.ndarray, Detections], PoseResult]:
+    """The scene's poses from left to right with these confidences, all keypoints alike."""
+
+    def pose(picture: np.ndarray, boxes: Detections) -> PoseResult:
+        found = scene.pose(picture, boxes)
+        order = np.argsort(np.argsort(found.boxes[:, 0]))
+        sure = np.array(each, np.float32)[order, None]
+        return replace(found, confidences=np.repeat(sure, 17, axis=1))
+
+    return pose
+
+
+def test_a_pose_that_fell_by_half_is_nobodys_however_often_it_is_looked_at() -> None:
+    """The frame is looked at without detections and, as nobody is there, with a weak one."""
+    scene = Scene([walk((400, 600), (0, 0))], seconds=1, jitter=0.0)
+    strong, now = 0.8, 0.8
+
+    def detect(picture: np.ndarray) -> Detections:
+        found = scene.detect(picture)
+        return replace(found, scores=np.full(len(found), strong, np.float32))
+
+    stream = PoseStream(detect, lambda *seen: with_confidences(scene, now)(*seen), COCO, 10)
+    for index in range(6):
+        if index == 5:
+            strong, now = 0.2, 0.47 * 0.8
+        found = stream(BLACK, index / 30)
+    assert found.detected
+    assert len(found.poses) == 0
+
+
+def test_who_stands_beside_somebody_lost_is_as_sure_as_before() -> None:
+    """What is seen in a frame that is looked at again counts once: no pose fell by half unnoticed."""
+    scene = Scene([walk((300, 600), (0, 0)), walk((900, 600), (0, 0))], seconds=1, jitter=0.0)
+    each = [[0.8, 0.8]] * 5 + [[0.41, 0.05], [0.38, 0.05]]
+    stream = PoseStream(
+        lambda picture: scene.detect(picture)[: 1 if stream.count > 1 else 2],
+        lambda *seen: with_confidences(scene, *each[stream.count - 1])(*seen),
+        COCO,
+        10,
+    )
+    found = [stream(BLACK, index / 30) for index in range(7)]
+    assert [len(f.poses) for f in found] == [2] * 5 + [1, 1]
+    assert [f.detected for f in found] == [True] + [False] * 4 + [True, True]
+
+
+def test_clothes_that_do_not_count_are_not_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    def never(*_: object) -> None:
+        raise AssertionError("looked at the clothes")
+
+    monkeypatch.setattr(Wardrobe, "__call__", never)
+    scene = Scene([walk((400, 600), (0, 0))], seconds=1)
+    stream = PoseStream(scene.detect, scene.pose, COCO, 5, Tracking(look_weight=0))
+    assert [stream(BLACK, index / 30).poses.track_ids.tolist() for index in range(7)] == [[1]] * 7
 
 
 @pytest.mark.parametrize(("fps", "every", "asked"), [(30.0, 60, [0, 60]), (1.0, 5, [0, 5, 10, 15, 20, 25])])
