@@ -34,7 +34,7 @@ def print_verification(found: Verification | None, card: ModelCard, out: Path) -
             soft_wrap=True,
         )
     compared = f"{found.crops} crops compared" if found else "not verified"
-    in_float = len(artifact_card(out).float_layers)
+    in_float = len(artifact_card(out).float_layers) if found and found.precision == "int8" else 0
     kept = f", {in_float} layer{'s' * (in_float != 1)} in float" if in_float else ""
     console.print(
         f"{out}: {card.name} {card.input_size[0]}x{card.input_size[1]}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
-from time import monotonic
+from time import perf_counter
 
 import cv2
 import numpy as np
@@ -97,7 +97,7 @@ class CameraSource(Source):
             got, image = self._camera.read()
             if not got:
                 return
-            now = monotonic()
+            now = perf_counter()  # monotonic has steps of 16 ms on Windows
             self._start = now if self._start is None else self._start
             yield number, now - self._start, as_bgr(image)
 

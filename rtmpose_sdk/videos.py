@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
-from time import monotonic
+from time import perf_counter
 from types import ModuleType
 from typing import Any
 
@@ -17,7 +18,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import MissingExtraError, SourceError
 from rtmpose_sdk.reopening import Pause, Reopening
-from rtmpose_sdk.sources import Frame, Source, without_login
+from rtmpose_sdk.sources import Frame, Source, is_address, without_login
 
 NUDGE = 1e-3
 """Seconds after the frame before, for one that has the same time stamp: times must grow."""
@@ -72,7 +73,7 @@ class VideoSource(Source):
         super().__init__("standard input" if address == "-" else without_login(address))
         self._address, self._fps, self._time_limit = address, fps, time_limit
         self._threads = threads
-        self._is_address = "://" in address
+        self._is_address = is_address(address)
         self._stopped = threading.Event()
         self._reading = threading.Lock()  # a container must not be closed while it is read
         self._again = Reopening(self.name, self._stopped, pause)
@@ -107,16 +108,18 @@ class VideoSource(Source):
         av: Any = import_av()
         file: Any = sys.stdin.buffer if self._address == "-" else self._address
         if self._address != "-" and not self._is_address:
+            file = os.path.abspath(self._address)  # FFmpeg takes what stands before a colon for a protocol
+        if self._address != "-" and not self._is_address:
             path = Path(self._address)
             if path.is_file() and path.stat().st_size == 0:
                 raise SourceError(f"{self.name}: the file is empty")
         limits = {"timeout": (self._time_limit, self._time_limit)} if self._is_address else {}
         options = {"rtsp_transport": "tcp"} if self._address.lower().startswith("rtsp") else {}
-        start = monotonic()
+        start = perf_counter()
         try:
             container = av.open(file, options=options, **limits)
         except (av.FFmpegError, OSError, ValueError) as error:
-            if self._is_address and monotonic() - start >= 0.95 * self._time_limit:
+            if self._is_address and perf_counter() - start >= 0.95 * self._time_limit:
                 raise SourceError(
                     f"{self.name}: no answer within {self._time_limit:g} s; check the address, or wait "
                     "longer (--time-limit)"
@@ -148,7 +151,7 @@ class VideoSource(Source):
             SourceError: the file is damaged or ends early, its times go back, or a stream stays broken.
         """
         index, offset, last = 0, 0.0, -1.0
-        began = monotonic()
+        began = perf_counter()
         while True:
             try:
                 for frame in self._decode(index):
@@ -170,7 +173,7 @@ class VideoSource(Source):
                 return
             self._container, self._stream = opened
             # Time goes on by this machine's clock where the stream's own begins anew.
-            offset = max(monotonic() - began, last + NUDGE)
+            offset = max(perf_counter() - began, last + NUDGE)
 
     def _decode(self, index: int) -> Iterator[Frame]:
         av: Any = import_av()

@@ -12,6 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from rtmpose_sdk.cli.predict_sources import common_folder
 from rtmpose_sdk.cli.run import print_error
 from rtmpose_sdk.cli.stopping import asked_to_stop
 from rtmpose_sdk.drawing import Painter
@@ -53,10 +54,11 @@ def place_pictures(pictures: list[Path], out: Path, overwrite: bool) -> list[Pat
     A link is drawn under its own name; what has no suffix of a picture becomes a PNG.
 
     Raises:
+        InputError: they lie on several drives.
         OutputError: one would replace a picture that is read, another one's, or what exists.
     """
     places = [Path(os.path.abspath(p)) for p in pictures]
-    root = Path(os.path.commonpath([p.parent for p in places]))
+    root = common_folder(places)
     names = [p.name if p.suffix.lower() in IMAGE_SUFFIXES else f"{p.name}.png" for p in places]
     targets = [out / p.relative_to(root).with_name(n) for p, n in zip(places, names, strict=True)]
     sources = {os.path.realpath(p) for p in pictures}

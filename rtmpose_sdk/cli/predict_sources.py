@@ -38,8 +38,8 @@ def split_sources(sources: list[str], track: bool) -> tuple[list[VideoInput], li
     pictures: list[str] = []
     for source in sources:
         try:
-            _ = is_address(source) or os.stat(source)
-        except FileNotFoundError:  # a pattern, or said later
+            _ = is_address(source) or glob.has_magic(source) or os.stat(source)
+        except FileNotFoundError:  # said later
             pass
         except (OSError, ValueError) as error:
             raise InputError(f"{source}: cannot be read ({getattr(error, 'strerror', error)})") from None
@@ -85,7 +85,7 @@ def name_of(source: VideoInput) -> str:
     A video's own name, "camera0", "stdin", an address's last words, the folder of pictures.
     """
     if isinstance(source, tuple):
-        return _folder(Path(os.path.commonpath([Path(p).resolve().parent for p in source])))
+        return _folder(common_folder([Path(p).resolve() for p in source]))
     if source == "-":
         return "stdin"
     if is_camera(source):
@@ -101,6 +101,21 @@ def name_of(source: VideoInput) -> str:
     if glob.has_magic(source) and not path.exists():
         return _folder(next(p for p in path.parents if not glob.has_magic(str(p))))
     return path.stem
+
+
+def common_folder(files: list[Path]) -> Path:
+    """The folder that all of the files, which are whole paths, lie below.
+
+    Raises:
+        InputError: they lie on several drives.
+    """
+    try:
+        return Path(os.path.commonpath([file.parent for file in files]))
+    except ValueError:
+        drives = ", ".join(sorted({file.drive for file in files}))
+        raise InputError(
+            f"the sources lie on several drives ({drives}); give each to a call of its own"
+        ) from None
 
 
 def _folder(path: Path) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import signal
 import sys
@@ -22,6 +23,9 @@ _BY_SIGNAL = 128
 
 def run(app: typer.Typer) -> None:
     """Run a command line application and leave the process with its exit code."""
+    for stream in (sys.stdout, sys.stderr):  # a pipe's encoding may lack a letter of a name
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
     try:
         app()
     except RTMPoseError as error:

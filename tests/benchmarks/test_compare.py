@@ -214,7 +214,7 @@ def test_nothing_to_compare(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="not a folder"):
         find_rows(tmp_path / "none", None)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(InputError, match="no picture to compare on"):
+    with pytest.raises(InputError, match="no pictures in this folder"):
         find_rows(tmp_path / "empty", None)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -12,7 +13,7 @@ import sys
 import threading
 import time
 from dataclasses import replace
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import cv2
 import numpy as np
@@ -23,7 +24,7 @@ from rtmpose_sdk import Detections, FrameResult, PoseResult, PoseStream, get_key
 from rtmpose_sdk.benchmarks.scenes import COCO, Scene, walk
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.predict_resume import After, Earlier
-from rtmpose_sdk.cli.predict_sources import name_of, split_sources
+from rtmpose_sdk.cli.predict_sources import common_folder, name_of, split_sources
 from rtmpose_sdk.cli.predict_stages import finish
 from rtmpose_sdk.cli.stopping import Stop
 from rtmpose_sdk.closing import Closing
@@ -225,6 +226,48 @@ def test_what_sources_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     for source, why in (("a" * 300, "File name too long"), ("a\0b", "null")):
         with pytest.raises(InputError, match=f"cannot be read .*{why}"):
             split_sources([source], False)
+
+
+def test_what_other_systems_say_to_a_pattern_and_to_two_drives(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows: a name with * is a wrong argument, and C: and D: have no folder in common."""
+    monkeypatch.chdir(tmp_path)
+    Path("a.mp4").write_bytes(b"x")
+    stat = os.stat
+
+    def windows(path: object, *rest: object, **options: object) -> os.stat_result:
+        if "*" in str(path):
+            error = OSError(errno.EINVAL, "The filename or directory name syntax is incorrect")
+            error.winerror = 123  # pathlib takes this one for "no such file"
+            raise error
+        return stat(path, *rest, **options)  # type: ignore[arg-type]
+
+    def apart(_: object) -> str:
+        raise ValueError("Paths don't have the same drive")
+
+    monkeypatch.setattr(os, "stat", windows)
+    assert split_sources(["*.mp4"], False) == (["a.mp4"], [])
+    monkeypatch.setattr(os.path, "commonpath", apart)
+    with pytest.raises(InputError, match=r"several drives \(C:, D:\)"):
+        common_folder([PureWindowsPath("D:/b.jpg"), PureWindowsPath("C:/a.jpg")])  # type: ignore[list-item]
+
+
+def test_names_that_a_pipe_cannot_say_and_that_look_like_addresses(clip: Path, tmp_path: Path) -> None:
+    name = "Фото-10:30.mp4"
+    (tmp_path / name).write_bytes(clip.read_bytes())
+    command = [BIN / "rtmpose", "predict", name, "--end", "0.1", "--save", "jsonl", "--threads", "1"]
+    done = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "PYTHONIOENCODING": "cp1252"},
+    )
+    assert done.returncode == 0, done.stderr
+    assert b"????-10:30: 2 frames" in done.stdout
+    assert len(lines(tmp_path / "out" / "Фото-10:30.jsonl")) == 2
 
 
 def test_a_folder_of_videos(clip: Path, tmp_path: Path) -> None:
@@ -516,7 +559,7 @@ def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(clip: Path, tmp_path: 
         (["v.mp4", "--show"], "--show needs"),
         (["v.mp4", "--out", ".", "--overwrite"], "v.mp4: is a source, which its results would replace"),
         (["photo.jpg", "--save", "csv", "--trail", "2"], "--save, --trail: for videos"),
-        (["photo.jpg", "--no-smooth"], "--smooth: for videos"),
+        (["photo.jpg", "--no-smooth"], "--no-smooth: for videos"),
     ],
 )
 def test_wrong_calls(
