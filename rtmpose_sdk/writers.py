@@ -20,14 +20,10 @@ from rtmpose_sdk.errors import OutputError
 from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.locks import try_lock
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.tables import BOX_COLUMNS, keypoint_columns
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 
 class Writer(Closing, ABC):
@@ -86,22 +82,15 @@ def exists_already(path: Path) -> OutputError:
 
 
 def hold(file: IO[bytes], path: Path) -> None:
-    """Keep an open file from other processes; the system gives it back when it is closed.
-
-    Where files cannot be locked (Windows, some network disks) nothing is held.
+    """Keep an open file from other processes, see `try_lock`.
 
     Raises:
         OutputError: another process holds it.
     """
-    if fcntl is not None:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise OutputError(
-                f"{path}: another run writes there; wait for its end or stop it, or choose another --out"
-            ) from None
-        except OSError:
-            pass  # locks are not known here
+    if not try_lock(file):
+        raise OutputError(
+            f"{path}: another run writes there; wait for its end or stop it, or choose another --out"
+        )
 
 
 def open_held(path: Path, overwrite: bool, append: bool = False) -> IO[bytes]:

@@ -7,20 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtmpose_sdk.errors import OutputError, TrainingError
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+from rtmpose_sdk.locks import try_lock
 
 LOCK = ".lock"
 
 
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """A folder that is this process's; the system gives it back when the process ends in whatever way.
-
-    Where files cannot be locked (Windows, some network disks) nothing is held.
+    """A folder that is this process's, see `try_lock`.
 
     Raises:
         TrainingError: another process holds it.
@@ -31,14 +25,9 @@ def locked(folder: Path) -> Iterator[None]:
     except OSError as error:
         raise OutputError(f"{folder}: cannot be written to ({error.strerror})") from None
     with file:
-        if fcntl is not None:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise TrainingError(
-                    f"{folder}: another process trains in it; wait for its end or stop it, or choose "
-                    "another --out"
-                ) from None
-            except OSError:
-                pass  # locks are not known here
+        if not try_lock(file):
+            raise TrainingError(
+                f"{folder}: another process trains in it; wait for its end or stop it, or choose "
+                "another --out"
+            )
         yield
