@@ -12,7 +12,9 @@ def gpu_and_driver(device: str) -> tuple[str | None, str | None]:
     """Name and driver of the NVIDIA GPU that is used, from NVIDIA's own tool."""
     query = ["nvidia-smi", "--query-gpu=index,uuid,name,driver_version", "--format=csv,noheader"]
     try:
-        done = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+        done = subprocess.run(
+            query, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True
+        )
     except (OSError, subprocess.SubprocessError):
         return None, None
     rows = [[cell.strip() for cell in line.split(",")] for line in done.stdout.splitlines()]

@@ -57,7 +57,7 @@ def machine_record(device: str = "cpu") -> dict[str, Any]:
         "sdk": __version__,
         "processor": processor_name(),
         "instruction sets": instruction_sets(),
-        "governor": governor.read_text().strip() if governor.is_file() else "unknown",
+        "governor": governor.read_text("utf-8").strip() if governor.is_file() else "unknown",
         "cores": allowed_cores(),
         "gpu": gpu,
         "gpu driver": driver,
@@ -85,7 +85,8 @@ def peak_gflops(threads: int, seconds: float = 0.3) -> float:
         [sys.executable, "-c", _PRODUCT, str(_SIDE), str(seconds), str(_PRODUCTS)],
         env={**os.environ, **limits},
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=True,
     )
     return 2 * _SIDE**3 / float(done.stdout) / 1e9
@@ -125,7 +126,7 @@ def peak_memory() -> float | None:
 def resident_memory() -> float | None:
     """Resident memory of this process now, MB; None where the system does not say."""
     try:
-        pages = int(Path("/proc/self/statm").read_text().split()[1])
+        pages = int(Path("/proc/self/statm").read_text("utf-8").split()[1])
     except OSError:
         return None
     return pages * os.sysconf("SC_PAGE_SIZE") / 1e6

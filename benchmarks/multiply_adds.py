@@ -34,7 +34,8 @@ def _counted(file: Path, written: int) -> int | None:
         [sys.executable, __file__, str(file)],
         env={**os.environ, **paths},
         stdout=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
     )
     found: int | None = json.loads(done.stdout) if done.returncode == 0 else None
     return found

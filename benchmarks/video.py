@@ -257,7 +257,7 @@ def _memory(pipeline: Pipeline, clip: Path, frames: int) -> None:
 
 def _resident() -> float:
     """MiB of this process in memory."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text("utf-8").splitlines():
         if line.startswith("VmRSS"):
             return int(line.split()[1]) / 1024
     raise InputError("this system does not tell its resident memory in /proc/self/status")

@@ -24,6 +24,7 @@ from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.verify import Verification, verify
 from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.exporters.writers import replace_card, write
+from rtmpose_sdk.locks import rename
 from rtmpose_sdk.runtimes import open_runtime
 
 Images = NDArray[np.uint8]
@@ -93,7 +94,7 @@ def export(
             if found.verified:
                 break
         for file in sorted(made.iterdir(), key=lambda f: f == trial):
-            file.replace(out.with_name(file.name))
+            rename(file, out.with_name(file.name))
     return found
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
+from rtmpose_sdk.locks import rename
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
 LARGEST_SIDE = 32766
@@ -160,7 +161,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         part.write_bytes(data)
-        part.replace(path)
+        rename(part, path)
     except OSError as error:
         raise OutputError(f"{path}: cannot be written ({error.strerror})") from None
     finally:

@@ -11,6 +11,7 @@ from typing import Any
 from rtmpose_sdk.errors import MissingExtraError, OutputError
 from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.locks import rename
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.writers import Writer, columns, rows, told
 
@@ -85,10 +86,10 @@ class ParquetWriter(Writer):
                 self._flush()
             parts = self._written()
             if len(parts) == 1:
-                parts[0].replace(self.path)
+                rename(parts[0], self.path)
             else:
                 self._join(parts, whole)
-                whole.replace(self.path)
+                rename(whole, self.path)
         except (OSError, self._arrow.ArrowException) as error:
             with contextlib.suppress(OSError):
                 whole.unlink(missing_ok=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import platform
+import subprocess
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"),
@@ -13,6 +16,8 @@ INSTRUCTION_SETS = (
 _CORE_ONLY = "ARM"
 """32-bit kernels give the core's architecture as the model's name: "ARMv7 Processor rev 4 (v7l)"."""
 
+_WINDOWS_KEY = r"HARDWARE\DESCRIPTION\System\CentralProcessor\0"
+
 
 def processor_name(root: Path = Path("/")) -> str:
     """The model's name; of an ARM board, which has none, the board's name."""
@@ -20,7 +25,8 @@ def processor_name(root: Path = Path("/")) -> str:
     name = lines.get("model name", "")
     if name and not name.startswith(_CORE_ONLY):
         return name
-    return lines.get("Model") or _board(root) or name or platform.processor() or platform.machine()
+    found = lines.get("Model") or _board(root) or name or _system_name()
+    return found or platform.processor() or platform.machine()
 
 
 def instruction_sets(root: Path = Path("/")) -> list[str]:
@@ -41,6 +47,23 @@ def _cpuinfo(root: Path) -> dict[str, str]:
         key, _, value = line.partition(":")
         found.setdefault(key.strip(), value.strip())
     return found
+
+
+def _system_name() -> str:
+    """What macOS and Windows call it: platform.processor() says "arm" and "Intel64 Family 6 Model 85"."""
+    try:
+        if platform.system() == "Darwin":
+            command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+            return subprocess.run(
+                command, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True
+            ).stdout.strip()
+        if platform.system() == "Windows":
+            winreg: Any = import_module("winreg")
+            with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _WINDOWS_KEY) as key:
+                return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
+    except (OSError, subprocess.SubprocessError):
+        pass
+    return ""
 
 
 def _board(root: Path) -> str:

@@ -20,7 +20,7 @@ from rtmpose_sdk.errors import OutputError
 from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.locks import try_lock
+from rtmpose_sdk.locks import rename, try_lock
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.tables import BOX_COLUMNS, keypoint_columns
@@ -218,7 +218,7 @@ class CocoWriter(Writer):
                 file.truncate(self._end)
                 file.seek(self._end)
                 file.write(b"\n]\n")
-            self._part.replace(self.path)
+            rename(self._part, self.path)
 
 
 class OpenPoseWriter(Writer):

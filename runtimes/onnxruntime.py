@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import functools
 import re
+import sys
 from collections.abc import Callable
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
-from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
+from rtmpose_sdk.runtimes.base import Array, Device, Runtime, TensorSpec
+from rtmpose_sdk.runtimes.onnx_halves import computes_in_halves
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -18,13 +24,16 @@ PROVIDERS = {
     "rocm": "ROCMExecutionProvider",
 }
 _INDEXED = ("cuda", "dml", "rocm")
+_PACKAGES = {"cuda": "'rtmpose-sdk[cuda]'", "dml": "onnxruntime-directml"}
+"""What is installed instead of onnxruntime for a device: ONNX Runtime is another wheel for each."""
 
 
-def _import_engine() -> ModuleType:
+def _import_engine(kind: str) -> ModuleType:
     try:
         import onnxruntime
     except ImportError:
-        raise MissingExtraError("onnxruntime", "cpu", "Running an ONNX model") from None
+        extra = "cuda" if kind == "cuda" else "cpu"
+        raise MissingExtraError("onnxruntime", extra, "Running an ONNX model") from None
     if not hasattr(onnxruntime, "InferenceSession"):  # what is left when one of two wheels was removed
         raise DeviceError(
             "onnxruntime is installed but broken (was onnxruntime or onnxruntime-gpu removed while both "
@@ -35,21 +44,25 @@ def _import_engine() -> ModuleType:
 
 
 class OnnxRuntime(Runtime):
-    """An ONNX file on ONNX Runtime. The precision is in the file."""
+    """An ONNX file on ONNX Runtime. The precision is in the file.
+
+    fp32 is fp32 on CUDA too: TF32, which has fp16's eleven bits, is off. In a file that computes in fp16 it
+    is not, because without it ONNX Runtime keeps fp16 convolutions off the tensor cores as well.
+    """
 
     device_kinds = tuple(PROVIDERS)
 
     def _activate(self) -> None:
-        ort: Any = _import_engine()
+        ort: Any = _import_engine(self.device.kind)
         self.engine = f"onnxruntime {ort.__version__}"
         provider = PROVIDERS[self.device.kind]
         available = ort.get_available_providers()
         if provider not in available:
-            extra = "cuda" if self.device.kind == "cuda" else None
+            package = _PACKAGES.get(self.device.kind)
             advice = (
-                "pip uninstall onnxruntime, then pip install 'rtmpose-sdk[cuda]' (the two wheels "
+                f"pip uninstall onnxruntime onnxruntime-gpu, then pip install {package} (the wheels "
                 "overwrite each other when both are installed)"
-                if extra
+                if package
                 else f"install the ONNX Runtime build that has {provider}"
             )
             raise DeviceError(
@@ -66,18 +79,27 @@ class OnnxRuntime(Runtime):
         options.add_session_config_entry("session.force_spinning_stop", "1")
         options.log_severity_level = 3
         settings = {"device_id": str(self.device.number)} if self.device.kind in _INDEXED else {}
+        if self.device.kind == "cuda":
+            _load_cuda(ort)
+            settings["use_tf32"] = str(int(computes_in_halves(self.path)))
         try:
-            session = ort.InferenceSession(str(self.path), options, providers=[(provider, settings)])
+            session = ort.InferenceSession(
+                str(self.path), options, providers=[(provider, settings)], enable_fallback=0
+            )
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
+            if self.device.kind == "cuda" and re.search("CUDA|CUBLAS|CUDNN", str(error)):
+                raise _no_cuda(self.device, _one_line(error)) from None
             raise ModelFileError(
                 f"{self.path}: ONNX Runtime cannot open it as an ONNX model on {self.device}: "
                 f"{_one_line(error)}"
             ) from None
         used = session.get_providers()
         if used[0] != provider:
+            if self.device.kind == "cuda":
+                raise _no_cuda(self.device, _unloadable(ort) or f"it fell back to {used[0]}")
             raise DeviceError(
                 f"device '{self.device}' was asked for, but ONNX Runtime fell back to {used[0]}: "
-                f"{provider} could not be started (driver, CUDA or cuDNN of another version?)"
+                f"{provider} could not be started (a driver of another version?)"
             )
         session.disable_fallback()
         self.threads = session.get_session_options().intra_op_num_threads
@@ -100,6 +122,32 @@ class OnnxRuntime(Runtime):
 
     def _deactivate(self) -> None:
         self._session = None
+
+
+@functools.cache
+def _load_cuda(ort: Any) -> None:
+    """Load CUDA and cuDNN from pip's packages (nvidia-*), where ONNX Runtime itself does not look."""
+    if hasattr(ort, "preload_dlls"):  # since 1.21
+        with contextlib.redirect_stdout(sys.stderr):  # it prints what it misses; results go to stdout
+            ort.preload_dlls()
+
+
+def _unloadable(ort: Any) -> str:
+    """Why the CUDA provider's library cannot be loaded, which ONNX Runtime only logs; "" if it can."""
+    for library in Path(ort.__file__).parent.glob("capi/*onnxruntime_providers_cuda.*"):
+        try:
+            ctypes.CDLL(str(library))
+        except OSError as error:
+            return str(error)
+    return ""
+
+
+def _no_cuda(device: Device, why: str) -> DeviceError:
+    return DeviceError(
+        f"device '{device}' cannot be had, ONNX Runtime could not start {PROVIDERS['cuda']}: {why}. It "
+        "needs an NVIDIA GPU with its driver (see nvidia-smi), and CUDA and cuDNN of its own version: "
+        f"pip install {_PACKAGES['cuda']} brings them"
+    )
 
 
 def _spec(node: Any) -> TensorSpec:

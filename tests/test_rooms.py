@@ -66,6 +66,27 @@ def test_imports_run_one_way(room: str) -> None:
             assert target in MAY_IMPORT[room], f"{file} imports {name}"
 
 
+def _in_the_systems_letters(call: ast.Call) -> bool:
+    """Is text read or written in whatever encoding the system has? Windows has not UTF-8."""
+    method = isinstance(call.func, ast.Attribute)
+    name = getattr(call.func, "attr" if method else "id", "")
+    given = {keyword.arg for keyword in call.keywords}
+    mode = [getattr(each, "value", None) for each in call.args[0 if method else 1 :]][:1]
+    is_text = bool(given & {"text", "universal_newlines"})
+    if name in ("read_text", "write_text"):
+        is_text = len(call.args) < (1 if name == "read_text" else 2)
+    elif name == "open" and mode and isinstance(mode[0], str):
+        is_text = set(mode[0]) <= set("rwax+t")
+    return is_text and "encoding" not in given
+
+
+@pytest.mark.parametrize("room", MAY_IMPORT)
+def test_text_is_utf8_on_every_system(room: str) -> None:
+    for file in _folder(room).rglob("*.py"):
+        calls = [n for n in ast.walk(ast.parse(file.read_text("utf-8"))) if isinstance(n, ast.Call)]
+        assert [f"{file}:{call.lineno}" for call in calls if _in_the_systems_letters(call)] == []
+
+
 def _python(code: str, cwd: Path) -> str:
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -98,7 +98,7 @@ def cut_canvases(
             _reserve(part, math.prod(shape))
             _cut(persons, np.memmap(part, np.uint8, "r+", shape=shape), padding * MARGIN, track)
             part.replace(file)
-        elif not mark.is_file() or mark.read_text() != fingerprint:
+        elif not mark.is_file() or mark.read_text("utf-8") != fingerprint:
             raise DataError(
                 f"{file}: was cut of other annotations than the training data has now; restore those to go "
                 "on with this run, or begin a new one (--init takes its weights)"

@@ -258,7 +258,11 @@ def _fabric(config: RunConfig) -> Fabric:
     if config.device == "cpu":
         torch.set_num_threads(max(allowed_cores() // config.devices, 1))
         cv2.setNumThreads(torch.get_num_threads())
-    strategy = DDPStrategy(timeout=_PATIENCE) if config.devices > 1 else "auto"
+    strategy: DDPStrategy | str = "auto"
+    if config.devices > 1:
+        # Fabric takes NCCL for GPUs, which torch has on Linux only.
+        backend = None if torch.distributed.is_nccl_available() else "gloo"
+        strategy = DDPStrategy(process_group_backend=backend, timeout=_PATIENCE)
     fabric = Fabric(
         accelerator=config.device, devices=config.devices, precision=config.precision, strategy=strategy
     )

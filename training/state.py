@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from lightning_fabric.plugins import Precision
 from torch import nn
 
 from rtmpose_sdk.errors import OutputError, TrainingError
+from rtmpose_sdk.locks import rename
 from rtmpose_sdk.models.checkpoint import NOTE
 from rtmpose_sdk.training.optimizer import Ema
 
@@ -113,7 +113,7 @@ def write_whole(content: Mapping[str, Any], file: Path) -> None:
     part = file.with_name(file.name + ".part")
     try:
         torch.save(content, part)
-        os.replace(part, file)
+        rename(part, file)
     except (OSError, RuntimeError) as error:  # torch's writer says "unexpected pos" of a full disk
         with contextlib.suppress(OSError):
             part.unlink(missing_ok=True)

@@ -123,7 +123,7 @@ def _run(ssh: Ssh, script: str, pid_file: str) -> None:
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         errors="replace",
         start_new_session=True,  # a terminal's Ctrl-C would end ssh, and the command go on there
     )

@@ -88,7 +88,7 @@ class Ssh:
                 words,
                 stdin=subprocess.DEVNULL,
                 capture_output=True,
-                text=True,
+                encoding="utf-8",
                 errors="replace",
                 timeout=limit,
                 check=False,

@@ -32,6 +32,10 @@ SHARED = "RTMPOSE_SHARED"
 _CHUNK = 1 << 20
 _FOLDERS = ("files", "unpacked", "converted", "tuned")
 UNFINISHED = ".part"
+_NO_PATH = (3, 206)
+"""What Windows says of a path that is too long: not found, or too long."""
+_SHORT = 247
+"""Letters that the path of a folder may have there; a file's, twelve more."""
 
 
 class Record(NamedTuple):
@@ -92,6 +96,8 @@ def writing(path: Path) -> Iterator[None]:
             what = "the disk is full; free some space, or `rtmpose models clean`"
         elif error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
             what = f"the cache cannot be written ({error.strerror})"
+        elif getattr(error, "winerror", None) in _NO_PATH and len(str(path)) > _SHORT:
+            what = f"Windows takes a path of {len(str(path))} letters only with its long paths switched on"
         else:
             what = error.strerror or str(error)
         raise OutputError(f"{path}: {what}; or set {HOME} to another folder") from None

@@ -84,7 +84,8 @@ def _convert(checkpoint: Path, out: Path, card: ModelCard | None, keypoint_set: 
         input=json.dumps(request),
         cwd=out.parent,  # from a checkout of ours, -m would take its bare folder for the package
         capture_output=True,
-        text=True,
+        encoding="utf-8",
+        errors="replace",
         check=False,
     )
     answer = (done.stdout.strip().splitlines() or [""])[-1]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import stat
 import tempfile
@@ -20,6 +22,11 @@ MOST_RATIO = 200
 HARMLESS = 64 << 20
 """Bytes that may come out of however few."""
 _CHUNK = 1 << 20
+_WINDOWS = os.name == "nt"
+_NOT_ON_WINDOWS = re.compile(
+    r'[<>:"|?*\x00-\x1f]|[. ]$|^(con|prn|aux|nul|com[1-9]|lpt[1-9]) *(\.|$)', re.IGNORECASE
+)
+"""Letters, ends and devices' names that no file has there."""
 
 
 def unpacked(archive: Path) -> Path:
@@ -102,6 +109,11 @@ def _checked(archive: Path, source: zipfile.ZipFile) -> list[tuple[zipfile.ZipIn
             raise ArchiveError(f"{archive}: its member '{member.filename}' would land outside; refused")
         if kind not in (0, stat.S_IFREG, stat.S_IFDIR):
             raise ArchiveError(f"{archive}: its member '{member.filename}' is a link or device; refused")
+        if _WINDOWS and any(map(_NOT_ON_WINDOWS.search, place.parts)):
+            raise ArchiveError(
+                f"{archive}: its member '{member.filename}' has a name that Windows does not allow; pack "
+                "it again under another"
+            )
         found.append((member, place))
     if len({place for _, place in found}) != len(found):
         raise ArchiveError(f"{archive}: two of its members have one name; refused")

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
+from rtmpose_sdk.benchmarks import footprint
 from rtmpose_sdk.benchmarks.gpu import pick_gpu
 from rtmpose_sdk.benchmarks.machine import beyond_peak, differences, peak_gflops
 
@@ -35,6 +39,16 @@ def test_what_makes_another_machine() -> None:
 def test_the_gpu_that_is_measured(device: str, visible: str | None, name: str | None) -> None:
     rows = [["0", "GPU-aa1", "A", "1"], ["1", "GPU-bb1", "B", "1"], ["2", "GPU-cc1", "C", "1"]]
     assert pick_gpu(rows, device, visible)[0] == name
+
+
+def test_peak_memory_where_the_system_does_not_say(
+    photo_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = footprint._MEMORY.format(photo=str(photo_path), persons=1)
+    assert 50 < footprint._last_number(code) < 2000  # MB
+    monkeypatch.setitem(sys.modules, "resource", None)
+    with pytest.raises(SystemExit, match="this system does not say a process's peak memory"):
+        footprint.main()
 
 
 def test_a_peak_is_of_several_products_however_short_the_time() -> None:

@@ -91,7 +91,6 @@ def test_a_stop_before_anything_new_is_no_other_video(tmp_path: Path) -> None:
 
 def test_who_writes_is_alone(tmp_path: Path) -> None:
     """Whether the other began anew, or goes on; afterwards the file is free."""
-    pytest.importorskip("fcntl")
     lines = tmp_path / "r.jsonl"
     for append in (False, True):
         with LinesWriter(lines, append=append) as writer:
@@ -205,7 +204,6 @@ def test_another_video_of_that_name(tmp_path: Path) -> None:
 
 
 def test_two_that_resume_at_once(tmp_path: Path) -> None:
-    pytest.importorskip("fcntl")
     clip = make_video(tmp_path / "v" / "cam.mp4", 60, (128, 96))
     assert end(start(clip, "--end", 0.4, cwd=tmp_path))[0] == 0
     runs = [start(clip, "--resume", cwd=tmp_path) for _ in range(2)]

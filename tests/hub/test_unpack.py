@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import zipfile
 from pathlib import Path
 
@@ -52,6 +53,38 @@ def test_members_that_would_land_outside(tmp_path: Path, name: str) -> None:
     path = archive(tmp_path, {"good.onnx": b"x", name: b"evil"})
     with pytest.raises(ArchiveError, match="would land outside"):
         unpacked(path)
+    assert nothing_left(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["a/what?.png", "a|b.onnx", 'say "x".txt', "folder./net.onnx", "net.onnx ", "CON", "a/nul.txt"]
+)
+def test_names_that_windows_does_not_allow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    path = archive(tmp_path, {"deploy.json": b"{}", "console/con-v1.0.onnx": b"x", name: b"x"})
+    with monkeypatch.context() as patch:
+        patch.setattr(unpack, "_WINDOWS", True)
+        with pytest.raises(ArchiveError, match=f"'{re.escape(name)}' has a name that Windows does not"):
+            unpacked(path)
+    assert nothing_left(tmp_path)
+    assert (unpacked(path) / name).is_file()
+
+
+def test_names_that_are_too_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(OutputError, match="File name too long"):
+        unpacked(archive(tmp_path, {"n" * 300: b"x"}))
+
+    def lost(*_: object) -> int:
+        error = FileNotFoundError(2, "The system cannot find the path specified")
+        error.winerror = 3  # type: ignore[attr-defined]
+        raise error
+
+    monkeypatch.setattr(unpack, "_copy", lost)
+    with pytest.raises(OutputError, match="only with its long paths switched on; or set RTMPOSE_HOME"):
+        unpacked(archive(tmp_path, {f"{'n' * 200}/net.onnx": b"x"}))
+    with pytest.raises(OutputError, match="cannot find the path"):
+        unpacked(archive(tmp_path, {"net.onnx": b"x"}))
     assert nothing_left(tmp_path)
 
 

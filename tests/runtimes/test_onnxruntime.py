@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnxruntime
 import pytest
 
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError
 from rtmpose_sdk.runtimes import allowed_cores, open_runtime, parse_device
+from rtmpose_sdk.runtimes.onnx_halves import computes_in_halves
+from rtmpose_sdk.runtimes.onnxruntime import _load_cuda
 from rtmpose_sdk.zoo import find_model
 
 
@@ -92,18 +96,98 @@ def test_devices_that_cannot_be_had(model: Path) -> None:
     if "CUDAExecutionProvider" not in onnxruntime.get_available_providers():
         with pytest.raises(DeviceError, match=r"CUDAExecutionProvider.*rtmpose-sdk\[cuda\]"):
             open_runtime(model, device="cuda:1")
+    if "DmlExecutionProvider" not in onnxruntime.get_available_providers():
+        with pytest.raises(DeviceError, match=r"DmlExecutionProvider.*pip install onnxruntime-directml"):
+            open_runtime(model, device="dml")
     assert parse_device("cuda:1", ("cuda",)) == ("cuda", 1)
 
 
-def test_a_quiet_fall_back_is_an_error(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """onnxruntime-gpu without a working CUDA lists the provider, then runs on the CPU."""
+@pytest.fixture
+def listed_cuda(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """An ONNX Runtime that lists CUDA; what it is told to preload is noted, and prints as the real one."""
+    loads: list[str] = []
+
+    def preload() -> None:
+        loads.append("CUDA")
+        sys.stdout.write("Failed to load libcublasLt.so.13")
+
     monkeypatch.setattr(
         onnxruntime,
         "get_available_providers",
         lambda: ["CUDAExecutionProvider", "CPUExecutionProvider"],
     )
-    with pytest.raises(DeviceError, match="fell back to CPUExecutionProvider"):
+    monkeypatch.setattr(onnxruntime, "preload_dlls", preload, raising=False)
+    _load_cuda.cache_clear()
+    return loads
+
+
+def test_a_quiet_fall_back_is_an_error(
+    model: Path, listed_cuda: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """onnxruntime-gpu without a working CUDA lists the provider, then runs on the CPU."""
+    for _ in range(2):
+        with pytest.raises(DeviceError, match=r"fell back to CPU.*pip install 'rtmpose-sdk\[cuda\]'"):
+            open_runtime(model, device="cuda")
+    open_runtime(model).close()
+    assert listed_cuda == ["CUDA"]  # once, and not for the CPU
+    assert capsys.readouterr().out == ""  # results are written there
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the loader's words are Linux's")
+def test_the_library_that_cuda_misses_is_named(
+    model: Path, listed_cuda: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "capi").mkdir()
+    (tmp_path / "capi/libonnxruntime_providers_cuda.so").write_bytes(b"")
+    monkeypatch.setattr(onnxruntime, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(DeviceError, match=r"libonnxruntime_providers_cuda\.so: file too short"):
         open_runtime(model, device="cuda")
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("CUDA failure 100: no CUDA-capable device is detected", DeviceError),
+        ("Protobuf parsing failed", ModelFileError),
+    ],
+)
+def test_cuda_runs_as_asked_or_not_at_all(
+    said: str,
+    kind: type,
+    model: Path,
+    listed_cuda: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No TF32 for fp32, however its weights are stored; tensor cores for fp16, unused without TF32."""
+    asked: list[object] = []
+
+    def refuse(*_: object, providers: list[tuple[str, dict[str, str]]], enable_fallback: int) -> None:
+        asked.append((providers[0][1], enable_fallback))
+        raise RuntimeError(said)
+
+    halves = onnx.load(model)
+    assert any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in halves.graph.initializer)
+    for tensor in halves.graph.initializer:
+        if tensor.data_type == onnx.TensorProto.FLOAT:
+            array = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
+    onnx.save(halves, tmp_path / "halves.onnx")
+    monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
+    for path in (model, tmp_path / "halves.onnx"):
+        with pytest.raises(kind, match=said):
+            open_runtime(path, device="cuda:1")
+    assert asked == [
+        ({"device_id": "1", "use_tf32": "0"}, 0),
+        ({"device_id": "1", "use_tf32": "1"}, 0),
+    ]
+
+
+def test_halves_are_sought_in_any_file(model: Path, tmp_path: Path) -> None:
+    data = model.read_bytes()
+    for name, content in {"empty": b"", "text": b"no model", "cut": data[: len(data) // 2]}.items():
+        (tmp_path / name).write_bytes(content)
+        assert not computes_in_halves(tmp_path / name)
 
 
 def test_other_arguments(model: Path, tmp_path: Path) -> None:

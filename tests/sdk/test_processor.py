@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import platform
+import sys
+from contextlib import nullcontext
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -35,6 +39,39 @@ def test_boards_have_names(
         (tmp_path / "proc" / "device-tree" / "model").write_bytes(board)
     assert processor_name(tmp_path) == name
     assert instruction_sets(tmp_path) == able
+
+
+def test_the_name_on_macos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "sysctl"
+    program.write_text("#!/bin/sh\n[ \"$*\" = '-n machdep.cpu.brand_string' ] && echo 'Apple M2 Pro'\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(platform, "system", lambda: "Darwin")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr(platform, "processor", lambda: "arm")
+    assert processor_name(tmp_path) == "Apple M2 Pro"
+    program.unlink()
+    assert processor_name(tmp_path) == "arm"
+
+
+def test_the_name_on_windows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    key = ("HKLM", r"HARDWARE\DESCRIPTION\System\CentralProcessor\0", "ProcessorNameString")
+    registry = {key: ("Intel(R) Core(TM) i7-1185G7   ", 1)}
+
+    def value(place: tuple[str, str], name: str) -> tuple[str, int]:
+        try:
+            return registry[(*place, name)]
+        except KeyError:
+            raise FileNotFoundError(2, "not there") from None
+
+    stand_in = SimpleNamespace(
+        HKEY_LOCAL_MACHINE="HKLM", OpenKey=lambda *place: nullcontext(place), QueryValueEx=value
+    )
+    monkeypatch.setitem(sys.modules, "winreg", stand_in)
+    monkeypatch.setattr(platform, "system", lambda: "Windows")
+    monkeypatch.setattr(platform, "processor", lambda: "Intel64 Family 6")
+    assert processor_name(tmp_path) == "Intel(R) Core(TM) i7-1185G7"
+    registry.clear()
+    assert processor_name(tmp_path) == "Intel64 Family 6"
 
 
 def test_a_system_that_does_not_say(tmp_path: Path) -> None:

@@ -8,12 +8,15 @@ import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 import pytest
 import torch
 import typer
+from lightning_fabric.plugins.environments import LightningEnvironment
+from lightning_fabric.strategies.ddp import DDPStrategy
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline
@@ -25,6 +28,7 @@ from rtmpose_sdk.exporters.network import open_checkpoint
 from rtmpose_sdk.exporters.thaw import network_from_artifact
 from rtmpose_sdk.keypoint_sets import keypoint_set_named
 from rtmpose_sdk.models import build_model, read_checkpoint
+from rtmpose_sdk.training import run as training_run
 from rtmpose_sdk.training.artifact import note
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.initialize import load_what_fits
@@ -271,6 +275,24 @@ def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None
     )
     assert (tmp_path / "run" / "rtmpose-t.onnx").is_file()
     assert done.stderr.count("cutting 24 persons") == 1
+
+
+@pytest.mark.parametrize(("has_nccl", "backend"), [(True, "nccl"), (False, "gloo")])
+def test_gpus_without_nccl_speak_gloo(
+    has_nccl: bool, backend: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strategies: list[DDPStrategy] = []
+
+    def fabric(strategy: DDPStrategy, **_: object) -> MagicMock:
+        strategies.append(strategy)
+        return MagicMock()
+
+    monkeypatch.setattr(training_run, "Fabric", fabric)
+    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: has_nccl)
+    training_run._fabric(RunConfig("pose", "rtmpose-t", (), (), device="cuda", devices=2))
+    strategies[0].parallel_devices = [torch.device("cuda", 0)]
+    strategies[0].cluster_environment = LightningEnvironment()
+    assert strategies[0]._get_process_group_backend() == backend
 
 
 @pytest.mark.parametrize(
