@@ -12,6 +12,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import numpy as np
+
 from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
 from rtmpose_sdk.runtimes.base import Array, Device, Runtime, TensorSpec
 from rtmpose_sdk.runtimes.onnx_halves import computes_in_halves
@@ -24,6 +26,9 @@ PROVIDERS = {
     "rocm": "ROCMExecutionProvider",
 }
 _INDEXED = ("cuda", "dml", "rocm")
+_CUDA_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
+"""On CUDA each has a session of its own, and others are filled up: a session plans every convolution anew
+whenever its batch is another than the one before, which takes far longer than the network."""
 _PACKAGES = {"cuda": "'rtmpose-sdk[cuda]'", "dml": "onnxruntime-directml"}
 """What is installed instead of onnxruntime for a device: ONNX Runtime is another wheel for each."""
 
@@ -82,10 +87,24 @@ class OnnxRuntime(Runtime):
         if self.device.kind == "cuda":
             _load_cuda(ort)
             settings["use_tf32"] = str(int(computes_in_halves(self.path)))
+        self._open_session: Callable[[], Any] = lambda: self._session_of(ort, options, (provider, settings))
+        session = self._open_session()
+        self.threads = session.get_session_options().intra_op_num_threads
+        self.inputs = tuple(_spec(node) for node in session.get_inputs())
+        self.outputs = tuple(_spec(node) for node in session.get_outputs())
+        self.metadata = dict(session.get_modelmeta().custom_metadata_map)
+        self._names = [spec.name for spec in self.outputs]
+        self._session: Any = session
+        # What NMS keeps is of all pictures of a batch together: such outputs cannot be cut.
+        batch = session.get_inputs()[0].shape[0]
+        cut = isinstance(batch, str) and all(node.shape[:1] == [batch] for node in session.get_outputs())
+        self._filled_up = self.device.kind == "cuda" and cut
+        self._sessions: dict[int, Any] = {_CUDA_BATCHES[0]: session}
+
+    def _session_of(self, ort: Any, options: Any, provider: tuple[str, dict[str, str]]) -> Any:
+        """A session on the device that was asked for."""
         try:
-            session = ort.InferenceSession(
-                str(self.path), options, providers=[(provider, settings)], enable_fallback=0
-            )
+            session = ort.InferenceSession(str(self.path), options, providers=[provider], enable_fallback=0)
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             if self.device.kind == "cuda" and re.search("CUDA|CUBLAS|CUDNN", str(error)):
                 raise _no_cuda(self.device, _one_line(error)) from None
@@ -94,34 +113,52 @@ class OnnxRuntime(Runtime):
                 f"{_one_line(error)}"
             ) from None
         used = session.get_providers()
-        if used[0] != provider:
+        if used[0] != provider[0]:
             if self.device.kind == "cuda":
                 raise _no_cuda(self.device, _unloadable(ort) or f"it fell back to {used[0]}")
             raise DeviceError(
                 f"device '{self.device}' was asked for, but ONNX Runtime fell back to {used[0]}: "
-                f"{provider} could not be started (a driver of another version?)"
+                f"{provider[0]} could not be started (a driver of another version?)"
             )
         session.disable_fallback()
-        self.threads = session.get_session_options().intra_op_num_threads
-        self.inputs = tuple(_spec(node) for node in session.get_inputs())
-        self.outputs = tuple(_spec(node) for node in session.get_outputs())
-        self.metadata = dict(session.get_modelmeta().custom_metadata_map)
-        self._names = [spec.name for spec in self.outputs]
-        self._session: Any = session
+        return session
 
     def _infer(self, array: Array) -> tuple[Array, ...]:
+        if not self._filled_up:
+            return self._run(self._session, array)
+        most = _CUDA_BATCHES[-1]
+        parts = [self._fill_up(array[start : start + most]) for start in range(0, max(len(array), 1), most)]
+        return parts[0] if len(parts) == 1 else tuple(np.concatenate(v) for v in zip(*parts, strict=True))
+
+    def _fill_up(self, array: Array) -> tuple[Array, ...]:
+        """Outputs for at most the largest batch, by the session of the next one that there is."""
+        count = len(array)
+        batch = next(batch for batch in _CUDA_BATCHES if batch >= count)
+        if count < batch:
+            array = np.concatenate([array, np.zeros((batch - count, *array.shape[1:]), array.dtype)])
+        return tuple(output[:count] for output in self._run(self._session_for(batch), array))
+
+    def _session_for(self, batch: int) -> Any:
+        if batch not in self._sessions:
+            self._sessions[batch] = self._open_session()
+        return self._sessions[batch]
+
+    def _run(self, session: Any, array: Array) -> tuple[Array, ...]:
         try:
-            return tuple(self._session.run(self._names, {self.inputs[0].name: array}))
+            return tuple(session.run(self._names, {self.inputs[0].name: array}))
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             raise EngineError(f"{self.path.name}: ONNX Runtime failed: {_one_line(error)}") from None
 
     def bare(self, array: Array) -> Callable[[], object]:
         """ONNX Runtime's `run`."""
         session, feed = self._session, {self.inputs[0].name: array}
+        if self._filled_up and len(array) in _CUDA_BATCHES:
+            session = self._session_for(len(array))
         return lambda: session.run(None, feed)
 
     def _deactivate(self) -> None:
         self._session = None
+        self._sessions = {}
 
 
 @functools.cache

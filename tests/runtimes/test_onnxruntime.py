@@ -200,3 +200,39 @@ def test_other_arguments(model: Path, tmp_path: Path) -> None:
     (tmp_path / "net.plan").write_bytes(b"x")
     with pytest.raises(ModelFileError, match=r"files of kind '\.plan'"):
         open_runtime(tmp_path / "net.plan")
+
+
+@pytest.mark.parametrize("count", [0, 1, 3, 8, 130])
+def test_on_cuda_every_session_sees_one_batch(
+    count: int, model: Path, listed_cuda: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for CUDA that computes on the CPU: batches are filled up, and the answers are the same."""
+    real, batches = onnxruntime.InferenceSession, []
+
+    class Session:
+        def __init__(self, path: str, options: object, providers: object, enable_fallback: int) -> None:
+            self._real, self._seen = real(path, options), set[int]()
+            batches.append(self._seen)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._real, name)
+
+        def get_providers(self) -> list[str]:
+            return ["CUDAExecutionProvider"]
+
+        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> object:
+            self._seen.update(len(array) for array in feed.values())
+            return self._real.run(names, feed)
+
+    with open_runtime(model) as plain:
+        shape = [side or 8 for side in plain.inputs[0].shape[1:]]
+        inputs = np.random.default_rng(0).random((count, *shape)).astype(plain.inputs[0].dtype)
+        wanted = plain.run(inputs)
+    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    with open_runtime(model, device="cuda") as runtime:
+        for array, found in zip(wanted, runtime.run(inputs), strict=True):
+            assert found.shape == array.shape
+            np.testing.assert_allclose(found, array, rtol=1e-4, atol=1e-5)
+        runtime.run(np.concatenate([inputs[:1]] * 5) if count else inputs)
+    assert all(len(seen) <= 1 for seen in batches)
+    assert set().union(*batches) <= {1, 2, 4, 8, 16, 32, 64, 128}
