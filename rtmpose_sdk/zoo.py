@@ -34,7 +34,7 @@ NAMED_MODELS = (
         DEFAULT_POSE,
         "pose",
         "rtmpose-t-own.onnx",
-        "RTMPose-t, body 17, 256x192, trained for this project on few pictures: AP 0.416 with "
+        "RTMPose-t, body 17, 256x192, trained for this project on few pictures: AP 0.438 with "
         "ground-truth boxes; the published RTMPose-t is far better (0.685)",
     ),
     NamedModel(

@@ -107,7 +107,8 @@ class OnnxRuntime(Runtime):
             session = ort.InferenceSession(str(self.path), options, providers=[provider], enable_fallback=0)
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             if self.device.kind == "cuda" and re.search("CUDA|CUBLAS|CUDNN", str(error)):
-                raise _no_cuda(self.device, _one_line(error)) from None
+                why = _one_line(error).rpartition("[ONNXRuntimeError] : ")[2]  # without its source's places
+                raise _no_cuda(self.device, why) from None
             raise ModelFileError(
                 f"{self.path}: ONNX Runtime cannot open it as an ONNX model on {self.device}: "
                 f"{_one_line(error)}"
@@ -164,6 +165,7 @@ class OnnxRuntime(Runtime):
 @functools.cache
 def _load_cuda(ort: Any) -> None:
     """Load CUDA and cuDNN from pip's packages (nvidia-*), where ONNX Runtime itself does not look."""
+    ort.set_default_logger_severity(3)  # it warns that CUDA is no plug-in, for every session
     if hasattr(ort, "preload_dlls"):  # since 1.21
         with contextlib.redirect_stdout(sys.stderr):  # it prints what it misses; results go to stdout
             ort.preload_dlls()
