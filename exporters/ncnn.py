@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
+from rtmpose_sdk.artifacts import card_beside
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import EngineError, InputError, MissingExtraError, OutputError, RTMPoseError
 from rtmpose_sdk.exporters.beside import cannot_write
@@ -86,7 +87,7 @@ def write_ncnn(
                 assert calibration is not None
                 written = replace(written, float_layers=quantize_ncnn(trial, written, calibration))
             written = replace(written, beside_sha256=sha256_of(trial.with_suffix(".bin")))
-            beside = _card_file(trial)
+            beside = card_beside(trial)
             beside.write_text(written.to_json(), "utf-8")
             # The .param is what is opened: it goes first and comes last, so that no file of the old
             # artifact is ever seen with one of the new.
@@ -97,10 +98,6 @@ def write_ncnn(
         raise
     except OSError as error:
         raise cannot_write(path, error) from None
-
-
-def _card_file(path: Path) -> Path:
-    return path.with_name(path.name + ".card.json")
 
 
 def _convert(network: nn.Module, card: ModelCard, path: Path, half: bool) -> None:

@@ -8,18 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
-from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.card import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB, RTMPOSE_BETA, RTMW_BETA, ModelCard
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_set_names
 
 InputKind = Literal["image", "tensor"]
-
-IMAGENET_MEAN_RGB = (123.675, 116.28, 103.53)
-IMAGENET_STD_RGB = (58.395, 57.12, 57.375)
-"""What the published RTMPose (RGB) and RTMDet (the same values, as BGR) were trained with."""
-RTMPOSE_BETA = 10.0
-"""1/tau of the loss in RTMPose's published configs (paper, Table 3)."""
-RTMW_BETA = 1.0
-"""The same in RTMW's: only the labels are sharpened, so scores reach 5 to 6."""
 
 
 def new_card(

@@ -15,6 +15,7 @@ import onnx
 from onnx import TensorProto
 
 from rtmpose_sdk._version import __version__
+from rtmpose_sdk.artifacts import card_beside
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, MissingExtraError, ModelFileError
 from rtmpose_sdk.exporters.onnx import sized
@@ -135,7 +136,7 @@ def write_tensorrt(
     engine = _Build(trt, flavour, model, name).run(batch, capabilities, timing_cache)
     note = f"Engine: {name}."
     done = replace(done, notes=f"{done.notes} {note}".strip())
-    write_bytes(path.with_name(f"{path.name}.card.json"), done.to_json().encode())
+    write_bytes(card_beside(path), done.to_json().encode())
     write_bytes(path, engine)
 
 

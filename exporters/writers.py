@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal, cast
 
 import onnx
 
+from rtmpose_sdk.artifacts import card_beside
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import CheckpointError, InputError
 from rtmpose_sdk.exporters import onnx as onnx_files
@@ -79,7 +80,7 @@ def replace_card(path: Path, card: ModelCard) -> None:
 
         torch_program.replace_card(path, card)
     else:
-        write_bytes(path.with_name(f"{path.name}.card.json"), card.to_json().encode())
+        write_bytes(card_beside(path), card.to_json().encode())
 
 
 def _write_onnx(

@@ -18,6 +18,12 @@ CARD_KEY = "rtmpose_card"
 END2END_KEY = "rtmpose_end2end"
 """Name of the entry that says which kind of end2end artifact a file is: pose, detector, pipeline."""
 
+IMAGENET_MEAN_RGB, IMAGENET_STD_RGB = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
+"""In 0-255 units; what the published RTMPose (RGB) and RTMDet (the same, as BGR) were trained with."""
+RTMPOSE_BETA, RTMW_BETA = 10.0, 1.0
+"""1/tau of the loss in the published configs (paper, Table 3). In RTMW only the labels are sharpened, so
+scores reach 5 to 6."""
+
 OF_FP32 = ", of the fp32 model"
 """End of a name in `accuracy`: its figure is of the model that this one, of lower precision, is made of."""
 
@@ -113,7 +119,7 @@ class ModelCard:
     bbox_padding: float = 1.25
     crop: Literal["affine", "mmdeploy"] = "affine"
     simcc_split_ratio: float = 2.0
-    simcc_beta: float = 10.0
+    simcc_beta: float = RTMPOSE_BETA
     heatmap_udp: bool = False
     heatmap_peak: Peak = "dark"
     simcc_z_range: float = 2.1744869

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from rtmpose_sdk.artifacts import Model
-from rtmpose_sdk.card import POSE_DECODERS, Decoder, ModelCard
+from rtmpose_sdk.card import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB, POSE_DECODERS, Decoder, ModelCard
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import CardError
 from rtmpose_sdk.images import read_image
@@ -21,7 +21,7 @@ from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.runtimes import Runtime, TensorSpec
 
 NORMALIZATIONS = {
-    "imagenet": ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375)),
+    "imagenet": (IMAGENET_MEAN_RGB, IMAGENET_STD_RGB),
     "none": ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
     "unit": ((0.0, 0.0, 0.0), (255.0, 255.0, 255.0)),
     "half": ((127.5, 127.5, 127.5), (127.5, 127.5, 127.5)),

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.card import RTMPOSE_BETA, RTMW_BETA, ModelCard
 from rtmpose_sdk.errors import CardError, InputError, ModelFileError
 from rtmpose_sdk.keypoint_sets import keypoint_set_of
 from rtmpose_sdk.runtimes import TensorSpec
@@ -25,7 +25,6 @@ _DEFAULT_PAD_VALUE = 114
 """What MMDetection's RTMDet configs pad with."""
 _MMDEPLOY_PAD_VALUE = 0
 """What MMDeploy's Pad pads with where nothing is said."""
-_RTMW_BETA, _RTMPOSE_BETA = 1.0, 10.0
 _REFUSED = {
     ("TopDownAffine", "use_udp"): "crops by UDP",
     ("postprocess", "export_postprocess"): "a network with the decoder in its graph",
@@ -196,7 +195,7 @@ def _pose_card(
         crop="mmdeploy",
         bbox_padding=float(boxes.get("padding", 1.25)),
         simcc_split_ratio=float(params.get("simcc_split_ratio", 2.0)),
-        simcc_beta=_RTMW_BETA if "rtmw" in common["weights_source"] else _RTMPOSE_BETA,
+        simcc_beta=RTMW_BETA if "rtmw" in common["weights_source"] else RTMPOSE_BETA,
         keypoint_set=_keypoint_set(count(1, 3, size), common["weights_source"] or str(folder)),
     )
 

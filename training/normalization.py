@@ -1,4 +1,5 @@
-"""What the published RTMPose and RTMDet take for a normalised picture, in 0-255 units."""
+"""What the published RTMPose and RTMDet take for a normalised picture, as OpenCV orders channels."""
 
-MEAN_BGR = (103.53, 116.28, 123.675)
-STD_BGR = (57.375, 57.12, 58.395)
+from rtmpose_sdk.card import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
+
+MEAN_BGR, STD_BGR = IMAGENET_MEAN_RGB[::-1], IMAGENET_STD_RGB[::-1]

@@ -6,7 +6,7 @@ import re
 import shutil
 from pathlib import Path
 
-from rtmpose_sdk.artifacts import CARD_SUFFIX
+from rtmpose_sdk.artifacts import card_beside
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.zoo import locate
 
@@ -61,7 +61,7 @@ class Parcel:
 
 def belongings(path: Path) -> list[Path]:
     """A file and what has to lie beside it: weights, card."""
-    beside = [path.with_name(path.name + CARD_SUFFIX), path.with_name(path.name + ".data")]
+    beside = [card_beside(path), path.with_name(path.name + ".data")]
     if path.suffix.lower() in (".param", ".xml"):
         beside.append(path.with_suffix(".bin"))
     return [path, *(file for file in beside if file.is_file())]

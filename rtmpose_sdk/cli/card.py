@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from rtmpose_sdk.artifacts import CARD_SUFFIX, artifact_card
+from rtmpose_sdk.artifacts import artifact_card, card_beside
 from rtmpose_sdk.card import CARD_KEY
 from rtmpose_sdk.card_builder import (
     NORMALIZATIONS,
@@ -96,7 +96,7 @@ def new(
     force: Annotated[bool, typer.Option("--force", help="Replace a card that is there.")] = False,
 ) -> None:
     """Write a card beside a network: what its shapes tell, what you say, tried out on a picture."""
-    target = model.with_name(model.name + CARD_SUFFIX)
+    target = card_beside(model)
     if target.exists() and not force:
         raise InputError(f"{target} is there already; --force replaces it")
     levels = _levels(mean, std)

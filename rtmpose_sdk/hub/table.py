@@ -12,7 +12,14 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-from rtmpose_sdk.card import Decoder, ModelCard
+from rtmpose_sdk.card import (
+    IMAGENET_MEAN_RGB,
+    IMAGENET_STD_RGB,
+    RTMPOSE_BETA,
+    RTMW_BETA,
+    Decoder,
+    ModelCard,
+)
 from rtmpose_sdk.errors import InputError, ModelNotFoundError
 
 TABLE = "data/published_models.json"
@@ -21,11 +28,7 @@ OWN_TABLE = "RTMPOSE_MODELS"
 FileKind = Literal["zip", "onnx", "pth"]
 KINDS: tuple[FileKind, ...] = ("zip", "onnx", "pth")
 
-_IMAGENET_MEAN = (123.675, 116.28, 103.53)
-_IMAGENET_STD = (58.395, 57.12, 57.375)
 _NO_CHANGE = ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
-_RTMW_BETA = 1.0
-"""RTMW's published configs; RTMPose's 10 is the card's default."""
 _SET_WORDS = {
     "coco17": ("coco17", "body17", "body"),
     "halpe26": ("halpe26", "body26", "feet"),
@@ -124,12 +127,12 @@ class PublishedModel:
                 "training "
                 f"with it: rtmpose models download {self.name}, then rtmpose train pose --init FILE"
             )
-        mean, std = _IMAGENET_MEAN, _IMAGENET_STD
+        mean, std = IMAGENET_MEAN_RGB, IMAGENET_STD_RGB
         rgb = self.task == "pose" and self.decoder != "rtmo"
         if self.network.startswith(("yolox", "rtmo-")):
             mean, std = _NO_CHANGE
         elif not rgb:
-            mean, std = _IMAGENET_MEAN[::-1], _IMAGENET_STD[::-1]
+            mean, std = IMAGENET_MEAN_RGB[::-1], IMAGENET_STD_RGB[::-1]
         return ModelCard(
             name=self.network,
             task=self.task,
@@ -141,7 +144,7 @@ class PublishedModel:
             input_layout="nchw",
             input_dtype="float32",
             keypoint_set=self.keypoint_set,
-            simcc_beta=_RTMW_BETA if self.network.startswith("rtmw") else 10.0,
+            simcc_beta=RTMW_BETA if self.network.startswith("rtmw") else RTMPOSE_BETA,
             heatmap_udp=self.decoder == "heatmap",
             weights_source=self.files[0].url,
             license=self.license,
