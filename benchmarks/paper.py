@@ -16,6 +16,7 @@ from rtmpose_sdk.benchmarks.latency import Latency, measure
 from rtmpose_sdk.benchmarks.report_html import paper_tables
 from rtmpose_sdk.benchmarks.rounds import rounds_shown
 from rtmpose_sdk.detector import Detector
+from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.predictor import Predictor
 
 TABLE_WIDTH = 112
@@ -107,7 +108,7 @@ def time_rows(
         else:
             width, height = predictor.card.input_size
             crop = np.zeros((1, height, width, 3), np.uint8)
-            steps[row.step] = predictor.runtime.bare(predictor._normalize(crop))
+            steps[row.step] = predictor.runtime.bare(Normalizer(predictor.card)(crop))
     with rounds_shown(warm_up + runs) as shown:
         return measure(steps, warm_up, runs, after_round=shown)
 

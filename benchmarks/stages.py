@@ -18,6 +18,8 @@ from rtmpose_sdk.decode_heatmap import decode_heatmap
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import Crops, crop_boxes
+from rtmpose_sdk.normalize import Normalizer
+from rtmpose_sdk.outputs import find_outputs
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.results import Detections, PoseResult
@@ -48,10 +50,9 @@ def pose_steps(
 
     crops = cut()
     count = len(boxes)
-    starts = range(0, count, limit)
-    tensors = [predictor._normalize(crops.images[i : i + limit]) for i in starts]
-    parts = [predictor._run(crops.images[i : i + limit]) for i in starts]
-    outputs = [np.concatenate(values) for values in zip(*parts, strict=True)]
+    normalize = Normalizer(card)
+    tensors = [normalize(crops.images[i : i + limit]) for i in range(0, count, limit)]
+    outputs = list(predictor.crop_outputs(crops.images).values())
     bare = [predictor.runtime.bare(tensor) for tensor in tensors]
 
     def decode() -> Decoded:
@@ -69,7 +70,7 @@ def pose_steps(
         "bare engine": bare[0] if len(bare) == 1 else lambda: [call() for call in bare],
         **({BY_EVENTS: OwnClock(lambda: sum(call() for call in timed))} if timed else {}),
         "predictor": lambda: predictor(image, boxes),
-        "pre-process": lambda: predictor._normalize(cut().images),
+        "pre-process": lambda: normalize(cut().images),
         "crop": cut,
         "network": lambda: [predictor.runtime.run(tensor) for tensor in tensors],
         "decode": lambda: crops.to_picture(decode().keypoints),
@@ -78,16 +79,17 @@ def pose_steps(
 
 def detect_steps(detector: Detector, image: NDArray[np.uint8]) -> dict[str, Step]:
     """Bare engine, the whole detector, and its three parts."""
-    card = detector.card
+    card, normalize = detector.card, Normalizer(detector.card)
 
     def prepare() -> NDArray[np.generic]:
         canvas, _ = detector.letterbox(image)
-        return detector._normalize(canvas[None])
+        return normalize(canvas[None])
 
     tensor = prepare()
     found = detector.runtime.run(tensor)
     events = detector.runtime.by_events(tensor)
-    outputs = {name: found[place] for name, place in detector._outputs.items()}
+    places = find_outputs(detector.runtime.outputs, card, card.name)
+    outputs = {name: found[place] for name, place in places.items()}
     return {
         "detector, bare engine": detector.runtime.bare(tensor),
         **({f"detector, {BY_EVENTS}": OwnClock(events)} if events else {}),
