@@ -169,8 +169,8 @@ def test_keypoints_are_those_of_int8_with_fp32_around_it(coco: dict, shared: Pat
     """But for rounding. That moves as much as any rounding does in int8: another kernel's, for one.
 
     A value between two int8 numbers falls to the other, and keypoints that the network doubts go far: of
-    the very same graph one in a hundred moves by 50 px where ONNX Runtime fuses nothing. AP says that nothing
-    is lost: of all 594 persons 0.433 with fp32 around int8 and 0.435 with fp16 (RTMPose-t, eighth version).
+    the very same graph one in a hundred moves by 50 px where ONNX Runtime fuses nothing. Of all
+    594 persons AP is 0.433 with fp32 around int8 and 0.435 with fp16 (RTMPose-t, eighth version).
     """
     subject = subject_from_artifact(find_model("rtmpose-t-own"))
     card = subject.card
