@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
-from rtmpose_sdk.runtimes.base import Array, Device, Runtime, TensorSpec
-from rtmpose_sdk.runtimes.onnx_halves import computes_in_halves
+from rtmpose_sdk.runtimes.base import Array, Device, Runtime, TensorSpec, joined
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -51,8 +50,8 @@ def _import_engine(kind: str) -> ModuleType:
 class OnnxRuntime(Runtime):
     """An ONNX file on ONNX Runtime. The precision is in the file.
 
-    fp32 is fp32 on CUDA too: TF32, which has fp16's eleven bits, is off. In a file that computes in fp16 it
-    is not, because without it ONNX Runtime keeps fp16 convolutions off the tensor cores as well.
+    fp32 is fp32 on CUDA too: TF32, which has fp16's eleven bits, is off. In files that compute in fp16
+    SimCC's classifiers are fp32, because eleven bits make ties of neighbouring bins.
     """
 
     device_kinds = tuple(PROVIDERS)
@@ -86,7 +85,7 @@ class OnnxRuntime(Runtime):
         settings = {"device_id": str(self.device.number)} if self.device.kind in _INDEXED else {}
         if self.device.kind == "cuda":
             _load_cuda(ort)
-            settings["use_tf32"] = str(int(computes_in_halves(self.path)))
+            settings["use_tf32"] = "0"
         self._open_session: Callable[[], Any] = lambda: self._session_of(ort, options, (provider, settings))
         session = self._open_session()
         self.threads = session.get_session_options().intra_op_num_threads
@@ -106,7 +105,8 @@ class OnnxRuntime(Runtime):
         try:
             session = ort.InferenceSession(str(self.path), options, providers=[provider], enable_fallback=0)
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
-            if self.device.kind == "cuda" and re.search("CUDA|CUBLAS|CUDNN", str(error)):
+            said = str(error).replace(str(self.path), "")  # a folder may be called CUDA
+            if self.device.kind == "cuda" and re.search("CUDA|CUBLAS|CUDNN", said):
                 why = _one_line(error).rpartition("[ONNXRuntimeError] : ")[2]  # without its source's places
                 raise _no_cuda(self.device, why) from None
             raise ModelFileError(
@@ -129,7 +129,7 @@ class OnnxRuntime(Runtime):
             return self._run(self._session, array)
         most = _CUDA_BATCHES[-1]
         parts = [self._fill_up(array[start : start + most]) for start in range(0, max(len(array), 1), most)]
-        return parts[0] if len(parts) == 1 else tuple(np.concatenate(v) for v in zip(*parts, strict=True))
+        return joined(parts)
 
     def _fill_up(self, array: Array) -> tuple[Array, ...]:
         """Outputs for at most the largest batch, by the session of the next one that there is."""
@@ -152,9 +152,8 @@ class OnnxRuntime(Runtime):
 
     def bare(self, array: Array) -> Callable[[], object]:
         """ONNX Runtime's `run`."""
-        session, feed = self._session, {self.inputs[0].name: array}
-        if self._filled_up and len(array) in _CUDA_BATCHES:
-            session = self._session_for(len(array))
+        session = self._session_for(len(array)) if self._filled_up else self._session
+        feed = {self.inputs[0].name: array}
         return lambda: session.run(None, feed)
 
     def _deactivate(self) -> None:

@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from rtmpose_sdk.errors import DeviceError, EngineError, MissingExtraError, ModelFileError
-from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
+from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec, joined
 
 _PRECISIONS = {"fp32": "f32", "fp16": "f16", "bf16": "bf16"}
 _CARD_KEY = "rtmpose_card"
@@ -132,7 +130,7 @@ class OpenVinoRuntime(Runtime):
             batch = next((step for step in self._steps if step <= len(array) - start), self._steps[-1])
             parts.append(self._infer_part(array[start : start + batch]))
             start += batch
-        return parts[0] if len(parts) == 1 else tuple(np.concatenate(v) for v in zip(*parts, strict=True))
+        return joined(parts)
 
     def _infer_part(self, array: Array) -> tuple[Array, ...]:
         request = self._request(array.shape)

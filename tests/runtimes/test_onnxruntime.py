@@ -7,13 +7,11 @@ import time
 from pathlib import Path
 
 import numpy as np
-import onnx
 import onnxruntime
 import pytest
 
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError
 from rtmpose_sdk.runtimes import allowed_cores, open_runtime, parse_device
-from rtmpose_sdk.runtimes.onnx_halves import computes_in_halves
 from rtmpose_sdk.runtimes.onnxruntime import _load_cuda
 from rtmpose_sdk.zoo import find_model
 
@@ -159,35 +157,20 @@ def test_cuda_runs_as_asked_or_not_at_all(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """No TF32 for fp32, however its weights are stored; tensor cores for fp16, unused without TF32."""
+    """No TF32, also beside fp16; and a folder called CUDA is no reason to doubt the device."""
     asked: list[object] = []
 
     def refuse(*_: object, providers: list[tuple[str, dict[str, str]]], enable_fallback: int) -> None:
         asked.append((providers[0][1], enable_fallback))
-        raise RuntimeError(said)
+        raise RuntimeError(f"Load model from {path} failed: {said}")
 
-    halves = onnx.load(model)
-    assert any(tensor.data_type == onnx.TensorProto.FLOAT16 for tensor in halves.graph.initializer)
-    for tensor in halves.graph.initializer:
-        if tensor.data_type == onnx.TensorProto.FLOAT:
-            array = onnx.numpy_helper.to_array(tensor).astype(np.float16)
-            tensor.CopyFrom(onnx.numpy_helper.from_array(array, tensor.name))
-    onnx.save(halves, tmp_path / "halves.onnx")
+    path = tmp_path / "CUDA" / model.name
+    path.parent.mkdir()
+    path.write_bytes(model.read_bytes())
     monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
-    for path in (model, tmp_path / "halves.onnx"):
-        with pytest.raises(kind, match=said):
-            open_runtime(path, device="cuda:1")
-    assert asked == [
-        ({"device_id": "1", "use_tf32": "0"}, 0),
-        ({"device_id": "1", "use_tf32": "1"}, 0),
-    ]
-
-
-def test_halves_are_sought_in_any_file(model: Path, tmp_path: Path) -> None:
-    data = model.read_bytes()
-    for name, content in {"empty": b"", "text": b"no model", "cut": data[: len(data) // 2]}.items():
-        (tmp_path / name).write_bytes(content)
-        assert not computes_in_halves(tmp_path / name)
+    with pytest.raises(kind, match=said):
+        open_runtime(path, device="cuda:1")
+    assert asked == [({"device_id": "1", "use_tf32": "0"}, 0)]
 
 
 def test_other_arguments(model: Path, tmp_path: Path) -> None:
@@ -234,5 +217,7 @@ def test_on_cuda_every_session_sees_one_batch(
             assert found.shape == array.shape
             np.testing.assert_allclose(found, array, rtol=1e-4, atol=1e-5)
         runtime.run(np.concatenate([inputs[:1]] * 5) if count else inputs)
+        assert set().union(*batches) <= {1, 2, 4, 8, 16, 32, 64, 128}
+        runtime.bare(inputs)()  # as it is, not filled up
+    assert count in set().union(*batches)
     assert all(len(seen) <= 1 for seen in batches)
-    assert set().union(*batches) <= {1, 2, 4, 8, 16, 32, 64, 128}
