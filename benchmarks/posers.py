@@ -150,6 +150,8 @@ def _read(file: Path, settings: dict[str, Any], keypoint_set: KeypointSet) -> di
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
     whole = raw[: raw.rfind(b"\n") + 1]
     try:
+        if not whole and not json.dumps(settings).encode().startswith(raw):
+            raise ValueError("it has no whole line")
         first, *rows = [json.loads(line) for line in whole.splitlines()] or [settings]
         if not isinstance(first, dict) or not all(isinstance(row, dict) for row in rows):
             raise ValueError("a line is no object")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.errors import InputError, MissingExtraError
+from rtmpose_sdk.images import write_bytes
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.matched import Matched
@@ -96,7 +98,11 @@ def finite(figures: dict[str, Any]) -> dict[str, Any]:
 
 
 def plot_reliability(persons: Sequence[Matched], file: Path) -> None:
-    """What `print_calibration` says, as a picture."""
+    """What `print_calibration` says, as a picture.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
     import matplotlib
 
     matplotlib.use("Agg")
@@ -116,5 +122,7 @@ def plot_reliability(persons: Sequence[Matched], file: Path) -> None:
     axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="confidence", ylabel="share that is right")
     axes.set_title(f"expected calibration error {found.ece:.3f}")
     axes.legend()
-    figure.savefig(file)
+    data = io.BytesIO()
+    figure.savefig(data, format=file.suffix[1:].lower())
     pyplot.close(figure)
+    write_bytes(file, data.getvalue())

@@ -208,6 +208,36 @@ def test_the_json_holds_all_and_comes_before_plots(
     assert sum(b["keypoints"] for b in found["calibration"]["bins"]) > 50
 
 
+def test_brackets_in_names_are_no_markup(some: tuple[Path, Path], tmp_path: Path) -> None:
+    content = json.loads(some[0].read_text())
+    content["images"][0]["file_name"] = "[/red].png"
+    (tmp_path / "some.json").write_text(json.dumps(content))
+    detector = tmp_path / "[red]" / "detector.onnx"
+    detector.parent.mkdir()
+    shutil.copy(find_model("rtmdet-nano-own"), detector)
+    done = _eval((tmp_path / "some.json", some[1]), "--allow-missing", "--detector", detector)
+    assert done.exit_code == 0, done.exception
+    assert f"persons, boxes of {detector}, flip" in done.output
+    assert "1 pictures are missing: [/red].png" in done.output
+
+
+@pytest.mark.parametrize("name", ["plot.png", "plot.SVG"])
+def test_the_plot_may_go_to_a_new_folder(some: tuple[Path, Path], tmp_path: Path, name: str) -> None:
+    file = tmp_path / "new" / "folder" / name
+    done = _eval(some, "--allow-missing", "--reliability", file)
+    assert done.exit_code == 0, done.exception
+    assert file.read_bytes()[:5] in (b"\x89PNG\r", b"<?xml")
+    assert [path.name for path in file.parent.iterdir()] == [name]
+
+
+@pytest.mark.parametrize("option", ["--json", "--results", "--resume"])
+def test_the_annotations_are_kept(some: tuple[Path, Path], tmp_path: Path, option: str) -> None:
+    file = Path(shutil.copy(some[0], tmp_path))
+    done = _eval((file, some[1]), "--allow-missing", option, tmp_path / "x" / ".." / file.name)
+    assert "holds the annotations" in str(done.exception)
+    assert file.read_bytes() == some[0].read_bytes()
+
+
 def test_boxes_only_counts_missing_pictures(some: tuple[Path, Path], tmp_path: Path) -> None:
     words = ["--boxes-only", "--detector", "rtmdet-nano-own"]
     refused = _eval(some, *words)

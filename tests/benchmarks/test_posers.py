@@ -19,7 +19,7 @@ from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks import posers
 from rtmpose_sdk.benchmarks.coco_score import FIGURES
 from rtmpose_sdk.benchmarks.posers import Task, batched, in_processes, kept, one_by_one
-from rtmpose_sdk.cli.evaluate import _settings
+from rtmpose_sdk.cli.evaluate_resume import settings_of
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import DownloadError, ImageError, InputError, OutputError
 from rtmpose_sdk.results import PoseResult
@@ -134,6 +134,12 @@ def test_a_file_of_other_settings_or_of_another_kind(
         file.write_text(content)
         with pytest.raises(InputError, match="--resume"):
             list(start(settings=SETTINGS)(tasks))
+    file.write_text('{"of": "another program, in one line"}')
+    with pytest.raises(InputError, match=r"no whole line.*give another name"):
+        list(start(settings=SETTINGS)(tasks))
+    assert file.read_text() == '{"of": "another program, in one line"}'
+    file.write_text('{"pose": "t", "fl')  # killed while it wrote its first line
+    assert len(list(start(settings=SETTINGS)(tasks[:1]))) == 1
 
 
 @pytest.mark.parametrize("error", [BrokenPipeError(32, "Broken pipe"), DownloadError("no network")])
@@ -189,7 +195,7 @@ def test_another_card_or_folder_is_another_setting(photo_path: Path, tmp_path: P
     for padding, images in ((1.25, "a"), (1.5, "a"), (1.25, "a"), (1.25, "b")):
         beside.write_text(dataclasses.replace(card, bbox_padding=padding).to_json())
         with Pipeline(model, None, threads=1) as pipeline:
-            found.append(_settings(pipeline, annotations, tmp_path / images, False, 0.3))
+            found.append(settings_of(pipeline, annotations, tmp_path / images, False, 0.3))
     assert found[0] == found[2] != found[1]
     assert found[0] != found[3]
 
