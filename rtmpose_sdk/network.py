@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from rtmpose_sdk.artifacts import Model, open_model
 from rtmpose_sdk.card import Task
 from rtmpose_sdk.closing import Closing
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import EngineError, InputError
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.outputs import find_outputs
 from rtmpose_sdk.runtimes import Array
@@ -38,6 +39,7 @@ class Network(Closing):
         model: str | Path | Model,
         task: Task,
         device: str,
+        *,
         threads: int | None,
         precision: str | None,
         engine: str | None,
@@ -52,7 +54,7 @@ class Network(Closing):
                     f"{', '.join(given)}, or give them to open_model"
                 )
         else:
-            model = open_model(model, task, device, threads, precision, engine)
+            model = open_model(model, task, device, threads=threads, precision=precision, engine=engine)
         self.runtime, self.card = model
         batch = self.runtime.inputs[0].shape[0] or self.runtime.smallest_batch
         if batch > 1 and (task == "detect" or self.card.decoder == "rtmo"):
@@ -62,17 +64,25 @@ class Network(Closing):
                 "export it for a batch of 1, or of any number"
             )
         self.gate: AbstractContextManager[object] = threading.Lock()
+        self._process = os.getpid()
         self._normalize = Normalizer(self.card)
         self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
 
     def _infer(self, images: Array) -> dict[str, Array]:
         """Outputs by their role, see `find_outputs`, for (N,H,W,3) uint8 BGR of the network's size."""
+        if os.getpid() != self._process:  # its threads, and perhaps its lock's holder, stayed behind
+            raise EngineError(
+                f"{self.card.name} was opened in process {self._process} and is used in its fork "
+                f"{os.getpid()}, which engines do not survive; open it in each process"
+            )
         tensor = self._normalize(images)
         with self.gate:
             outputs = self.runtime.run(tensor)
         return {role: outputs[place] for role, place in self._outputs.items()}
 
     def close(self) -> None:
-        """Free the engine, once a call in another thread has ended."""
+        """Free the engine, once a call in another thread has ended. In a fork it is left to its owner."""
+        if os.getpid() != self._process:
+            return
         with self.gate:
             self.runtime.close()

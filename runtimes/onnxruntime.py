@@ -86,7 +86,7 @@ class OnnxRuntime(Runtime):
         if self.device.kind == "cuda":
             _load_cuda(ort)
             settings["use_tf32"] = "0"
-        self._open_session: Callable[[], Any] = lambda: self._session_of(ort, options, (provider, settings))
+        self._ort, self._options, self._provider = ort, options, (provider, settings)
         session = self._open_session()
         self.threads = session.get_session_options().intra_op_num_threads
         self.inputs = tuple(_spec(node) for node in session.get_inputs())
@@ -100,10 +100,13 @@ class OnnxRuntime(Runtime):
         self._filled_up = self.device.kind == "cuda" and cut
         self._sessions: dict[int, Any] = {_CUDA_BATCHES[0]: session}
 
-    def _session_of(self, ort: Any, options: Any, provider: tuple[str, dict[str, str]]) -> Any:
+    def _open_session(self) -> Any:
         """A session on the device that was asked for."""
+        provider, _ = self._provider
         try:
-            session = ort.InferenceSession(str(self.path), options, providers=[provider], enable_fallback=0)
+            session = self._ort.InferenceSession(
+                str(self.path), self._options, providers=[self._provider], enable_fallback=0
+            )
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             said = str(error).replace(str(self.path), "")  # a folder may be called CUDA
             if self.device.kind == "cuda" and re.search("CUDA|CUBLAS|CUDNN", said):
@@ -114,12 +117,12 @@ class OnnxRuntime(Runtime):
                 f"{_one_line(error)}"
             ) from None
         used = session.get_providers()
-        if used[0] != provider[0]:
+        if used[0] != provider:
             if self.device.kind == "cuda":
-                raise _no_cuda(self.device, _unloadable(ort) or f"it fell back to {used[0]}")
+                raise _no_cuda(self.device, _unloadable(self._ort) or f"it fell back to {used[0]}")
             raise DeviceError(
                 f"device '{self.device}' was asked for, but ONNX Runtime fell back to {used[0]}: "
-                f"{provider[0]} could not be started (a driver of another version?)"
+                f"{provider} could not be started (a driver of another version?)"
             )
         session.disable_fallback()
         return session

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -36,6 +38,18 @@ def test_what_is_said_is_what_runs(model: Path) -> None:
         assert "rtmpose_card" in runtime.metadata
     with open_runtime(model) as runtime:
         assert runtime.threads == allowed_cores()
+
+
+def test_what_is_dropped_is_freed_at_once(model: Path) -> None:
+    """A cycle in it kept sessions, 20 MB each, until the garbage collector came by."""
+    gc.disable()
+    try:
+        runtime = open_runtime(model, threads=1)
+        gone = weakref.ref(runtime)
+        del runtime
+        assert gone() is None
+    finally:
+        gc.enable()
 
 
 def test_idle_threads_leave_the_cores_to_others(model: Path) -> None:
