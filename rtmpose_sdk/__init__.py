@@ -1,5 +1,6 @@
 """RTMPose on real devices: export, run, measure. Loads numpy and OpenCV, no engine and no torch."""
 
+from rtmpose_sdk import _checkout as _checkout  # first: it tells Python where the rest is
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.cascade import Cascade

@@ -176,6 +176,14 @@ def test_commands_without_their_extra(
     assert "Traceback" not in done.stderr
 
 
+def test_a_checkout_runs_from_its_root() -> None:
+    """`python -m rtmpose_sdk.benchmarks.NAME`, as the docs print it: the rooms lie beside it there."""
+    root = Path(__file__).parents[1]
+    code = "import rtmpose_sdk.runtimes, rtmpose_sdk.benchmarks.latency as it; print(it.__file__)"
+    ran = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True)
+    assert ran.stdout.strip() == str(root / "benchmarks" / "latency.py"), ran.stderr
+
+
 def test_version_is_said_once() -> None:
     from importlib.metadata import version
 
