@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.exporters.fold import folded, taking_bgr
 
 
 def output_names(card: ModelCard) -> tuple[str, ...]:
@@ -30,18 +31,18 @@ class ImageInput(nn.Module):
 
     def __init__(self, network: nn.Module, card: ModelCard) -> None:
         super().__init__()
+        mean, std = torch.tensor(card.mean), torch.tensor(card.std)
+        if card.color_order == "rgb":
+            network, mean, std = taking_bgr(network), mean.flip(0), std.flip(0)
         self.network = network
-        self.to_rgb = card.color_order == "rgb"
         self.mean: Tensor
         self.scale: Tensor
-        self.register_buffer("mean", torch.tensor(card.mean).view(1, 3, 1, 1))
-        self.register_buffer("scale", 1 / torch.tensor(card.std).view(1, 3, 1, 1))
+        self.register_buffer("mean", mean.view(1, 3, 1, 1))
+        self.register_buffer("scale", 1 / std.view(1, 3, 1, 1))
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         """Raw outputs of the network for (N,h,w,3) uint8 BGR."""
         tensor = image.permute(0, 3, 1, 2).float()
-        if self.to_rgb:
-            tensor = torch.cat([tensor[:, 2:3], tensor[:, 1:2], tensor[:, 0:1]], dim=1)
         return cast("tuple[Tensor, ...]", self.network((tensor - self.mean) * self.scale))
 
 
@@ -78,8 +79,10 @@ def _grid(level: Tensor, stride: int) -> Tensor:
 
 
 def in_graph(network: nn.Module, card: ModelCard) -> nn.Module:
-    """The network with everything around it that the card says is in the graph."""
-    module = ImageInput(network, card) if card.takes_image else network
+    """The network, folded, with everything around it that the card says is in the graph."""
+    module = folded(network)
+    if card.takes_image:
+        module = ImageInput(module, card)
     if card.task == "detect":
         module = DecodedBoxes(module, card)
     return module.eval()

@@ -1,8 +1,8 @@
 """Which weights does an ONNX artifact hold? Back from a file of ours to a PyTorch network.
 
-An export fuses every batch normalisation into the convolution before it, and renames what is transposed.
-Names lead back to the convolutions, shapes and the order of the graph to the head; whether the network that
-comes out is the artifact is not believed but measured.
+An export folds every batch normalisation into the convolution before it, turns the first one's colours,
+and renames what is transposed. Names lead back to the convolutions, shapes and the order of the graph to
+the head; whether the network that comes out is the artifact is not believed but measured.
 """
 
 from __future__ import annotations
@@ -17,19 +17,21 @@ from onnx import numpy_helper
 from torch import Tensor, nn
 
 from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.benchmarks.shifts import Outputs
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import CardError, CheckpointError, InputError
 from rtmpose_sdk.exporters.verify import runtime_reference, torch_reference
-from rtmpose_sdk.models import DetectModel, PoseModel, build_model
+from rtmpose_sdk.models import FIRST_WEIGHT, DetectModel, PoseModel, build_model
 from rtmpose_sdk.runtimes import open_runtime
 
 _HALF = ".half"
 """End of the name of what is stored as fp16."""
-_FUSED_BIAS = "_bias"
+_FOLDED_BIASES = (".conv.bias", ".conv.weight_bias")
+"""Of our exports now, and of those before that left it to onnxslim."""
 _DECODERS = ("simcc", "boxes")
 _SAME = 1e-4
 """Largest difference of an output, in parts of its largest value."""
-_NORM, _CONVOLUTION = ".bn.", ".conv.weight"
+_NORM = ".bn."
 
 
 def network_from_artifact(file: Path, card: ModelCard | None = None) -> PoseModel | DetectModel:
@@ -62,21 +64,30 @@ def network_from_artifact(file: Path, card: ModelCard | None = None) -> PoseMode
             f"{file}: lacks {len(missing)} tensors of {card.name} ({', '.join(missing[:3])}, ...); "
             "expected a file of rtmpose-export, of the standard network. Give the checkpoint (.pth)"
         )
-    network.load_state_dict(state)
-    network.eval()
     width, height = card.input_size
     probe = np.random.default_rng(0).integers(0, 256, (2, height, width, 3), np.uint8)
     with open_runtime(file, threads=1) as runtime:
         wanted = runtime_reference(runtime, card)(probe)
-    found = torch_reference(network, card)(probe)
+    network.eval()
+    # Files of pictures have BGR's weights; those of tensors, and older ones, have the network's own.
+    for colours in (state[FIRST_WEIGHT], state[FIRST_WEIGHT].flip(1)):
+        network.load_state_dict({**state, FIRST_WEIGHT: colours})
+        other = _first_difference(wanted, torch_reference(network, card)(probe))
+        if other is None:
+            return network
+    raise CheckpointError(
+        f"{file}: its weights were found, but the network that they make gives another {other}; "
+        "give the checkpoint (.pth)"
+    )
+
+
+def _first_difference(wanted: Iterable[Outputs], found: Iterable[Outputs]) -> str | None:
+    """Name of the first output that is not the same."""
     for want, have in zip(wanted, found, strict=True):
         for name, values in want.items():
             if np.abs(have[name] - values).max() > _SAME * np.abs(values).max():
-                raise CheckpointError(
-                    f"{file}: its weights were found, but the network that they make gives another {name}; "
-                    "give the checkpoint (.pth)"
-                )
-    return network
+                return name
+    return None
 
 
 def _empty(card: ModelCard) -> PoseModel | DetectModel:
@@ -108,7 +119,8 @@ def _state(graph: onnx.GraphProto, network: nn.Module) -> dict[str, Tensor]:
         if found is not None and tensors[found].shape == value.shape:
             state[name] = tensors[found]
         elif _NORM in name:
-            bias = tensors.get(ends.get(name[: name.rindex(_NORM)] + _CONVOLUTION, "") + _FUSED_BIAS)
+            block = name[: name.rindex(_NORM)]
+            bias = next((tensors[ends[block + end]] for end in _FOLDED_BIASES if block + end in ends), None)
             if bias is not None:
                 module, part = name.rsplit(".", 1)
                 state[name] = _pass_through(part, bias, value, network.get_submodule(module))

@@ -9,7 +9,11 @@ from rtmpose_sdk.models.layers import ConvModule, CSPLayer, conv
 
 STAGES = ((64, 128, 3), (128, 256, 6), (256, 512, 6), (512, 1024, 3))
 """Input channels, output channels and blocks of the four stages, at width and depth 1."""
-SPP_KERNELS = (5, 9, 13)
+SPP_KERNEL, SPP_POOLINGS = 5, 3
+"""Windows of 5, 9 and 13, one from the other: 75 comparisons a value instead of 275."""
+
+FIRST_WEIGHT = "backbone.stem.0.conv.weight"
+"""Of every network around it: (C,3,3,3), by the picture's colours."""
 
 
 class SPP(nn.Module):
@@ -18,15 +22,15 @@ class SPP(nn.Module):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.conv1 = ConvModule(channels, channels // 2, 1)
-        self.poolings = nn.ModuleList(
-            nn.MaxPool2d(kernel, stride=1, padding=kernel // 2) for kernel in SPP_KERNELS
-        )
-        self.conv2 = ConvModule(channels // 2 * (len(SPP_KERNELS) + 1), channels, 1)
+        self.pooling = nn.MaxPool2d(SPP_KERNEL, stride=1, padding=SPP_KERNEL // 2)
+        self.conv2 = ConvModule(channels // 2 * (SPP_POOLINGS + 1), channels, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N,C,H,W) → the same shape."""
-        x = self.conv1(x)
-        result: Tensor = self.conv2(torch.cat([x, *(pool(x) for pool in self.poolings)], dim=1))
+        maxima = [self.conv1(x)]
+        for _ in range(SPP_POOLINGS):
+            maxima.append(self.pooling(maxima[-1]))
+        result: Tensor = self.conv2(torch.cat(maxima, dim=1))
         return result
 
 

@@ -10,10 +10,9 @@ from torch import Tensor
 
 from rtmpose_sdk.errors import CheckpointError
 from rtmpose_sdk.models.build import NAMES, SIZES, SPLIT_RATIO, STRIDE
-from rtmpose_sdk.models.cspnext import STAGES
+from rtmpose_sdk.models.cspnext import FIRST_WEIGHT, STAGES
 from rtmpose_sdk.models.heatmap_head import PAPER_DECONVS
 
-_STEM = "backbone.stem.0.conv.weight"
 _FINAL = ("head.final_layer.weight", "head.final_layer.conv.weight")
 _MLP = ("head.mlp.1.weight",)
 _LAST_DECONV = "head.deconv_layers.6.weight"
@@ -63,13 +62,13 @@ def identify(state: Mapping[str, Tensor]) -> Identity:
         CheckpointError: not a network of this family; says what it looks like.
     """
     foreign = next((what for part, what in _FOREIGN.items() if any(part in name for name in state)), None)
-    if _STEM not in state or foreign is not None:
+    if FIRST_WEIGHT not in state or foreign is not None:
         looks = f"it looks like {foreign}" if foreign else "what it is cannot be told"
         raise CheckpointError(
             f"not an RTMPose, RTMW or RTMDet network: {looks}. Its {len(state)} tensors begin with "
             f"{', '.join(list(state)[:3])}"
         )
-    stem = state[_STEM].shape[0]
+    stem = state[FIRST_WEIGHT].shape[0]
     width = STAGES[0][0] // 2
     fitting = [size for size, factors in SIZES.items() if int(width * 2 * factors.widen) // 2 == stem]
     if not fitting:

@@ -10,9 +10,11 @@ from types import ModuleType
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
 from rtmpose_sdk.errors import CheckpointError, InputError, ModelNotFoundError
 from rtmpose_sdk.models import NAMES, build_model, count, identify, load_state_dict
+from rtmpose_sdk.models.cspnext import SPP
 
 SHAPE_LISTS = (
     "rtmdet-m_person_640x640",
@@ -106,6 +108,18 @@ def test_outputs_equal_the_reference_implementation(shared: Path, stem: str) -> 
     for output_name, output in zip(names, outputs, strict=True):
         want = stored[output_name]
         assert np.abs(output.numpy() - want).max() <= 1e-4 * np.abs(want).max(), output_name
+
+
+def test_the_pyramid_pools_windows_of_5_9_and_13() -> None:
+    pyramid = SPP(8).eval()
+    seen: list[torch.Tensor] = []
+    pyramid.conv2.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    image = torch.randn(2, 8, 20, 17, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        pyramid(image)
+        x = pyramid.conv1(image)
+        pooled = [functional.max_pool2d(x, k, stride=1, padding=k // 2) for k in (5, 9, 13)]
+    assert torch.equal(seen[0], torch.cat([x, *pooled], dim=1))
 
 
 @pytest.mark.parametrize(
