@@ -19,7 +19,7 @@ from rtmpose_sdk.stages import Background
 
 
 class CameraSource(Source):
-    """A camera of this machine, by its number; through OpenCV, which knows them on every system.
+    """A camera of this machine, by its number; through OpenCV, which knows them on every system. Read once.
 
     Args:
         number: 0 is the first.
@@ -107,6 +107,7 @@ class CameraSource(Source):
 
     def close(self) -> None:
         """Give the camera back; one that hangs in a read is left to the system."""
+        super().close()
         self.interrupt()
         if not self._hangs:
             self._camera.release()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.decode import iou, suppress
-from rtmpose_sdk.oks import overlap_of_smaller, suppress_poses
-from rtmpose_sdk.results import Detections
+from rtmpose_sdk.boxes import iou, overlap_of_smaller, suppress
+from rtmpose_sdk.oks import suppress_poses
 from rtmpose_sdk.tracks import SCENE_CONFIDENCE, Candidates, Track, better_half
 
 Floats = NDArray[np.float32]
@@ -21,10 +20,10 @@ UNPROVEN_OVERLAP = 0.3
 """Overlap of boxes of which not both were detected, above which alike poses are one person's."""
 
 
-def strong_enough(found: Detections, least: float) -> tuple[Floats, Floats]:
+def strong_enough(boxes: Floats, scores: Floats, least: float) -> tuple[Floats, Floats]:
     """Boxes (N,4) and scores (N,) of at least `least` after box NMS."""
-    rows = found.scores >= least
-    boxes, scores = found.boxes[rows], found.scores[rows]
+    rows = scores >= least
+    boxes, scores = boxes[rows], scores[rows]
     kept = suppress(boxes, scores, BOX_NMS)
     return boxes[kept], scores[kept]
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator
 from time import perf_counter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.frame import FrameResult
-from rtmpose_sdk.results import Detections
 from rtmpose_sdk.sources import Frame, Source
 from rtmpose_sdk.stages import DEPTH, Background
 from rtmpose_sdk.stream import PoseStream
+
+T = TypeVar("T")
 
 LIVE_DEPTH = 1
 """Items that may wait between two stages of a live source: what bounds how far it lags behind."""
@@ -44,7 +46,7 @@ class _Looked(NamedTuple):
 
     frame: Frame
     decoding: float
-    detections: Detections | None = None
+    detections: object = None
     detecting: float = 0.0
 
 
@@ -66,8 +68,11 @@ def follow(
         stop: asked before each frame and while a source keeps us waiting; True ends the frames.
 
     Raises:
-        SourceError: the source broke; what came before has been yielded.
+        SourceError: the source was read already, or broke; what came before has been yielded.
+        InputError: the stream has no detector.
     """
+    if stream.detect is None:
+        raise InputError("nothing finds the persons: give Pipeline(detector=...), or follow(detect=...)")
     if not overlap:
         for one in _decode(source):
             if stop is not None and stop():
@@ -76,9 +81,10 @@ def follow(
         return
     stages: list[Background[Any]] = []
 
-    def background(items: Iterator[Any], depth: int, **options: Any) -> Background[Any]:
-        stages.append(Background(items, depth, **options))
-        return stages[-1]
+    def background(items: Iterator[T], depth: int, **options: Any) -> Background[T]:
+        stage = Background(items, depth, **options)
+        stages.append(stage)
+        return stage
 
     try:
         if source.live:  # a detector that looks ahead would hold an older frame
@@ -101,13 +107,14 @@ def _decode(source: Source) -> Generator[_Looked]:
 
 
 def _look_ahead(frames: Iterator[_Looked], stream: PoseStream) -> Generator[_Looked]:
-    first = stream.count
+    first, detect = stream.count, stream.detect
+    assert detect is not None
     for number, looked in enumerate(frames, first):
         if not stream.is_due(number):
             yield looked
             continue
         start = perf_counter()
-        found = stream.detect(looked.frame.image)
+        found = detect(looked.frame.image)
         yield looked._replace(detections=found, detecting=perf_counter() - start)
 
 

@@ -47,6 +47,21 @@ class Smoothing:
             raise InputError(f"{self}: expected 0 <= ignored < trusted <= 1")
 
 
+DEFAULT_SMOOTHING = Smoothing()
+"""Of every stream where nothing else is asked for."""
+
+
+def check_smoothing(value: object) -> Smoothing | None:
+    """Settings of a filter, or None.
+
+    Raises:
+        InputError: something else.
+    """
+    if value is None or isinstance(value, Smoothing):
+        return value
+    raise InputError(f"smoothing is {value!r:.60}; expected Smoothing(...), or None, which is off")
+
+
 class OneEuro:
     """The filter of one person's keypoints.
 

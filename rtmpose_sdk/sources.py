@@ -10,12 +10,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.closing import Closing
-from rtmpose_sdk.errors import InputError, SourceError
+from rtmpose_sdk.errors import ImageError, InputError, SourceError
 from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, is_picture, natural_order, read_image
 from rtmpose_sdk.values import is_number, is_whole
 
@@ -50,7 +51,7 @@ class Frame:
 
 
 class Source(Closing, ABC):
-    """Frames in order. Iterate over it once; a context manager.
+    """Frames in order; a context manager. Each is read once, whatever its kind: open it again after that.
 
     Attributes:
         name: what to call it.
@@ -62,6 +63,8 @@ class Source(Closing, ABC):
 
     live = False
     waits = False
+    _begun = False
+    _closed = False
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -70,10 +73,25 @@ class Source(Closing, ABC):
 
     @abstractmethod
     def frames(self) -> Iterator[Frame]:
-        """All frames, from the beginning."""
+        """All frames, from the beginning. Called once, by iterating over the source."""
 
     def __iter__(self) -> Iterator[Frame]:
+        """All frames, once.
+
+        Raises:
+            SourceError: it was read already, or is closed.
+        """
+        if self._closed or self._begun:
+            why = "is closed, and `follow` closes what it read" if self._closed else "was read already"
+            raise SourceError(
+                f"{self.name}: this source {why}; open it again (open_source) for another pass"
+            )
+        self._begun = True
         return self.frames()
+
+    def close(self) -> None:
+        """Free what is held; it cannot be read any more. Closing twice is no error."""
+        self._closed = True
 
     def interrupt(self) -> None:
         """Ask `frames` in another thread to end: it wakes up from pauses. Nothing, where it never waits."""
@@ -95,21 +113,40 @@ class PictureSource(Source):
 
 
 class ArraySource(Source):
-    """Any iterable of arrays (H,W,3), or of pairs (seconds, array)."""
+    """Any iterable of arrays (H,W,3), or of pairs (seconds, array).
 
-    def __init__(self, items: Iterable[object], fps: float) -> None:
+    Args:
+        items: the arrays.
+        fps: of arrays that come without seconds; None times them by this machine's clock.
+        live: each item is the newest when it is asked for; a list, tuple or array never is.
+    """
+
+    def __init__(self, items: Iterable[object], fps: float | None, live: bool = False) -> None:
         super().__init__("arrays")
         self._items = items
         self._lasting = isinstance(items, list | tuple | np.ndarray)
         self.waits = not self._lasting
+        self.live = (live or self.live) and not self._lasting  # a subclass may say so, too
         self.fps = fps
 
     def frames(self) -> Iterator[Frame]:
-        """One frame for each item."""
-        assert self.fps is not None
+        """One frame for each item.
+
+        Raises:
+            ImageError: an item is neither such an array nor a pair.
+        """
+        start: float | None = None
         for index, item in enumerate(self._items):
-            time, image = index / self.fps, item
-            if isinstance(item, tuple) and len(item) == 2:
+            now = perf_counter()
+            start = now if start is None else start
+            time, image = now - start if self.fps is None else index / self.fps, item
+            if isinstance(item, tuple):
+                if len(item) != 2 or not is_number(item[0]):
+                    given = ", ".join(type(part).__name__ for part in item)
+                    raise ImageError(
+                        f"frame {index} is a tuple ({given}); expected an array (H,W,3) uint8 BGR, or a "
+                        "pair (seconds, array)"
+                    )
                 time, image = float(item[0]), item[1]
             picture = as_bgr(image, f"frame {index}")
             # Who makes frames one by one may reuse one array, and we read ahead.
@@ -147,6 +184,7 @@ class Part(Source):
 
     def close(self) -> None:
         """Close the source."""
+        super().close()
         self._source.close()
 
 
@@ -159,8 +197,10 @@ def open_source(
     time_limit: float = 10.0,
     reopen: bool = True,
     decoder_threads: int | None = None,
+    *,
+    live: bool = False,
 ) -> Source:
-    """Open whatever gives frames.
+    """Open whatever gives frames. What it returns is read once: a second pass needs a second source.
 
     Args:
         source: a video file; a folder or a glob of pictures, or a list of picture files, as the frames of
@@ -174,6 +214,9 @@ def open_source(
         time_limit: seconds to wait for an address to answer, or for a camera's next picture.
         reopen: try a broken live stream or a lost camera again, with growing pauses.
         decoder_threads: threads of the video decoder; None lets it choose.
+        live: an iterable gives its newest frame whenever it is asked, as a camera does: `follow` drops
+            those that it has no time for, instead of lagging behind. Arrays without seconds are then timed
+            by this machine's clock where no fps are given. Cameras and live addresses need no saying.
 
     Raises:
         SourceError: it cannot be opened.
@@ -188,14 +231,28 @@ def open_source(
         )
     if fps is not None and not (is_number(fps) and LEAST_FPS <= fps <= MOST_FPS):
         raise InputError(f"fps is {fps!r}; expected a number from {LEAST_FPS:g} to {MOST_FPS:g}")
-    opened = _open(source, fps, time_limit, reopen, decoder_threads)
+    if not isinstance(live, bool):
+        raise InputError(f"live is {live!r:.60}; expected True or False")
+    opened = _open(source, fps, time_limit, reopen, decoder_threads, live)
+    if live and not opened.live:
+        if opened is not source:
+            opened.close()
+        raise InputError(
+            f"live=True, but {opened.name} can be read at any pace; leave it out. It is for an iterable "
+            "that always gives its newest frame, such as a generator over a camera"
+        )
     if start > 0 or end < math.inf or stride > 1:
         return Part(opened, start, end, stride)
     return opened
 
 
 def _open(
-    source: object, fps: float | None, time_limit: float, reopen: bool, decoder_threads: int | None
+    source: object,
+    fps: float | None,
+    time_limit: float,
+    reopen: bool,
+    decoder_threads: int | None,
+    live: bool,
 ) -> Source:
     if isinstance(source, Source):
         return source
@@ -217,7 +274,7 @@ def _open(
             )
         if not isinstance(source, Iterable):
             raise InputError(f"a source is a {type(source).__name__}; expected a path, a number or arrays")
-        return ArraySource(source, fps or PICTURES_FPS)
+        return ArraySource(source, fps or (None if live else PICTURES_FPS), live)
     text = os.fspath(source)
     if text == "-" or is_address(text):
         from rtmpose_sdk.videos import VideoSource

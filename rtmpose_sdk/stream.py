@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from copy import copy
 from time import perf_counter
 
 import numpy as np
@@ -14,19 +15,20 @@ from rtmpose_sdk.choosing import choose_boxes, strong_enough, without_doubles, w
 from rtmpose_sdk.cuts import CutFinder
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.frame import FrameResult
+from rtmpose_sdk.geometry import check_detections
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.oks import sigmas_of
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.showing import Seen, Showing
-from rtmpose_sdk.smoothing import Smoothing
-from rtmpose_sdk.tracking import Tracker, Tracking
+from rtmpose_sdk.smoothing import DEFAULT_SMOOTHING, Smoothing, check_smoothing
+from rtmpose_sdk.tracking import Tracker, Tracking, check_tracking
 from rtmpose_sdk.tracks import Candidates, Track, better_half, is_framed
-from rtmpose_sdk.values import is_whole
+from rtmpose_sdk.values import is_number, is_whole
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
-Detect = Callable[[Image], Detections]
+Detect = Callable[[Image], object]
 Pose = Callable[[Image, Detections], PoseResult]
 
 DETECT_EVERY = 5
@@ -49,28 +51,35 @@ class PoseStream:
     stream for each video, they may share a Pipeline.
 
     Args:
-        detect: frame → Detections.
+        detect: frame → Detections, or (N,4) xyxy px, which count as sure; None: each call brings them.
         pose: frame and Detections → PoseResult, one row for each box, in order.
         keypoint_set: the pose network's.
         detect_every: frames from one detection to the next; 1 is every frame.
         tracking: settings of the identities.
         smoothing: settings of the One-Euro filter; None leaves keypoints as they are measured.
+
+    Raises:
+        InputError: a setting that cannot be.
     """
 
     def __init__(
         self,
-        detect: Detect,
+        detect: Detect | None,
         pose: Pose,
         keypoint_set: KeypointSet,
         detect_every: int = DETECT_EVERY,
         tracking: Tracking | None = None,
-        smoothing: Smoothing | None = None,
+        smoothing: Smoothing | None = DEFAULT_SMOOTHING,
     ) -> None:
         if not is_whole(detect_every, 1):
             raise InputError(f"detect_every is {detect_every!r}; expected a whole number, at least 1")
+        if detect is not None and not callable(detect):
+            raise InputError(
+                f"detect is {detect!r:.60}; expected a function: picture → Detections, or None"
+            )
         self.detect, self._pose = detect, pose
-        self._settings = tracking or Tracking()
-        self._showing = Showing(keypoint_set, smoothing)
+        self._settings = check_tracking(Tracking() if tracking is None else tracking)
+        self._showing = Showing(keypoint_set, check_smoothing(smoothing))
         self.keypoint_set = keypoint_set
         self._sigmas = sigmas_of(keypoint_set)
         self._wardrobe = Wardrobe(keypoint_set)
@@ -84,52 +93,80 @@ class PoseStream:
         self._cuts = CutFinder()
         self._spent: dict[str, float] = {}
 
-    def __call__(self, image: object, time: float, detections: Detections | None = None) -> FrameResult:
+    def __call__(
+        self, image: object, time: float, detections: Detections | object | None = None
+    ) -> FrameResult:
         """The persons in the next frame.
+
+        A call that raises counts as no frame: the next one has its number, and its turn to detect.
 
         Args:
             image: (H,W,3) uint8 BGR; grey and BGRA are converted.
             time: seconds, later than the last frame's.
-            detections: of this frame, where they are known already; the detector is not asked then.
+            detections: of this frame, where they are known already; the detector is not asked then. Boxes
+                (N,4) xyxy px count as sure.
 
         Raises:
             ImageError: not such a picture.
-            InputError: a time that is not after the last one, or NaN.
+            InputError: a time that is no number or not after the last one; detections of another picture's
+                size, boxes or scores that cannot be; or neither a detector nor detections.
+            EngineError: an engine failed or gave NaN.
         """
         picture = as_bgr(image)
-        if not time > self._time or math.isinf(time):
+        size = (picture.shape[1], picture.shape[0])
+        self._check_time(time)
+        found = None if detections is None else check_detections(detections, size)
+        if found is None and self.detect is None:
             raise InputError(
-                f"frame {self._index + 1} has time {time} s, the one before {self._time} s; expected "
-                "seconds that grow. Count frames (index / fps) where a source's time stamps are wrong"
+                "there is no detector: call with detections=..., or give the stream one (detect=...)"
             )
         start = perf_counter()
         self._spent = {"detect": 0.0, "pose": 0.0}
-        if math.isfinite(self._time):
-            interval = time - self._time
-            self._interval += (INTERVAL_SHARE if self._interval else 1.0) * (interval - self._interval)
-        self._time = time
-        self._index += 1
-        cut = self._cuts(picture)
-        self._size = (picture.shape[1], picture.shape[0])
-        if cut:
-            self._tracker.clear()
-            self._showing.clear()
-        self._tracker.image_size = self._size
-        self._tracker.predict(time)
-        due = self.is_due(self._index) or cut or not self._tracker.active
-        asked = due or detections is not None
-        if asked:
-            shown = self._track_detected(picture, detections)
-        else:
-            shown, lost = self._track_undetected(picture)
-            if lost:
-                asked = True
-                shown = self._track_detected(picture, None)
+        cuts = copy(self._cuts)
+        cut = cuts(picture)
+        if found is None and (self.is_due(self.count) or cut or not self._tracker.active):
+            found = self._ask_detector(picture)  # before anything changes, as it may fail
+        asked = found is not None
+        before = self._time, self._interval, self._detected
+        try:
+            self._go_on(time, size, cut)
+            if found is not None:
+                shown = self._track_detected(picture, *found)
+            else:
+                shown, lost = self._track_undetected(picture)
+                if lost:
+                    asked = True
+                    shown = self._track_detected(picture, *self._ask_detector(picture))
+        except BaseException:
+            self._time, self._interval, self._detected = before
+            raise
+        self._index, self._cuts = self.count, cuts
         alive = {t.number for t in self._tracker.tracks if t.state == "confirmed"}
         poses = self._showing(shown, alive, picture, time)
         spent = self._spent
         spent["own"] = perf_counter() - start - spent["detect"] - spent["pose"]
         return FrameResult(poses, time, self._index, asked, cut and self._index > 0, spent)
+
+    def _check_time(self, time: float) -> None:
+        if not is_number(time):
+            raise InputError(f"time is {time!r:.60}; expected seconds that grow, a number")
+        if time <= self._time:
+            raise InputError(
+                f"frame {self.count} has time {time} s, the one before {self._time} s; expected "
+                "seconds that grow. Count frames (index / fps) where a source's time stamps are wrong"
+            )
+
+    def _go_on(self, time: float, size: tuple[int, int], cut: bool) -> None:
+        """To the next frame, of `size` (width, height) px; everybody moves on."""
+        if math.isfinite(self._time):
+            interval = time - self._time
+            self._interval += (INTERVAL_SHARE if self._interval else 1.0) * (interval - self._interval)
+        self._time, self._size = time, size
+        if cut:
+            self._tracker.clear()
+            self._showing.clear()
+        self._tracker.image_size = size
+        self._tracker.predict(time)
 
     @property
     def count(self) -> int:
@@ -167,11 +204,13 @@ class PoseStream:
         """True where frame `index` asks the detector whatever happens: who looks ahead may do it before."""
         return index % self._every == 0
 
-    def _ask_detector(self, picture: Image) -> Detections:
+    def _ask_detector(self, picture: Image) -> tuple[Floats, Floats]:
+        """Boxes (N,4) and scores (N,)."""
+        assert self.detect is not None  # or each call has brought detections
         start = perf_counter()
         found = self.detect(picture)
         self._spent["detect"] += perf_counter() - start
-        return found
+        return check_detections(found, (picture.shape[1], picture.shape[0]))
 
     def _ask_pose(self, picture: Image, boxes: Floats, scores: Floats) -> Candidates:
         """Poses in boxes (N,4) xyxy px."""
@@ -189,12 +228,11 @@ class PoseStream:
         keypoints, scored, sure = found.keypoints, found.keypoint_scores, found.confidences
         return Candidates(boxes, scores, keypoints, scored, sure, looks, found.depths)
 
-    def _track_detected(self, picture: Image, detections: Detections | None) -> list[Seen]:
-        """A frame with detections: match, begin, lose."""
+    def _track_detected(self, picture: Image, boxes: Floats, scores: Floats) -> list[Seen]:
+        """A frame with detections, boxes (N,4) and scores (N,): match, begin, lose."""
         settings, tracker = self._settings, self._tracker
         self._detected = self._time
-        found = self._ask_detector(picture) if detections is None else detections
-        boxes, scores = strong_enough(found, settings.keep_score)
+        boxes, scores = strong_enough(boxes, scores, settings.keep_score)
         active = [t for t in tracker.active if self._is_inside(t)]
         for track in [t for t in tracker.active if t not in active]:
             tracker.lose(track)

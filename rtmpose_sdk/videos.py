@@ -47,7 +47,7 @@ def import_av() -> ModuleType:
 
 
 class VideoSource(Source):
-    """A video file, an address, or standard input ("-").
+    """A video file, an address, or standard input ("-"). Read once.
 
     Args:
         address: path, address, or "-".
@@ -269,6 +269,7 @@ class VideoSource(Source):
 
     def close(self) -> None:
         """Close the file or connection; a read in another thread that hangs closes it when it is back."""
+        super().close()
         self.interrupt()
         if self._reading.acquire(timeout=PATIENCE):
             try:
