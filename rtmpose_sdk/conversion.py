@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 
@@ -46,7 +47,7 @@ def sources(have: KeypointSet, want: KeypointSet) -> list[tuple[int, ...]]:
     return [find(name) for name in want.names]
 
 
-def convert_keypoints(result: PoseResult, target: str | KeypointSet) -> PoseResult:
+def convert_keypoints(result: PoseResult, target: str | Path | KeypointSet) -> PoseResult:
     """The same persons with another keypoint set.
 
     Joints are found by name. A joint between two others (neck, hip) is their middle, with the smaller score
@@ -55,12 +56,12 @@ def convert_keypoints(result: PoseResult, target: str | KeypointSet) -> PoseResu
 
     Args:
         result: poses of any set.
-        target: a set, or its name: "openpose25", "coco17", ...
+        target: a set, its name ("openpose25", "coco17", ...), or a .json file that defines one.
 
     Raises:
         InputError: unknown set, or no keypoint in common.
     """
-    want = get_keypoint_set(target) if isinstance(target, str) else target
+    want = target if isinstance(target, KeypointSet) else get_keypoint_set(target)
     if want == result.keypoint_set:
         return result
     places = sources(result.keypoint_set, want)

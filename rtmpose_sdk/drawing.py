@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import as_bgr
-from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.keypoint_sets import KeypointSet, Side, sides_of
 from rtmpose_sdk.results import PoseResult
 
 Color = tuple[int, int, int]
@@ -26,6 +26,7 @@ RIGHT: Color = (230, 130, 30)
 MIDDLE: Color = (120, 210, 90)
 BOX: Color = (220, 220, 220)
 OUTLINE: Color = (25, 25, 25)
+_SIDES: dict[Side, Color] = {"left": LEFT, "right": RIGHT, "": MIDDLE}
 
 _SUBPIXEL_BITS = 4
 _SHORT_SIDE_PER_WIDTH = 240
@@ -72,15 +73,31 @@ class Painter:
         self.boxes, self.ids, self.trail, self.hide_faces = boxes, ids, trail, hide_faces
         self._ways: dict[int, deque[tuple[float, int, int]]] = {}
 
-    def __call__(self, image: Image, poses: PoseResult, time: float = 0.0) -> Image:
+    def __call__(self, image: Image, poses: PoseResult, time: float | None = None) -> Image:
         """A new picture (H,W,3) uint8 BGR.
 
         Args:
             image: (H,W,3) uint8 BGR; grey and BGRA are converted.
             poses: in px of that picture.
-            time: seconds, for the trails.
+            time: seconds; only trails need it.
+
+        Raises:
+            ImageError: not such a picture.
+            InputError: the result is of a picture of another size, or trails without a time.
         """
         canvas = as_bgr(image)
+        size = (canvas.shape[1], canvas.shape[0])
+        if tuple(poses.image_size) != size:
+            given, there = ("{}x{}".format(*each) for each in (size, poses.image_size))
+            raise InputError(
+                f"the picture has {given} px, and the result is of one of {there} px; draw on the picture "
+                "that the result was found in"
+            )
+        if self.trail > 0 and time is None:
+            raise InputError(
+                f"trail is {self.trail} s, but the frame has no time; expected painter(image, poses, "
+                "time=seconds), or trail=0"
+            )
         if np.may_share_memory(canvas, image):  # a grey or BGRA picture became a new one
             canvas = canvas.copy()
         width = max(1, round(min(canvas.shape[:2]) / _SHORT_SIDE_PER_WIDTH))
@@ -88,7 +105,7 @@ class Painter:
             for person in range(len(poses)):
                 # Whatever is drawn: a doubtful ear is hidden, too.
                 _hide(canvas, _face(poses, person, min(self.min_confidence, _HIDDEN_FROM)))
-        self._draw_ways(canvas, poses, time, width)
+        self._draw_ways(canvas, poses, time or 0.0, width)
         sides, fine = keypoint_colors(poses.keypoint_set), _fine(poses.keypoint_set)
         for person in range(len(poses)):
             self._draw_person(canvas, poses, person, width, sides, fine)
@@ -157,6 +174,9 @@ def draw_poses(image: Image, result: PoseResult, min_confidence: float = 0.3) ->
 
     Returns:
         A new picture (H,W,3) uint8 BGR; left side orange, right side blue, middle green.
+
+    Raises:
+        InputError: the result is of a picture of another size.
     """
     return Painter(min_confidence)(image, result)
 
@@ -168,11 +188,8 @@ def _fine(keypoint_set: KeypointSet) -> set[int]:
 
 
 def keypoint_colors(keypoint_set: KeypointSet) -> list[Color]:
-    """A colour, BGR, for each keypoint: the set's own, else by side, told by its name."""
-    if keypoint_set.colors:
-        return list(keypoint_set.colors)
-    sides = {"left": LEFT, "right": RIGHT}
-    return [sides.get(name.split("_")[0], MIDDLE) for name in keypoint_set.names]
+    """A colour, BGR, for each keypoint: the set's own, else by side."""
+    return list(keypoint_set.colors) or [_SIDES[side] for side in sides_of(keypoint_set)]
 
 
 @functools.lru_cache(maxsize=1024)
@@ -236,7 +253,7 @@ def _face(poses: PoseResult, person: int, min_confidence: float) -> tuple[float,
     body = max(y2 - y1, 1.0)
     names = poses.keypoint_set.names
     sure = poses.confidences[person] >= min_confidence
-    rows = [i for i, name in enumerate(names) if sure[i] and any(part in name for part in _FACE)]
+    rows = [i for i, name in enumerate(names) if sure[i] and any(part in name.lower() for part in _FACE)]
     if not rows:
         return (x1 + x2) / 2, y1 + 0.1 * body, max(0.12 * body, min((x2 - x1) / 2, 0.25 * body))
     points = poses.keypoints[person][rows]

@@ -12,9 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.results import Detections
 
 Image = NDArray[np.uint8]
 Floats = NDArray[np.float32]
+
+FARTHEST = 1e6
+"""Px from the origin, thirty times OpenCV's largest side; far beyond it float32 ends in NaN."""
+_ROUNDING = 1e-3
+"""By which a score may be above 1: engines in int8 and fp16 round."""
 
 
 class Crops(NamedTuple):
@@ -40,7 +46,8 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
     """Boxes as (N,4) float32 xyxy px, checked against a picture of `image_size` (width, height).
 
     Raises:
-        InputError: another shape, NaN or infinity, inverted or zero area, wholly outside.
+        InputError: another shape, NaN or infinity, farther than `FARTHEST`, inverted or zero area, wholly
+            outside.
     """
     try:
         array = np.array(boxes, dtype=np.float32)  # the caller's own may change later
@@ -54,12 +61,13 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
         (array[:, :2] < array[:, 2:]).all()
         and (array[:, :2] < image_size).all()
         and (array[:, 2:] > 0).all()
-        and np.isfinite(array).all()
+        and np.abs(array).max() <= FARTHEST
     ):
         return array
     width, height = image_size
     checks = (
         (~np.isfinite(array).all(axis=1), "NaN or infinite"),
+        (np.abs(array).max(axis=1) > FARTHEST, f"farther than {FARTHEST:.0f} px from the picture's corner"),
         (
             (array[:, 2] <= array[:, 0]) | (array[:, 3] <= array[:, 1]),
             "inverted or of zero area (expected x1 < x2 and y1 < y2; is it xywh?)",
@@ -72,6 +80,34 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
     bad, what = next((bad, what) for bad, what in checks if bad.any())
     index = int(np.argmax(bad))
     raise InputError(f"box {index} {array[index].tolist()} is {what}")
+
+
+def check_detections(boxes: Detections | object, image_size: tuple[int, int]) -> tuple[Floats, Floats]:
+    """Boxes (N,4) float32 xyxy px and their scores (N,), 1 where none are given, checked.
+
+    Args:
+        boxes: Detections, or (N,4) xyxy px.
+        image_size: (width, height) px of the picture.
+
+    Raises:
+        InputError: of a picture of another size, scores that are not 0...1, or see `check_boxes`.
+    """
+    if not isinstance(boxes, Detections):
+        xyxy = check_boxes(boxes, image_size)
+        return xyxy, np.ones(len(xyxy), np.float32)
+    if tuple(boxes.image_size) != image_size:
+        given, there = ("{}x{}".format(*each) for each in (boxes.image_size, image_size))
+        raise InputError(f"boxes were detected in a picture of {given} px, and this one has {there} px")
+    xyxy = check_boxes(boxes.boxes, image_size)
+    try:
+        scores = np.array(boxes.scores, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"scores of boxes are not numbers ({error}); expected 0...1") from None
+    good = (scores >= 0) & (scores <= 1 + _ROUNDING)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise InputError(f"scores of boxes are NaN or outside of 0...1 (box {row}: {scores[row]:g})")
+    return xyxy, scores
 
 
 def crop_boxes(image: Image, boxes: Floats, input_size: tuple[int, int], padding: float) -> Crops:

@@ -7,6 +7,7 @@ import os
 import re
 import secrets
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -15,7 +16,13 @@ from numpy.typing import NDArray
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
 from rtmpose_sdk.locks import rename
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+DRAWN_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+"""Kinds that are written; of the others OpenCV takes no colours, or needs a build that has them."""
+IMAGE_SUFFIXES = (*DRAWN_SUFFIXES, ".jfif", ".avif", ".jp2", ".ppm", ".pgm")
+"""Kinds that are read."""
+HEIC_SUFFIXES = (".heic", ".heif")
+_HEIC_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
+"""ISO 23008-12: what stands behind `ftyp` in phones' pictures."""
 LARGEST_SIDE = 32766
 _JPEG_MARKER = re.compile(rb"\xff+([\x01-\xcf\xd8-\xfe])")
 """Neither a stuffed byte (00) nor a restart (D0 to D7), which stand within a scan."""
@@ -35,11 +42,18 @@ def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
         ImageError: not an array, not uint8, of another shape, or of zero size.
     """
     if not isinstance(image, np.ndarray):
-        raise ImageError(f"{origin} is a {type(image).__name__}; expected a numpy array (H,W,3) uint8 BGR")
+        given = "None" if image is None else f"a {type(image).__name__}"
+        raise ImageError(
+            f"{origin} is {given}; expected a numpy array (H,W,3) uint8 BGR{_way_to_array(image)}"
+        )
     if image.dtype != np.uint8:
         raise ImageError(
             f"{origin} has dtype {image.dtype.name}; expected uint8 (0-255). Scale it yourself: which "
             "value is white cannot be guessed"
+        )
+    if image.ndim not in (2, 3):
+        raise ImageError(
+            f"{origin} has shape {image.shape}; expected (H,W,3), (H,W,4) or (H,W), one picture"
         )
     if image.size == 0:
         raise ImageError(f"{origin} has shape {image.shape}: there is no pixel in it")
@@ -52,12 +66,24 @@ def as_bgr(image: object, origin: str = "image") -> NDArray[np.uint8]:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), np.uint8)
     if image.ndim == 3 and image.shape[2] == 4:
         return np.asarray(cv2.cvtColor(image, cv2.COLOR_BGRA2BGR), np.uint8)
-    if image.ndim != 3 or image.shape[2] != 3:
-        raise ImageError(
-            f"{origin} has shape {image.shape}; expected (H,W,3), (H,W,4) or (H,W), one picture"
-        )
+    if image.shape[2] != 3:
+        raise ImageError(f"{origin} has shape {image.shape}; expected (H,W,3), (H,W,4) or (H,W)")
     # A view such as rgb[..., ::-1] would be copied by OpenCV for each person, and slowly.
     return np.ascontiguousarray(image)
+
+
+def _way_to_array(image: object) -> str:
+    """How what is no array becomes one, where that can be told."""
+    package = type(image).__module__.partition(".")[0]
+    if image is None:
+        return ". cv2.imread returns None for a file that it cannot read; read_image says why"
+    if isinstance(image, str | os.PathLike | bytes | bytearray):
+        return ": read_image(...) gives one"
+    if package == "PIL":
+        return ": np.asarray(picture.convert('RGB'))[..., ::-1]"
+    if package == "torch":
+        return ": tensor.permute(1, 2, 0).cpu().numpy()[..., ::-1] where it is RGB (3,H,W) uint8"
+    return ""
 
 
 def is_picture(path: Path) -> bool:
@@ -87,31 +113,59 @@ def pictures_in(folder: Path) -> list[Path]:
     return sorted(files, key=natural_order)
 
 
-def read_image(path: str | Path) -> NDArray[np.uint8]:
-    """Read a picture file as (H,W,3) uint8 BGR, turned upright by its EXIF orientation.
+def read_image(source: str | Path | bytes | BinaryIO) -> NDArray[np.uint8]:
+    """Read a picture as (H,W,3) uint8 BGR, turned upright by its EXIF orientation.
+
+    Args:
+        source: the path of a file; or its bytes, or what they can be read from: an open file, an upload.
 
     Raises:
         ImageError: missing, empty, truncated, not a picture, or deeper than 8 bits a channel.
     """
-    if not isinstance(path, str | os.PathLike):
-        raise ImageError(f"the picture is {path!r:.60}; expected the path of a file")
-    file = Path(path)
-    try:
-        data = file.read_bytes()
-    except (OSError, ValueError) as error:  # a ValueError: no file has such a name
-        raise ImageError(f"{file}: cannot be read ({getattr(error, 'strerror', error)})") from None
+    origin = str(source) if isinstance(source, str | os.PathLike) else "the picture"
+    data = _content(source, origin)
     if not data:
-        raise ImageError(f"{file}: the file is empty")
+        again = "; where it was read before, seek(0) first" if hasattr(source, "read") else ""
+        raise ImageError(f"{origin} is empty; expected a picture's bytes{again}")
     if _is_truncated(data):
-        raise ImageError(f"{file}: the picture is truncated (its end is missing); copy it again")
+        raise ImageError(f"{origin} is truncated (its end is missing); copy it again")
     flags = cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH  # any depth, so that 16 bits are seen and refused
+    image, reason = None, ""
     try:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
     except cv2.error as error:
-        raise ImageError(f"{file}: OpenCV cannot decode it ({error.err})") from None
-    if image is None:
-        raise ImageError(f"{file}: not a picture that OpenCV can read")
-    return as_bgr(image, str(file))
+        reason = f" ({error.err})"
+    if image is not None:
+        return as_bgr(image, origin)
+    if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
+        raise ImageError(
+            f"{origin} is a HEIC picture, which OpenCV cannot read; convert it to JPEG or PNG "
+            "(heif-convert, pillow-heif)"
+        )
+    raise ImageError(f"{origin} is not a picture that OpenCV can read{reason}")
+
+
+def _content(source: object, origin: str) -> bytes:
+    """The bytes of a file, whether it is named, open, or read already."""
+    if isinstance(source, bytes | bytearray | memoryview):
+        return bytes(source)
+    read = getattr(source, "read", None)
+    if isinstance(source, str | os.PathLike):
+        read = Path(source).read_bytes
+    if read is None:
+        raise ImageError(
+            f"the picture is {source!r:.60}; expected the path of a file, its bytes, or an open file"
+        )
+    try:
+        data = read()
+    except (OSError, ValueError) as error:  # a ValueError: no file has such a name, or it is closed
+        raise ImageError(f"{origin} cannot be read ({getattr(error, 'strerror', error)})") from None
+    if not isinstance(data, bytes):
+        raise ImageError(
+            f"the open file gives a {type(data).__name__}; expected bytes (mode 'rb', or what an async "
+            "read() gave)"
+        )
+    return data
 
 
 def _is_truncated(data: bytes) -> bool:

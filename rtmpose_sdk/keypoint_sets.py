@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 from rtmpose_sdk.errors import InputError
+
+Side = Literal["left", "right", ""]
 
 
 @dataclass(frozen=True)
@@ -195,7 +198,7 @@ def keypoint_set_with(names: Sequence[str]) -> KeypointSet | None:
 def _flip_pairs(names: Sequence[str]) -> tuple[int, ...]:
     places = {name: i for i, name in enumerate(names)}
     found = [
-        next((places[other] for other in _mirrored(name) if other in places), i)
+        next((places[other] for _, other in _mirrored(name) if other in places), i)
         for i, name in enumerate(names)
     ]
     return tuple(j if found[j] == i else i for i, j in enumerate(found))
@@ -207,19 +210,50 @@ _LETTER = re.compile(r"(?<![^_\-. ])[LRlr](?![^_\-. ])|^[LR](?=[A-Z])|(?<=[a-z0-
 _SMALL = re.compile(r"^[lr](?=[A-Za-z])")
 """The same before any letter: leye. Many names begin so that say no side."""
 _OTHER = dict(zip("LRlr", "RLrl", strict=True))
+_LETTERS: dict[str, Side] = {"l": "left", "r": "right"}
 
 
-def _mirrored(name: str) -> list[str]:
-    """What the other side's keypoint may be called."""
-    found = [name.replace(a, b) for pair in _SIDES for a, b in (pair, pair[::-1]) if a in name]
+def _mirrored(name: str) -> list[tuple[Side, str]]:
+    """Sides that a keypoint's name may say, each with what the other side's may be called."""
+    found = [
+        (cast(Side, a.lower()), name.replace(a, b))
+        for pair in _SIDES
+        for a, b in (pair, pair[::-1])
+        if a in name
+    ]
     for kind in (_LETTER, _SMALL):
-        found += [name[: m.start()] + _OTHER[m.group()] + name[m.end() :] for m in kind.finditer(name)]
+        found += [
+            (_LETTERS[m.group().lower()], name[: m.start()] + _OTHER[m.group()] + name[m.end() :])
+            for m in kind.finditer(name)
+        ]
     return found
+
+
+def side_named(name: str) -> Side:
+    """The side that a keypoint's name says by itself; "" where it says none."""
+    word = next((word for pair in _SIDES for word in pair if word in name), None)
+    if word is not None:
+        return cast(Side, word.lower())
+    letter = _LETTER.search(name)
+    return "" if letter is None else _LETTERS[letter.group().lower()]
 
 
 def names_a_side(name: str) -> bool:
     """True where a keypoint's name says left or right."""
-    return any(word in name for pair in _SIDES for word in pair) or bool(_LETTER.search(name))
+    return side_named(name) != ""
+
+
+@functools.lru_cache(maxsize=64)
+def sides_of(keypoint_set: KeypointSet) -> tuple[Side, ...]:
+    """The side of each keypoint, by what its name and its mirror's differ in, else by its name alone."""
+    names = keypoint_set.names
+    return tuple(
+        next(
+            (side for side, other in _mirrored(name) if i != j and other == names[j]),
+            side_named(name),
+        )
+        for i, (name, j) in enumerate(zip(names, keypoint_set.flip_indices, strict=True))
+    )
 
 
 def keypoint_set_names() -> tuple[str, ...]:
@@ -227,7 +261,7 @@ def keypoint_set_names() -> tuple[str, ...]:
     return tuple(_table())
 
 
-def get_keypoint_set(name: str) -> KeypointSet:
+def get_keypoint_set(name: str | Path) -> KeypointSet:
     """The keypoint set called `name`.
 
     Args:
@@ -236,6 +270,9 @@ def get_keypoint_set(name: str) -> KeypointSet:
     Raises:
         InputError: no such set; the message lists what there is.
     """
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"a keypoint set is {name!r:.60}; expected its name, or the path of a .json file")
+    name = os.fspath(name)
     if name in _table():
         return _table()[name]
     if name.endswith(".json"):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,7 +14,7 @@ from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
 
 Floats = NDArray[np.float32]
-Index = int | slice | NDArray[np.bool_] | NDArray[np.integer[Any]] | list[int]
+Index = int | np.integer[Any] | slice | NDArray[np.bool_] | NDArray[np.integer[Any]] | list[int]
 
 
 def _check(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
@@ -21,6 +22,32 @@ def _check(name: str, array: NDArray[Any], shape: tuple[int, ...]) -> None:
         raise InputError(f"{name} is {type(array).__name__}; expected an array {shape}")
     if array.shape != shape:
         raise InputError(f"{name} has shape {array.shape}; expected {shape}")
+
+
+def _set_floats(result: Detections | PoseResult, **shapes: tuple[int, ...]) -> None:
+    """Check a result's arrays; the caller's numbers become float32."""
+    for name, shape in shapes.items():
+        array = getattr(result, name)
+        _check(name, array, shape)
+        if array.dtype != np.float32:
+            try:
+                object.__setattr__(result, name, array.astype(np.float32))  # it is frozen
+            except (TypeError, ValueError):
+                raise InputError(f"{name} is of {array.dtype}; expected numbers, float32") from None
+
+
+def _said(result: Detections | PoseResult) -> str:
+    """How many persons, in which picture."""
+    count = f"{len(result)} person{'' if len(result) == 1 else 's'}"
+    return f"{count}, picture {'x'.join(map(str, result.image_size))}"
+
+
+def _refuse_name(index: object) -> None:
+    if isinstance(index, str):
+        raise InputError(
+            f"result[{index!r}]: persons are picked by number, slice or mask; a keypoint is "
+            f"result.keypoints[:, result.keypoint_set.names.index({index!r})], (N,2) px"
+        )
 
 
 def _rows(index: Index) -> Any:
@@ -45,8 +72,10 @@ class Detections:
     image_size: tuple[int, int]
 
     def __post_init__(self) -> None:
-        _check("boxes", self.boxes, (len(self.boxes), 4))
-        _check("scores", self.scores, (len(self.boxes),))
+        _set_floats(self, boxes=(len(self.boxes), 4), scores=(len(self.boxes),))
+
+    def __repr__(self) -> str:
+        return f"<Detections: {_said(self)}>"
 
     @classmethod
     def empty(cls, image_size: tuple[int, int]) -> Detections:
@@ -95,15 +124,22 @@ class PoseResult:
 
     def __post_init__(self) -> None:
         persons, names = len(self.boxes), len(self.keypoint_set)
-        _check("boxes", self.boxes, (persons, 4))
-        _check("box_scores", self.box_scores, (persons,))
-        _check("keypoints", self.keypoints, (persons, names, 2))
-        _check("keypoint_scores", self.keypoint_scores, (persons, names))
-        _check("confidences", self.confidences, (persons, names))
+        _set_floats(
+            self,
+            boxes=(persons, 4),
+            box_scores=(persons,),
+            keypoints=(persons, names, 2),
+            keypoint_scores=(persons, names),
+            confidences=(persons, names),
+        )
         if self.track_ids is not None:
             _check("track_ids", self.track_ids, (persons,))
         if self.depths is not None:
-            _check("depths", self.depths, (persons, names))
+            _set_floats(self, depths=(persons, names))
+
+    def __repr__(self) -> str:
+        tracked = "" if self.track_ids is None else ", tracked"
+        return f"<PoseResult: {_said(self)}, {self.keypoint_set.name}{tracked}>"
 
     @classmethod
     def empty(cls, keypoint_set: KeypointSet, image_size: tuple[int, int]) -> PoseResult:
@@ -125,6 +161,7 @@ class PoseResult:
     def __getitem__(self, index: Index) -> PoseResult:
         if isinstance(index, int | np.integer) and not -len(self) <= index < len(self):
             raise IndexError(f"person {index} of {len(self)}")
+        _refuse_name(index)
         rows = _rows(index)
         return PoseResult(
             self.boxes[rows],
@@ -211,16 +248,20 @@ class PoseResult:
         }
 
     @classmethod
-    def from_dict(cls, content: Mapping[str, Any], keypoint_set: KeypointSet | None = None) -> PoseResult:
+    def from_dict(
+        cls, content: Mapping[str, Any], keypoint_set: KeypointSet | str | Path | None = None
+    ) -> PoseResult:
         """A result from what `to_dict` gave, in its precision.
 
         Args:
             content: the plain values.
-            keypoint_set: of a set that the SDK does not know by name.
+            keypoint_set: of a set that the SDK does not know by name, or its .json file.
 
         Raises:
             InputError: not such values.
         """
+        if keypoint_set is not None and not isinstance(keypoint_set, KeypointSet):
+            keypoint_set = get_keypoint_set(keypoint_set)
         try:
             points = keypoint_set or get_keypoint_set(content["keypoint_set"])
             persons = content["persons"]
@@ -242,7 +283,7 @@ class PoseResult:
                 confidences=np.ascontiguousarray(table[..., 3]),
                 keypoint_set=points,
                 image_size=(int(content["image_size"][0]), int(content["image_size"][1])),
-                track_ids=np.array(ids, np.int64) if len(ids) == len(persons) else None,
+                track_ids=np.array(ids, np.int64) if ids and len(ids) == len(persons) else None,
                 depths=np.array(depths, np.float32) if depths else None,
             )
         except (KeyError, TypeError, IndexError, ValueError, AttributeError) as error:
@@ -274,6 +315,9 @@ class PoseResult:
         Args:
             image: the picture that this result belongs to.
             min_confidence: keypoints below it are left out.
+
+        Raises:
+            InputError: a picture of another size.
         """
         from rtmpose_sdk.drawing import draw_poses
 

@@ -17,7 +17,7 @@ from rtmpose_sdk.cli.run import print_error
 from rtmpose_sdk.cli.stopping import asked_to_stop
 from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
-from rtmpose_sdk.images import IMAGE_SUFFIXES, pictures_in, read_image, write_bytes, write_image
+from rtmpose_sdk.images import DRAWN_SUFFIXES, pictures_in, read_image, write_bytes, write_image
 from rtmpose_sdk.pipeline import Pipeline
 
 RESULTS_FILE = "results.json"
@@ -51,7 +51,7 @@ def find_pictures(sources: list[str]) -> list[Path]:
 def place_pictures(pictures: list[Path], out: Path, overwrite: bool) -> list[Path]:
     """Where each drawn picture goes; the folders below the pictures' common folder are kept.
 
-    A link is drawn under its own name; what has no suffix of a picture becomes a PNG.
+    A link is drawn under its own name; a kind that is not written becomes a PNG.
 
     Raises:
         InputError: they lie on several drives.
@@ -59,7 +59,7 @@ def place_pictures(pictures: list[Path], out: Path, overwrite: bool) -> list[Pat
     """
     places = [Path(os.path.abspath(p)) for p in pictures]
     root = common_folder(places)
-    names = [p.name if p.suffix.lower() in IMAGE_SUFFIXES else f"{p.name}.png" for p in places]
+    names = [p.name if p.suffix.lower() in DRAWN_SUFFIXES else f"{p.name}.png" for p in places]
     targets = [out / p.relative_to(root).with_name(n) for p, n in zip(places, names, strict=True)]
     sources = {os.path.realpath(p) for p in pictures}
     drawn: dict[str, Path] = {}

@@ -5,10 +5,11 @@ from __future__ import annotations
 import glob
 import os
 import re
+from collections import Counter
 from pathlib import Path
 
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.images import IMAGE_SUFFIXES, natural_order
+from rtmpose_sdk.images import HEIC_SUFFIXES, IMAGE_SUFFIXES, natural_order
 from rtmpose_sdk.sources import is_address, is_camera, without_login
 
 VideoInput = str | tuple[str, ...]
@@ -22,6 +23,8 @@ VIDEO_SUFFIXES = (
 
 _LONGEST = 100
 """Characters of an address in names of files."""
+_KINDS = 3
+"""Suffixes that are named of files that are left out."""
 
 
 def split_sources(sources: list[str], track: bool) -> tuple[list[VideoInput], list[str]]:
@@ -71,12 +74,37 @@ def _inside(source: str) -> list[Path]:
     return sorted((p for p in files if p.is_file()), key=natural_order)
 
 
+def left_out(sources: list[str], track: bool) -> str:
+    """What folders and patterns hold beside their pictures or videos, in a line; "" where that is nothing.
+
+    Args:
+        sources, track: see `split_sources`.
+    """
+    lines = []
+    for source in sources:
+        inside = [] if is_video(source) else [p for p in _inside(source) if not p.name.startswith(".")]
+        kinds = [path.suffix.lower() for path in inside]
+        what, taken = "picture", set(IMAGE_SUFFIXES)
+        if any(kind in VIDEO_SUFFIXES for kind in kinds):
+            what, taken = "video", set(VIDEO_SUFFIXES)
+        elif not track and not Path(source).is_dir():
+            continue  # every file of a pattern is looked at
+        others = Counter(sorted(kind for kind in kinds if kind not in taken))
+        if others:
+            count, named = others.total(), [kind or "no suffix" for kind, _ in others.most_common(_KINDS)]
+            files = f"1 file that is no {what}" if count == 1 else f"{count} files that are no {what}s"
+            more = ", ..." * (len(others) > _KINDS)
+            lines.append(f"{source}: left out: {files} ({', '.join(named)}{more})")
+    return "\n".join(lines)
+
+
 def is_video(source: str) -> bool:
     """True where a source is no picture, folder or pattern: a video file, a camera, an address, "-"."""
     if source == "-" or is_camera(source) or is_address(source):
         return True
     path = Path(source)
-    return path.is_file() and path.suffix.lower() not in IMAGE_SUFFIXES
+    # HEIC, which a video decoder would take for one frame, is named as what it is when it is read.
+    return path.is_file() and path.suffix.lower() not in (*IMAGE_SUFFIXES, *HEIC_SUFFIXES)
 
 
 def name_of(source: VideoInput) -> str:

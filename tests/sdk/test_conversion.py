@@ -154,6 +154,15 @@ def test_a_set_of_the_users_own(tmp_path: Path) -> None:
     assert ModelCard.from_json(card.to_json(), "x").keypoints() == dog
 
 
+def test_a_set_may_be_given_by_its_path(tmp_path: Path) -> None:
+    file = tmp_path / "eyes.json"
+    file.write_text(json.dumps({"keypoints": ["left_eye", "right_eye"]}))
+    assert get_keypoint_set(file) == get_keypoint_set(str(file))
+    assert convert_keypoints(poses("coco17"), file).keypoint_set.name == "eyes"
+    with pytest.raises(InputError, match="a keypoint set is 5; expected its name, or the path"):
+        get_keypoint_set(5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import PoseResult, drawing, get_keypoint_set
-from rtmpose_sdk.drawing import LEFT, RIGHT, Painter, id_color, keypoint_colors
+from rtmpose_sdk.drawing import LEFT, MIDDLE, RIGHT, Painter, id_color, keypoint_colors
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.keypoint_sets import KeypointSet
+from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_from
 
 COCO = get_keypoint_set("coco17")
 GREY = np.full((480, 640, 3), 128, np.uint8)
@@ -94,14 +94,53 @@ def test_faces_are_hidden_even_where_they_are_not_sure() -> None:
 def test_outside_the_picture_nothing_breaks() -> None:
     for x in (-500.0, 600.0, 5000.0):
         poses = person(0.5, x)
-        assert Painter(hide_faces=True, trail=1)(GREY, poses).shape == GREY.shape
+        assert Painter(hide_faces=True, trail=1)(GREY, poses, 0.0).shape == GREY.shape
     tiny = np.zeros((2, 3, 3), np.uint8)
-    assert Painter(hide_faces=True)(tiny, person()).shape == tiny.shape
+    small = dataclasses.replace(person(), image_size=(3, 2))
+    assert Painter(hide_faces=True)(tiny, small).shape == tiny.shape
+
+
+def test_a_picture_of_another_size_is_refused() -> None:
+    for draw in (Painter(), lambda picture, poses: poses.draw(picture)):
+        with pytest.raises(InputError, match=r"has 640x240 px, and the result is of one of 640x480 px"):
+            draw(GREY[::2], person())
+
+
+def test_trails_without_time_are_refused() -> None:
+    with pytest.raises(InputError, match=r"trail is 1 s, but the frame has no time"):
+        Painter(trail=1)(GREY, person())
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        ("ear_l", "ear_r"), ("LEye", "REye"), ("Left Eye", "Right Eye"), ("L_Knee", "R_Knee"),
+        ("front_left_paw", "front_right_paw"), ("leye", "reye"), ("left_ear", "right_ear"),
+    ],
+)  # fmt: skip
+def test_sides_have_colours_however_they_are_named(pair: tuple[str, str]) -> None:
+    made = keypoint_set_from("x", {"keypoints": ["light", *pair]})
+    assert keypoint_colors(made) == [MIDDLE, LEFT, RIGHT]
+
+
+def test_a_side_without_its_mirror_and_pairs_without_a_side() -> None:
+    assert keypoint_colors(keypoint_set_from("x", {"keypoints": ["L_Knee", "nose"]})) == [LEFT, MIDDLE]
+    ends = keypoint_set_from("x", {"keypoints": ["head", "tail"], "flip_pairs": [["head", "tail"]]})
+    assert keypoint_colors(ends) == [MIDDLE, MIDDLE]
+
+
+def test_a_face_is_found_by_names_in_capitals() -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (480, 640, 3)).astype(np.uint8)
+    plain = person()
+    names = tuple("".join(part.title() for part in name.split("_")) for name in COCO.names)
+    named = dataclasses.replace(plain, keypoint_set=dataclasses.replace(COCO, names=names))
+    painter = Painter(boxes=False, ids=False, hide_faces=True)
+    np.testing.assert_array_equal(painter(noise, named), painter(noise, plain))
 
 
 def test_the_given_picture_stays_as_it_is() -> None:
     given = GREY.copy()
-    Painter(hide_faces=True, trail=1)(given, person())
+    Painter(hide_faces=True, trail=1)(given, person(), 0.0)
     np.testing.assert_array_equal(given, GREY)
 
 

@@ -13,6 +13,7 @@ import pytest
 
 from rtmpose_sdk import PoseStream
 from rtmpose_sdk.benchmarks.scenes import COCO, SIZE, Scene, walk
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.follow import LIVE_PATIENCE, follow
 from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.sources import ArraySource, Frame, Source
@@ -177,6 +178,14 @@ def test_tables_have_the_frames_own_numbers() -> None:
     one = steps[2].found.to_dataframe()
     assert (one["frame"].tolist(), one["time"].tolist()) == ([2], [0.9])
     assert "time" not in steps[0].found.poses.to_dataframe()
+    assert to_dataframe(iter(steps)).equals(table)
+    assert to_dataframe((s for s in steps), times=iter([1, 2, 3]))["time"].tolist() == [1, 2, 3]
+    for times, message in (([1, 2], "2 times for more results"), ([1, 2, 3, 4], "4 times for 3 results")):
+        with pytest.raises(InputError, match=message):
+            to_dataframe(iter(steps), times)
+    for alone in (steps[0], steps[0].found, steps[0].found.poses):
+        with pytest.raises(InputError, match=r"results is one \w+; expected several: give \[result\]"):
+            to_dataframe(alone)  # type: ignore[arg-type]
     for points in (steps[0].to_supervision(), steps[0].found.to_supervision()):
         assert isinstance(points, supervision.KeyPoints)
         assert points.data["track_id"].tolist() == [1]

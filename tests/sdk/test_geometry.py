@@ -91,6 +91,7 @@ def test_a_fitted_letterbox_is_the_full_one_without_empty_steps(
     [
         ([[0, 0, float("nan"), 5]], "NaN"),
         ([[0, 0, float("inf"), 5]], "infinite"),
+        ([[0, 0, 9, 9], [-3e38, 0, 3e38, 9]], "box 1 .* farther than 1000000 px"),
         ([[0, 0, 9, 9], [50, 0, 10, 9]], r"box 1 .* inverted"),
         ([[5, 5, 5, 9]], "zero area"),
         ([[200, 0, 300, 50]], "wholly outside the picture of 100x80 px"),

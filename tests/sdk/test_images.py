@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk.errors import ImageError, InputError, OutputError
-from rtmpose_sdk.images import as_bgr, pictures_in, read_image, write_bytes, write_image
+from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, pictures_in, read_image, write_bytes, write_image
 
 
 def test_grey_and_bgra_are_converted(photo: np.ndarray) -> None:
@@ -29,7 +30,8 @@ def test_grey_and_bgra_are_converted(photo: np.ndarray) -> None:
         (np.zeros((4, 4, 2), np.uint8), r"\(4, 4, 2\)"),
         (np.zeros((1, 4, 4, 3), np.uint8), "one picture"),
         (np.zeros((32767, 1, 3), np.uint8), "sides of at most 32766 px"),
-        (None, "NoneType"),
+        (np.array(5, np.uint8), r"shape \(\); expected"),
+        (None, "is None; expected"),
         ("photo.jpg", "str"),
     ],
 )
@@ -124,10 +126,60 @@ def test_nothing_half_written_is_left(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["folder.jpg"]
 
 
-@pytest.mark.parametrize("path", [None, 5, b"a.png", "a\0b", "x" * 400])
+@pytest.mark.parametrize("path", [None, 5, "a\0b", "x" * 400])
 def test_names_that_no_picture_has(path: object) -> None:
     with pytest.raises(ImageError, match=r"the picture is .*; expected the path|cannot be read"):
         read_image(path)
+
+
+def test_bytes_and_open_files_are_read(photo_path: Path, photo: np.ndarray) -> None:
+    data = photo_path.read_bytes()
+    with photo_path.open("rb") as file:
+        for source in (data, bytearray(data), io.BytesIO(data), file):
+            np.testing.assert_array_equal(read_image(source), photo)
+        with pytest.raises(ImageError, match=r"the picture is empty.*seek\(0\)"):
+            read_image(file)
+    with pytest.raises(ImageError, match="the picture cannot be read"):
+        read_image(file)
+    with photo_path.open(encoding="latin1") as text, pytest.raises(ImageError, match="gives a str"):
+        read_image(text)  # type: ignore[arg-type]
+    for broken, message in (
+        (data[:9000], "the picture is truncated"),
+        (b"a.png", "the picture is not a picture that OpenCV can read"),
+        (b"", "the picture is empty"),
+    ):
+        with pytest.raises(ImageError, match=message):
+            read_image(broken)
+
+
+@pytest.mark.parametrize("brand", [b"heic", b"mif1"])
+def test_pictures_of_phones_are_named(brand: bytes) -> None:
+    with pytest.raises(ImageError, match=r"is a HEIC picture.*heif-convert, pillow-heif"):
+        read_image(b"\0\0\0\x18ftyp" + brand + bytes(99))
+
+
+def test_what_is_no_array_is_told_how_it_becomes_one(photo_path: Path) -> None:
+    pil = pytest.importorskip("PIL.Image")
+    with pil.open(photo_path) as picture, pytest.raises(ImageError, match=r"np\.asarray\(picture\.conv"):
+        as_bgr(picture)
+    with pytest.raises(ImageError, match=r"is None; .*cv2\.imread returns None"):
+        as_bgr(None)
+    with pytest.raises(ImageError, match=r"is a str; .*read_image"):
+        as_bgr("photo.jpg")
+    torch = pytest.importorskip("torch")
+    with pytest.raises(ImageError, match=r"is a Tensor; .*\.numpy\(\)"):
+        as_bgr(torch.zeros(3, 4, 4))
+
+
+def test_every_kind_that_counts_as_a_picture_is_read(photo: np.ndarray, tmp_path: Path) -> None:
+    grey = photo[:, :, 0]
+    for suffix in IMAGE_SUFFIXES:
+        written = {".jfif": ".jpg"}.get(suffix, suffix)
+        data = cv2.imencode(written, grey if suffix == ".pgm" else photo)[1]
+        file = tmp_path / f"a{suffix}"
+        file.write_bytes(data.tobytes())
+        assert read_image(file).shape == photo.shape
+    assert len(pictures_in(tmp_path)) == len(IMAGE_SUFFIXES)
 
 
 def test_pictures_of_a_folder_are_in_natural_order(tmp_path: Path) -> None:

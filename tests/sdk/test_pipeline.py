@@ -15,7 +15,7 @@ import pytest
 
 from rtmpose_sdk import Detections, Detector, Pipeline, Predictor, read_image
 from rtmpose_sdk.artifacts import open_model
-from rtmpose_sdk.decode import iou
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.errors import (
     CardError,
     ImageError,
@@ -225,6 +225,15 @@ def test_a_card_beside_the_file_is_read(tmp_path: Path, detector_folder: Path, p
     (tmp_path / "net.onnx.card.json").write_text(card.to_json().replace("mmdeploy_dets", "boxes"))
     with pytest.raises(CardError, match=r"gives \['dets', 'labels'\]"):
         Detector(tmp_path / "net.onnx")
+
+
+def test_a_pipeline_is_one_line_in_a_log() -> None:
+    with Pipeline(threads=1) as pipeline:
+        assert re.fullmatch(
+            r"<Pipeline: rtmpose-t, detector rtmdet-nano, onnxruntime [\d.]+ on cpu>", repr(pipeline)
+        )
+    with Pipeline(detector=None, threads=1) as pipeline:
+        assert repr(pipeline).startswith("<Pipeline: rtmpose-t, onnxruntime ")
 
 
 def test_without_any_argument_the_astronaut_is_found(photo: np.ndarray) -> None:

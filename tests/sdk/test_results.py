@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -110,6 +112,44 @@ def test_values_of_other_kinds_are_named() -> None:
         PoseResult.from_dict({**make_result(1).to_dict(), "keypoint_set": None})
 
 
+def test_a_result_is_one_line_in_a_log() -> None:
+    result = make_result(2)
+    assert repr(result) == "<PoseResult: 2 persons, picture 100x80, coco17, tracked>"
+    assert repr(PoseResult.empty(COCO, (9, 8))) == "<PoseResult: 0 persons, picture 9x8, coco17>"
+    one = Detections(result.boxes[:1], result.box_scores[:1], (100, 80))
+    assert repr(one) == "<Detections: 1 person, picture 100x80>"
+
+
+def test_a_keypoint_by_name_is_told() -> None:
+    with pytest.raises(InputError, match=r"keypoints\[:, result\.keypoint_set\.names\.index\('nose'\)\]"):
+        make_result(2)["nose"]  # type: ignore[index]
+
+
+def test_numbers_of_other_kinds_become_float32() -> None:
+    given = Detections(np.array([[0, 0, 9, 9]]), np.array([1]), (9, 9))
+    assert given.boxes.dtype == given.scores.dtype == np.float32
+    one = make_result(1)
+    other = dataclasses.replace(one, box_scores=np.ones(1, int), depths=np.zeros((1, 17)))
+    assert other.box_scores.dtype == other.depths.dtype == np.float32
+    assert other.keypoints is one.keypoints
+    with pytest.raises(InputError, match=r"scores is of <U1; expected numbers"):
+        Detections(np.zeros((1, 4)), np.array(["a"]), (9, 9))
+
+
+def test_nobody_is_untracked_after_the_way_through_a_dict() -> None:
+    assert PoseResult.from_dict(PoseResult.empty(COCO, (9, 9)).to_dict()).track_ids is None
+
+
+def test_a_dicts_keypoint_set_may_be_named(tmp_path: Path) -> None:
+    own = tmp_path / "own.json"
+    own.write_text(json.dumps(COCO.definition()))
+    content = {**make_result(2).to_dict(), "keypoint_set": "own"}
+    assert PoseResult.from_dict(content, "coco17").keypoint_set is COCO
+    assert PoseResult.from_dict(content, own).keypoint_set.name == "own"
+    with pytest.raises(InputError, match=r"^unknown keypoint set 'coco71'"):
+        PoseResult.from_dict(content, "coco71")
+
+
 def test_shapes_that_do_not_fit_are_named() -> None:
     good = make_result(2)
     with pytest.raises(InputError, match=r"keypoints has shape \(2, 16, 2\); expected \(2, 17, 2\)"):
@@ -127,7 +167,7 @@ def test_shapes_that_do_not_fit_are_named() -> None:
 
 
 def test_drawing_shows_what_is_confident_and_nothing_else(photo: np.ndarray) -> None:
-    result = make_result(1)
+    result = dataclasses.replace(make_result(1), image_size=(512, 512))
     result.keypoints[0] = np.linspace(50, 450, 34, dtype=np.float32).reshape(17, 2)
     result.confidences[0] = 0.2
     result.boxes[0] = [5, 5, 500, 500]

@@ -15,14 +15,14 @@ import pytest
 
 from rtmpose_sdk import FrameResult, PoseResult, get_keypoint_set
 from rtmpose_sdk.errors import InputError, OutputError
-from rtmpose_sdk.lines import read_lines
+from rtmpose_sdk.json_lines import read_json_lines
 from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.sources import Frame
 from rtmpose_sdk.writers import (
     CocoWriter,
-    LinesWriter,
+    CsvWriter,
+    JsonLinesWriter,
     OpenPoseWriter,
-    TableWriter,
     Writer,
     columns,
     rows,
@@ -56,11 +56,11 @@ def fill(writer: Writer, count: int = 4) -> None:
 
 def test_jsonl_is_whole_after_every_frame(tmp_path: Path) -> None:
     file = tmp_path / "r.jsonl"
-    writer = LinesWriter(file)
+    writer = JsonLinesWriter(file)
     for index in range(3):
         writer.write(*step(index))
-        assert len(list(read_lines(file))) == index + 1  # while it is open
-    row = list(read_lines(file))[2]
+        assert len(list(read_json_lines(file))) == index + 1  # while it is open
+    row = list(read_json_lines(file))[2]
     back = PoseResult.from_dict(row)
     poses = step(2)[1].poses
     np.testing.assert_allclose(back.keypoints, poses.keypoints, atol=0.006)
@@ -71,10 +71,10 @@ def test_jsonl_is_whole_after_every_frame(tmp_path: Path) -> None:
     with file.open("ab") as end:
         end.write(b'{"frame": 3, "pers')
     cut: list[int] = []
-    assert len(list(read_lines(file, cut.append))) == 3
+    assert len(list(read_json_lines(file, cut.append))) == 3
     assert file.read_bytes()[cut[0] :].startswith(b'{"frame": 3')
     with pytest.raises(InputError, match="line 4 is no result"):
-        list(read_lines(file))
+        list(read_json_lines(file))
 
 
 PERSON = {"track_id": 1, "keypoints": {"nose": {"x": 1.0, "y": 2, "confidence": 0.5}}}
@@ -99,11 +99,11 @@ def test_lines_of_other_programs(tmp_path: Path, row: object, expected: str) -> 
     good = {"frame": 0, "time": 0.0, "persons": [PERSON]}
     file.write_text(f"{json.dumps(good)}\n{json.dumps(row)}\n")
     with pytest.raises(InputError, match=rf"other\.jsonl: line 2 is no result of a frame.*{expected}"):
-        list(read_lines(file))
+        list(read_json_lines(file))
 
 
 def test_csv(tmp_path: Path) -> None:
-    fill(TableWriter(tmp_path / "r.csv", COCO))
+    fill(CsvWriter(tmp_path / "r.csv", COCO))
     with (tmp_path / "r.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [int(r["frame"]) for r in rows] == [1, 2, 2]
@@ -168,7 +168,7 @@ def test_results_that_are_none() -> None:
         PoseResult.from_dict({"keypoint_set": "coco17", "persons": [{}], "image_size": [1, 1]})
 
 
-@pytest.mark.parametrize("kind", [LinesWriter, CocoWriter, lambda p, o: TableWriter(p, COCO, o)])
+@pytest.mark.parametrize("kind", [JsonLinesWriter, CocoWriter, lambda p, o: CsvWriter(p, COCO, o)])
 def test_what_exists_is_not_replaced_unasked(tmp_path: Path, kind: object) -> None:
     file = tmp_path / "r.out"
     file.write_text("precious")
@@ -213,14 +213,14 @@ def write_until_full(
 
 
 @pytest.mark.parametrize(
-    "kind", ["LinesWriter(Path('r'))", "CocoWriter(Path('r'))", "TableWriter(Path('r'), COCO)"]
+    "kind", ["JsonLinesWriter(Path('r'))", "CocoWriter(Path('r'))", "CsvWriter(Path('r'), COCO)"]
 )
 def test_a_full_disk_keeps_what_was_written(tmp_path: Path, kind: str) -> None:
     said = write_until_full(tmp_path, kind)
     assert "r: cannot be written (File too large); what was written is kept" in said
     file = tmp_path / "r"
-    if kind.startswith("Lines"):
-        count = len(list(read_lines(file)))
+    if kind.startswith("JsonLines"):
+        count = len(list(read_json_lines(file)))
     elif kind.startswith("Coco"):
         count = len(json.loads(file.read_text()))
     else:
@@ -386,9 +386,9 @@ def test_memory_of_writers_does_not_grow(tmp_path: Path) -> None:
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
     writers = [
-        LinesWriter(tmp_path / "r.jsonl"),
+        JsonLinesWriter(tmp_path / "r.jsonl"),
         CocoWriter(tmp_path / "r.json"),
-        TableWriter(tmp_path / "r.csv", COCO),
+        CsvWriter(tmp_path / "r.csv", COCO),
     ]
     one = step(1)
     for count in (200, 2000):
