@@ -227,9 +227,9 @@ def artifact_accuracy(
         InputError, ImageError, MissingExtraError: see `evaluate_pipeline` and `evaluate_detector`.
     """
     if artifact_card(artifact).task == "pose":
-        with Predictor(artifact, device, threads) as predictor:
+        with Predictor(artifact, device, threads=threads) as predictor:
             return model_accuracy(predictor, annotations, images)
-    with Detector(artifact, device, threads) as detector:
+    with Detector(artifact, device, threads=threads) as detector:
         return model_accuracy(detector, annotations, images)
 
 

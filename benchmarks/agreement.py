@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rtmpose_sdk.boxes import box_areas
 from rtmpose_sdk.oks import sigmas_of, similarity
 from rtmpose_sdk.results import PoseResult
 
@@ -21,13 +22,12 @@ def disagreement(reference: Sequence[PoseResult], found: Sequence[PoseResult]) -
         pairs += max(len(want), len(have))
         if not len(want) or not len(have):
             continue
-        size = want.boxes[:, 2:] - want.boxes[:, :2]
         oks = similarity(
             want.keypoints,
             have.keypoints,
             want.confidences,
             np.ones_like(have.confidences),
-            size.prod(axis=1),
+            box_areas(want.boxes),
             sigmas_of(want.keypoint_set),
         )
         oks = np.nan_to_num(oks)

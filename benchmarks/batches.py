@@ -39,7 +39,10 @@ def batches(
     On a GPU the copies in and out belong to it, and its own events are the clock.
     """
     asked: list[str | None] = [*precision] or [None]
-    opened = [open_model(pose, "pose", device, threads, one, engine).runtime for one in asked]
+    opened = [
+        open_model(pose, "pose", device, threads=threads, precision=one, engine=engine).runtime
+        for one in asked
+    ]
     table = Table("batch", "arithmetic", "ms", "p99 ms", "ms a crop", "crops/s", "x the first")
     try:
         for size in batch:

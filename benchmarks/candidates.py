@@ -240,9 +240,9 @@ def _open(
         choice.pose,
         detector,
         device,
-        choice.threads,
-        choice.precision,
-        batch_limit=choice.batch or DEFAULT_BATCH_LIMIT,
+        threads=choice.threads,
+        precision=choice.precision,
         engine=choice.engine,
         detector_size=detector_size,
+        batch_limit=choice.batch or DEFAULT_BATCH_LIMIT,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from rtmpose_sdk.benchmarks.compare import BoxPair, Comparison, Row, Rows, percentile
 from rtmpose_sdk.benchmarks.differences import OutputDifferences, alike
 from rtmpose_sdk.benchmarks.shifts import Outputs
-from rtmpose_sdk.decode import iou
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import letterbox

@@ -19,9 +19,9 @@ from rich.table import Table
 from rtmpose_sdk.benchmarks.accuracy import Track, evaluate_poses
 from rtmpose_sdk.benchmarks.latency import measure
 from rtmpose_sdk.benchmarks.posers import one_by_one
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.card import END2END_KEY
 from rtmpose_sdk.cli.run import run
-from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.pipeline import Pipeline

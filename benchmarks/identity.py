@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.decode import iou
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.tracking import assign
 
 Floats = NDArray[np.float32]

@@ -61,7 +61,7 @@ def persons(
     picture = read_image(Path(str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg"))))
     height, width = picture.shape[:2]
     cv2.setNumThreads(threads)
-    with Predictor(pose, device, threads, engine=engine) as predictor:
+    with Predictor(pose, device, threads=threads, engine=engine) as predictor:
         steps = {
             str(n): functools.partial(predictor, *crowd(picture, (0, 0, width, height), n)) for n in PERSONS
         }

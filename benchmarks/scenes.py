@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.benchmarks.identity import People
+from rtmpose_sdk.boxes import box_areas, clip_boxes, intersections, iou
 from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.results import Detections, PoseResult
 
@@ -68,8 +69,8 @@ class Scene:
         boxes, ids = self._present(time)
         covered, _ = _cover(boxes)
         shown = covered < self.hidden
-        clipped = np.clip(boxes, 0, np.array([*SIZE, *SIZE], np.float32))
-        share = (clipped[:, 2:] - clipped[:, :2]).prod(axis=1) / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+        clipped = clip_boxes(boxes, SIZE)
+        share = box_areas(clipped) / box_areas(boxes)
         shown &= share > 0.5
         return People(clipped[shown], ids[shown])
 
@@ -150,19 +151,12 @@ def _cover(boxes: Floats) -> tuple[Floats, NDArray[np.intp]]:
     """How much of each box lies behind one that stands lower, and behind which."""
     if not len(boxes):
         return np.empty(0, np.float32), np.empty(0, np.intp)
-    low, high = (
-        np.maximum(boxes[:, None, :2], boxes[None, :, :2]),
-        np.minimum(boxes[:, None, 2:], boxes[None, :, 2:]),
-    )
-    inner = np.clip(high - low, 0, None).prod(axis=2)
-    share = inner / (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)[:, None]
+    share = intersections(boxes, boxes) / box_areas(boxes)[:, None]
     share[boxes[None, :, 3] <= boxes[:, None, 3]] = 0
     return share.max(axis=1), share.argmax(axis=1)
 
 
 def _fills(box: Floats, boxes: Floats) -> int | None:
-    from rtmpose_sdk.decode import iou
-
     if not len(boxes):
         return None
     overlap = iou(box[None], boxes)[0]

@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode import decode_boxes, decode_simcc, iou
+from rtmpose_sdk.decode_boxes import decode_boxes
 from rtmpose_sdk.decode_heatmap import decode_heatmap
+from rtmpose_sdk.decode_simcc import decode_simcc
 
 Array = NDArray[Any]
 Outputs = dict[str, Array]

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.benchmarks.latency import Latency, OwnClock
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
-from rtmpose_sdk.decode import Decoded, decode_boxes, decode_simcc
+from rtmpose_sdk.decode_boxes import decode_boxes
 from rtmpose_sdk.decode_heatmap import decode_heatmap
+from rtmpose_sdk.decode_simcc import Decoded, decode_simcc
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import Crops, crop_boxes

@@ -21,7 +21,7 @@ def play(
     scene: Scene, detect_every: int, tracking: Tracking | None = None
 ) -> tuple[Identity, list[People], list[People]]:
     """Run a stream on a scene: figures, truth, and what was found."""
-    stream = PoseStream(scene.detect, scene.pose, COCO, detect_every, tracking)
+    stream = PoseStream(scene.detect, scene.pose, COCO, detect_every, tracking, None)
     truth, found = [], []
     for index in range(scene.count):
         scene.time = index / scene.fps

@@ -266,7 +266,7 @@ def _playing(clip: Sequence[Images], net: Predictor, finder: Detector, every: in
 def _play(clip: Sequence[Images], net: Predictor, finder: Detector, every: int) -> Iterator[PoseResult]:
     """The clip as a video."""
     detect = functools.partial(finder, score_threshold=Tracking().keep_score)
-    stream = PoseStream(detect, net, net.keypoint_set, every)
+    stream = PoseStream(detect, net, net.keypoint_set, every, smoothing=None)
     for i, frame in enumerate(clip):
         yield stream(frame, i * _FRAME_SECONDS).poses
 

@@ -17,9 +17,9 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.cli.options import limit_opencv
 from rtmpose_sdk.cli.run import run
-from rtmpose_sdk.decode import iou
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.results import PoseResult

@@ -36,6 +36,7 @@ def open_model(
     source: str | Path,
     task: Task,
     device: str = "cpu",
+    *,
     threads: int | None = None,
     precision: str | None = None,
     engine: str | None = None,
@@ -55,15 +56,14 @@ def open_model(
     """
     named = published_of(source)
     if named is not None and named.task not in (task, "backbone"):
-        _wrong_task(source, named.network, named.task, task)  # before it is fetched
+        raise _wrong_task(source, named.network, named.task, task)  # before it is fetched
     path, published = locate(source)
-    runtime = open_runtime(
-        mmdeploy.network_file(path) if path.is_dir() else path, device, threads, precision, engine
-    )
+    file = mmdeploy.network_file(path) if path.is_dir() else path
+    runtime = open_runtime(file, device, threads=threads, precision=precision, engine=engine)
     try:
         card = _card(path, runtime, published)
         if card.task != task:
-            _wrong_task(source, card.name, card.task, task)
+            raise _wrong_task(source, card.name, card.task, task)
         card = _check_published(card, published, runtime)
         _check_fits(runtime, card)
         _check_beside(runtime, card)
@@ -79,9 +79,9 @@ def open_model(
     return Model(runtime, card)
 
 
-def _wrong_task(source: object, name: str, given: str, task: Task) -> None:
+def _wrong_task(source: object, name: str, given: str, task: Task) -> InputError:
     what = {"pose": "a pose model", "detect": "a detector"}
-    raise InputError(
+    return InputError(
         f"{source} is {what[given]} ({name}), but {what[task]} is expected here; are pose= and "
         "detector= swapped?"
     )

@@ -6,12 +6,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from rtmpose_sdk.artifacts import Model
-from rtmpose_sdk.card import IMAGENET_MEAN_RGB, IMAGENET_STD_RGB, POSE_DECODERS, Decoder, ModelCard
+from rtmpose_sdk.card import (
+    IMAGENET_MEAN_RGB,
+    IMAGENET_STD_RGB,
+    POSE_DECODERS,
+    ColorOrder,
+    Decoder,
+    ModelCard,
+)
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import CardError
 from rtmpose_sdk.images import read_image
@@ -137,16 +144,14 @@ def build(answers: Answers, name: str) -> ModelCard:
     pose = answers.decoder in POSE_DECODERS
     keypoints = get_keypoint_set(answers.keypoints) if pose and answers.keypoints else None
     mean, std = _levels(answers)
-    decoder: Any = answers.decoder
-    kind: Decoder = decoder
     assert answers.size is not None
-    color: Any = "bgr" if answers.takes_image else answers.color
+    color = "bgr" if answers.takes_image else answers.color
     return ModelCard(
         name=name,
         task="pose" if pose else "detect",
         input_size=answers.size,
-        decoder=kind,
-        color_order=color,
+        decoder=cast(Decoder, answers.decoder),  # both are checked by the card
+        color_order=cast(ColorOrder, color),
         mean=(mean[0], mean[1], mean[2]),
         std=(std[0], std[1], std[2]),
         input_layout="nhwc" if answers.takes_image else "nchw",

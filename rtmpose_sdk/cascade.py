@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.boxes import clip_boxes
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import as_bgr
@@ -145,7 +146,7 @@ def part_boxes(result: PoseResult, part: Part, min_confidence: float = 0.3) -> P
         square = _around(result, row, part, min_confidence)
         if square is None:
             continue
-        box = np.clip(square, 0, np.tile(np.array(result.image_size, np.float32), 2))
+        box = clip_boxes(square, result.image_size)
         if min(box[2] - box[0], box[3] - box[1]) >= _SMALLEST:
             made.append(box)
             owners.append(row)
@@ -168,11 +169,11 @@ def _around(result: PoseResult, row: int, part: Part, least: float) -> Floats | 
         i = names.get(name)
         return points[i] if i is not None and sure[i] else None
 
-    if part == "face":
-        return _face(at) if "nose" in names else _no_part(result, part)
     side = part.split("_")[0]
-    if f"{side}_wrist" not in names:
-        return _no_part(result, part)
+    if ("nose" if part == "face" else f"{side}_wrist") not in names:
+        raise InputError(f"{result.keypoint_set.name} does not tell where a {part} is")
+    if part == "face":
+        return _face(at)
     elbow, wrist = at(f"{side}_elbow"), at(f"{side}_wrist")
     if elbow is None or wrist is None:
         return None
@@ -180,8 +181,7 @@ def _around(result: PoseResult, row: int, part: Part, least: float) -> Floats | 
     return _square(wrist + hand / np.float32(2), float(np.linalg.norm(hand)) * _HAND_MARGIN)
 
 
-def _face(at: object) -> Floats | None:
-    assert callable(at)
+def _face(at: Callable[[str], Floats | None]) -> Floats | None:
     eyes = [p for p in (at("left_eye"), at("right_eye")) if p is not None]
     ears = [p for p in (at("left_ear"), at("right_ear")) if p is not None]
     nose = at("nose")
@@ -191,10 +191,6 @@ def _face(at: object) -> Floats | None:
     if len(ears) == 2:
         side = max(side, float(np.linalg.norm(ears[0] - ears[1])) * _FACE_PER_EARS)
     return _square(nose, side)
-
-
-def _no_part(result: PoseResult, part: str) -> Floats | None:
-    raise InputError(f"{result.keypoint_set.name} does not tell where a {part} is")
 
 
 def _square(centre: Floats, side: float) -> Floats:

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.card import Peak
-from rtmpose_sdk.decode import Decoded
+from rtmpose_sdk.decode_simcc import Decoded
 from rtmpose_sdk.errors import EngineError
 
 Floats = NDArray[np.float32]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.decode import Decoded, decode_simcc
+from rtmpose_sdk.decode_simcc import Decoded, decode_simcc
 from rtmpose_sdk.errors import EngineError
 
 Floats = NDArray[np.float32]

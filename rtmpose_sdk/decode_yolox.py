@@ -16,12 +16,12 @@ _LARGEST_EXPONENT = 20.0
 """e^20 strides are wider than any picture; a broken network must not overflow."""
 
 
-def decode_yolox(head: Floats, card: ModelCard) -> tuple[Floats, Floats]:
+def decode_yolox(outputs: dict[str, NDArray[np.generic]], card: ModelCard) -> tuple[Floats, Floats]:
     """Boxes of the first class (person) in every cell, before suppression (YOLOX, section 2.1).
 
     Args:
-        head: (1,A,5+C) per cell: centre and log of width and height in strides, then objectness and C class
-            probabilities, sigmoids done; the three levels one after another.
+        outputs: `yolox` (1,A,5+C), per cell: centre and log of width and height in strides, then objectness
+            and C class probabilities, sigmoids done; the three levels one after another.
         card: input size and strides.
 
     Returns:
@@ -31,7 +31,7 @@ def decode_yolox(head: Floats, card: ModelCard) -> tuple[Floats, Floats]:
         CardError: A does not fit the card's input size and strides.
     """
     centres, strides = _cells(card.input_size, card.strides)
-    rows = head[0]
+    rows = np.asarray(outputs["yolox"][0], np.float32)
     if len(rows) != len(strides):
         raise CardError(
             f"card of '{card.name}': the head gives {len(rows)} cells, but input {card.input_size} with "

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from rtmpose_sdk.artifacts import Model
+from rtmpose_sdk.boxes import clip_boxes
 from rtmpose_sdk.card import FITTING, Letterbox
-from rtmpose_sdk.decode import decode_boxes
+from rtmpose_sdk.decode_boxes import decode_boxes
 from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.geometry import Floats, Image, letterbox
 from rtmpose_sdk.images import as_bgr
@@ -28,28 +29,32 @@ class Detector(Network):
     Args:
         model: a name, a file, a folder or an address, see `open_model`; or what it returned.
         device, threads, precision, engine: see `rtmpose_sdk.runtimes.open_runtime`.
-        score_threshold: boxes below it are left out; None takes the card's. A graph that holds its
-            own NMS has cut at the card's already.
+        score_threshold: boxes below it are left out; None takes the card's, which is low (0.05) for
+            measuring; Pipeline takes 0.3. A graph that holds its own NMS has cut at the card's already.
         input_size: instead of the card's, see `resized`.
 
     Raises:
         CardError: it contradicts the artifact.
         InputError: see `resized`.
+
+    Example:
+        detector = Detector("rtmdet-nano-own", score_threshold=0.3)
     """
 
     def __init__(
         self,
         model: str | Path | Model,
         device: str = "cpu",
+        *,
         threads: int | None = None,
         precision: str | None = None,
-        score_threshold: float | None = None,
         engine: str | None = None,
+        score_threshold: float | None = None,
         input_size: int | Sequence[int] | None = None,
     ) -> None:
         if score_threshold is not None:
             check_share("score_threshold", score_threshold)
-        super().__init__(model, "detect", device, threads, precision, engine)
+        super().__init__(model, "detect", device, threads=threads, precision=precision, engine=engine)
         self.card = resized(Model(self.runtime, self.card), input_size).card
         if self.card.letterbox == "fitted" and None not in self.runtime.inputs[0].shape[1:]:
             spec = self.runtime.inputs[0]
@@ -79,8 +84,7 @@ class Detector(Network):
         canvas, factors = self.letterbox(picture)
         outputs = self._infer(canvas[None])
         boxes, scores = decode_boxes(outputs, self.card, least)
-        boxes = boxes * factors
-        np.clip(boxes, 0, np.array([width, height, width, height], np.float32), out=boxes)
+        boxes = clip_boxes(boxes * factors, (width, height))
         solid = (boxes[:, 2] > boxes[:, 0]) & (boxes[:, 3] > boxes[:, 1])
         return Detections(boxes[solid], scores[solid], (width, height))
 
@@ -113,8 +117,9 @@ def resized(model: Model, input_size: int | Sequence[int] | None) -> Model:
         not isinstance(n, int) or not step <= n <= MOST_SIDE or n % step for n in sides
     ):
         runtime.close()
+        shown = said if all(isinstance(n, int) for n in sides) else repr(input_size)
         raise InputError(
-            f"the detector's input size is {said}; expected a width and a height in multiples of "
+            f"the detector's input size is {shown}; expected a width and a height in multiples of "
             f"{step} px, up to {MOST_SIDE}, for example {step * 8}x{step * 8}"
         )
     if None not in runtime.inputs[0].shape[1:]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.boxes import box_areas, overlap_of_smaller
 from rtmpose_sdk.keypoint_sets import KeypointSet
 
 Floats = NDArray[np.float32]
@@ -45,16 +46,6 @@ def similarity(
     return shared
 
 
-def overlap_of_smaller(a: Floats, b: Floats) -> Floats:
-    """Intersection over the smaller area of boxes a (N,4) and b (M,4), xyxy px: (N,M)."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [(boxes[:, 2:] - boxes[:, :2]).prod(axis=1) for boxes in (a, b)]
-    least = np.maximum(np.minimum(areas[0][:, None], areas[1][None]), 1e-6)
-    share: Floats = inner / least
-    return share
-
-
 def suppress_poses(
     keypoints: Floats,
     weights: Floats,
@@ -81,7 +72,7 @@ def suppress_poses(
     if len(order) < 2:
         return order
     overlap = overlap_of_smaller(boxes, boxes)
-    areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
+    areas = box_areas(boxes)
     oks = similarity(keypoints, keypoints, weights, weights, areas, sigmas)
     alike = np.nan_to_num(np.maximum(oks, oks.T)) > oks_threshold
     double = alike & (overlap > overlap_threshold)

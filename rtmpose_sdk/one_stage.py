@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from rtmpose_sdk.artifacts import Model
-from rtmpose_sdk.decode import suppress
+from rtmpose_sdk.boxes import clip_boxes, suppress
 from rtmpose_sdk.errors import EngineError, InputError
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.images import as_bgr
@@ -29,14 +29,15 @@ class OneStage(Network):
         self,
         model: str | Path | Model,
         device: str = "cpu",
+        *,
         threads: int | None = None,
         precision: str | None = None,
-        score_threshold: float | None = None,
         engine: str | None = None,
+        score_threshold: float | None = None,
     ) -> None:
         if score_threshold is not None:
             check_share("score_threshold", score_threshold)
-        super().__init__(model, "pose", device, threads, precision, engine)
+        super().__init__(model, "pose", device, threads=threads, precision=precision, engine=engine)
         if self.card.decoder != "rtmo":
             self.runtime.close()
             raise InputError(
@@ -75,7 +76,7 @@ class OneStage(Network):
         sure = dets[:, 4] >= least
         dets, found = dets[sure], found[sure]
         kept = suppress(dets[:, :4], dets[:, 4], self.card.nms_iou_threshold)[: self.card.max_detections]
-        boxes = np.clip(dets[kept, :4] * factors, 0, np.array([width, height, width, height], np.float32))
+        boxes = clip_boxes(dets[kept, :4] * factors, (width, height))
         solid = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         boxes, kept = boxes[solid], kept[solid]
         return PoseResult(

@@ -13,7 +13,7 @@ from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.locks import rename
 from rtmpose_sdk.sources import Frame
-from rtmpose_sdk.writers import Writer, columns, rows, told
+from rtmpose_sdk.writers import Writer, as_output_error, columns, rows
 
 PART_ROWS = 1000
 """Rows of a part: what is lost at most when the run is killed."""
@@ -49,7 +49,7 @@ class ParquetWriter(Writer):
             ]
         )
         self._parts = path.with_name(f"{path.name}.parts")
-        with told(path):
+        with as_output_error(path):
             if overwrite:
                 shutil.rmtree(self._parts, ignore_errors=True)
             try:

@@ -24,16 +24,14 @@ from rtmpose_sdk.one_stage_stream import OneStageStream
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
 from rtmpose_sdk.profile import AUTO, NetworkSettings, usable_profile
 from rtmpose_sdk.results import Detections, PoseResult
-from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.smoothing import DEFAULT_SMOOTHING, Smoothing
 from rtmpose_sdk.sources import open_source
-from rtmpose_sdk.stream import DETECT_EVERY, PoseStream
-from rtmpose_sdk.tracking import Tracking
+from rtmpose_sdk.stream import DETECT_EVERY, Detect, PoseStream
+from rtmpose_sdk.tracking import Tracking, check_tracking
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, existing
 
 DEFAULT_DETECTION_THRESHOLD = 0.3
 """Boxes below it are no persons: what MMPose's demos use with RTMDet."""
-DEFAULT_SMOOTHING = Smoothing()
-
 
 _ADVICE = {"hand": "detector='rtmdet-nano-hand', or boxes of your own (detector=None)"}
 
@@ -51,13 +49,13 @@ class Pipeline(Closing):
         device, threads, precision, engine: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
         detection_threshold: least score of a box, 0...1; None is 0.3 in pictures, and in videos what
             `Tracking` says of newcomers.
+        detector_size: the detector gets pictures up to this size, (width, height) px, or one number for a
+            square, where its sides are open (as the bundled one's): a smaller one is faster, a larger one
+            finds smaller persons, see `rtmpose_sdk.detector.resized`. None is its card's.
         batch_limit: most persons of one call of the pose network.
         flip_test: average with mirrored crops; twice the time of the pose network.
         profile: file that `rtmpose tune --out` wrote. It says the models, engines, precisions, threads,
             batch limit, detector interval and size, so none of these may be given beside it.
-        detector_size: the detector gets pictures up to this size, (width, height) px, or one number for a
-            square, where its sides are open (as the bundled one's): a smaller one is faster, a larger one
-            finds smaller persons, see `rtmpose_sdk.detector.resized`. None is its card's.
 
     Attributes:
         detect_every: the interval of `stream` and `follow` where none is given.
@@ -73,19 +71,20 @@ class Pipeline(Closing):
         pose: str | Path = DEFAULT_POSE,
         detector: str | Path | None = DEFAULT_DETECTOR,
         device: str = "cpu",
+        *,
         threads: int | None = None,
         precision: str | None = None,
+        engine: str | None = None,
         detection_threshold: float | None = None,
+        detector_size: int | Sequence[int] | None = None,
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
-        engine: str | None = None,
         profile: str | Path | None = None,
-        detector_size: int | Sequence[int] | None = None,
     ) -> None:
         self._tracking = Tracking.from_threshold(detection_threshold)
         least_score = DEFAULT_DETECTION_THRESHOLD if detection_threshold is None else detection_threshold
         self.detect_every = DETECT_EVERY
-        pose_network = NetworkSettings("", engine, precision, threads)
+        pose_network = NetworkSettings("", engine=engine, precision=precision, threads=threads)
         finder = replace(pose_network, input_size=detector_size)
         auto = str(pose) == AUTO and existing(pose) is None
         if auto or profile is not None:
@@ -108,7 +107,12 @@ class Pipeline(Closing):
             pose, found = PRESETS[str(pose)]
             detector = found if detector == DEFAULT_DETECTOR else detector
         opened = open_model(
-            pose, "pose", device, pose_network.threads, pose_network.precision, pose_network.engine
+            pose,
+            "pose",
+            device,
+            threads=pose_network.threads,
+            precision=pose_network.precision,
+            engine=pose_network.engine,
         )
         self.detector: Detector | None = None
         self.predictor: Predictor | OneStage
@@ -136,11 +140,11 @@ class Pipeline(Closing):
                 self.detector = Detector(
                     detector,
                     device,
-                    finder.threads,
-                    finder.precision,
-                    least_score,
-                    finder.engine,
-                    finder.input_size,
+                    threads=finder.threads,
+                    precision=finder.precision,
+                    engine=finder.engine,
+                    score_threshold=least_score,
+                    input_size=finder.input_size,
                 )
             elif finder.input_size is not None:
                 raise InputError(f"detector_size is {finder.input_size}, but there is no detector")
@@ -186,6 +190,11 @@ class Pipeline(Closing):
             raise InputError(f"{self.predictor.card.name} takes no boxes: it finds persons by itself")
         return self.predictor(picture, boxes)
 
+    def __repr__(self) -> str:
+        pose, finder = self.predictor, self.detector
+        found = "" if finder is None else f", detector {finder.card.name}"
+        return f"<Pipeline: {pose.card.name}{found}, {pose.runtime.engine} on {pose.runtime.device}>"
+
     def top_down(self) -> Predictor:
         """The pose network that takes boxes.
 
@@ -203,6 +212,8 @@ class Pipeline(Closing):
         detect_every: int | None = None,
         tracking: Tracking | None = None,
         smoothing: Smoothing | None = DEFAULT_SMOOTHING,
+        *,
+        detect: Detect | None = None,
     ) -> PoseStream:
         """The state of one video, to be called frame by frame. Streams in many threads may share this.
 
@@ -212,12 +223,18 @@ class Pipeline(Closing):
             tracking: settings of the identities; None is the defaults, for newcomers with the pipeline's
                 `detection_threshold` where one was given.
             smoothing: settings of the One-Euro filter; None switches it off.
+            detect: stands in for the detector: picture (H,W,3) uint8 BGR → Detections, or boxes (N,4) xyxy
+                px, which count as sure. Without either each call brings its detections.
 
         Raises:
-            InputError: there is no detector, or a setting that cannot be.
+            InputError: a setting that cannot be.
         """
-        settings = tracking or self._tracking
+        settings = check_tracking(self._tracking if tracking is None else tracking)
         if isinstance(self.predictor, OneStage):
+            if detect is not None:
+                raise InputError(
+                    f"{self.predictor.card.name} finds persons by itself, in one stage: leave out detect="
+                )
             if detect_every not in (None, 1):
                 raise InputError(
                     f"detect_every is {detect_every}, but {self.predictor.card.name} finds persons by "
@@ -226,10 +243,9 @@ class Pipeline(Closing):
             find = functools.partial(self.predictor, score_threshold=settings.keep_score)
             both = OneStageStream(find, self.predictor.keypoint_set)
             return PoseStream(both.detect, both.pose, both.keypoint_set, 1, settings, smoothing)
-        if self.detector is None:
-            raise InputError("a stream needs a detector: give Pipeline(detector=...)")
         predictor = self.predictor
-        detect = functools.partial(self.detector, score_threshold=settings.keep_score)
+        if detect is None and self.detector is not None:
+            detect = functools.partial(self.detector, score_threshold=settings.keep_score)
         every = self.detect_every if detect_every is None else detect_every
         return PoseStream(detect, predictor, predictor.keypoint_set, every, settings, smoothing)
 
@@ -239,18 +255,25 @@ class Pipeline(Closing):
         detect_every: int | None = None,
         tracking: Tracking | None = None,
         smoothing: Smoothing | None = DEFAULT_SMOOTHING,
+        *,
+        detect: Detect | None = None,
+        live: bool = False,
     ) -> Iterator[Step]:
         """Frames of a video with their results, in order; decoding, detection and pose overlap in threads.
 
         Args:
             source: from `open_source`, or whatever that takes: a file, a camera, an address, arrays.
+                It is closed at the end.
             detect_every, tracking, smoothing: see `stream`.
+            detect: see `stream`; called in a thread of its own.
+            live: an iterable gives its newest frame whenever it is asked, see `open_source`.
 
         Raises:
-            SourceError: it cannot be opened, or broke; what came before has been given.
+            SourceError: it cannot be opened, was read already, or broke; what came before has been given.
+            InputError: a setting that cannot be, or there is neither a detector nor `detect`.
         """
-        stream = self.stream(detect_every, tracking, smoothing)
-        with open_source(source) as opened:
+        stream = self.stream(detect_every, tracking, smoothing, detect=detect)
+        with open_source(source, live=live) as opened:
             yield from follow(opened, stream)
 
     def close(self) -> None:

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import Model
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
-from rtmpose_sdk.decode import Decoded, decode_simcc
 from rtmpose_sdk.decode_heatmap import decode_heatmap
+from rtmpose_sdk.decode_simcc import Decoded, decode_simcc
 from rtmpose_sdk.decode_simcc3d import decode_simcc3d
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.geometry import Crops, Floats, Image, check_boxes, crop_boxes, flip_horizontally
+from rtmpose_sdk.geometry import Crops, Floats, Image, check_detections, crop_boxes, flip_horizontally
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.network import Network
 from rtmpose_sdk.results import Detections, PoseResult
@@ -37,15 +37,16 @@ class Predictor(Network):
         self,
         model: str | Path | Model,
         device: str = "cpu",
+        *,
         threads: int | None = None,
         precision: str | None = None,
+        engine: str | None = None,
         batch_limit: int = DEFAULT_BATCH_LIMIT,
         flip_test: bool = False,
-        engine: str | None = None,
     ) -> None:
         if not is_whole(batch_limit, 1):
             raise InputError(f"batch_limit is {batch_limit!r}; expected a whole number, at least 1")
-        super().__init__(model, "pose", device, threads, precision, engine)
+        super().__init__(model, "pose", device, threads=threads, precision=precision, engine=engine)
         if self.card.decoder == "rtmo":
             self.runtime.close()
             raise InputError(
@@ -73,7 +74,7 @@ class Predictor(Network):
         """
         picture = as_bgr(image)
         size = (picture.shape[1], picture.shape[0])
-        xyxy, scores = _checked(boxes, size)
+        xyxy, scores = check_detections(boxes, size)
         if len(xyxy) == 0:
             return PoseResult.empty(self.keypoint_set, size)
         parts = [
@@ -108,7 +109,7 @@ class Predictor(Network):
             raise InputError(f"{len(images)} pictures and boxes of {len(boxes)}; expected boxes of each")
         pictures = [as_bgr(image) for image in images]
         sizes = [(picture.shape[1], picture.shape[0]) for picture in pictures]
-        given = [_checked(each, size) for each, size in zip(boxes, sizes, strict=True)]
+        given = [check_detections(each, size) for each, size in zip(boxes, sizes, strict=True)]
         results = [PoseResult.empty(self.keypoint_set, size) for size in sizes]
         people = [i for i, (xyxy, _) in enumerate(given) if len(xyxy)]
         if not people:
@@ -147,7 +148,7 @@ class Predictor(Network):
             ImageError, InputError, EngineError: as for a call; InputError also where there is nobody.
         """
         picture = as_bgr(image)
-        xyxy, _ = _checked(boxes, (picture.shape[1], picture.shape[0]))
+        xyxy, _ = check_detections(boxes, (picture.shape[1], picture.shape[0]))
         if len(xyxy) == 0:
             raise InputError("boxes are empty; outputs have no shape without a person")
         return self.crop_outputs(self._crop(picture, xyxy).images)
@@ -212,19 +213,6 @@ class Predictor(Network):
         source = (bins - ratio - np.arange(bins)).clip(0, bins - 1)
         named = [values[:, self._flip_indices] for values in outputs]
         return [named[0][..., source], *named[1:]]
-
-
-def _checked(boxes: Detections | object, size: tuple[int, int]) -> tuple[Floats, Floats]:
-    """Boxes (N,4) and their scores (N,); 1 where none are given."""
-    if not isinstance(boxes, Detections):
-        xyxy = check_boxes(boxes, size)
-        return xyxy, np.ones(len(xyxy), np.float32)
-    if tuple(boxes.image_size) != size:
-        given, there = ("{}x{}".format(*each) for each in (boxes.image_size, size))
-        raise InputError(f"boxes were detected in a picture of {given} px, and this one has {there} px")
-    if not np.isfinite(boxes.scores).all():
-        raise InputError("scores of boxes are NaN or infinite; expected 0...1")
-    return check_boxes(boxes.boxes, size), boxes.scores
 
 
 def _joined(parts: list[Decoded]) -> Decoded:

@@ -6,7 +6,6 @@ import platform
 import subprocess
 from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 INSTRUCTION_SETS = (
     *("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "avx_vnni", "avx512_bf16"),
@@ -58,7 +57,7 @@ def _system_name() -> str:
                 command, capture_output=True, encoding="utf-8", errors="replace", timeout=20, check=True
             ).stdout.strip()
         if platform.system() == "Windows":
-            winreg: Any = import_module("winreg")
+            winreg = import_module("winreg")
             with winreg.OpenKey(winreg.HKEY_LOCAL_MACHINE, _WINDOWS_KEY) as key:
                 return str(winreg.QueryValueEx(key, "ProcessorNameString")[0]).strip()
     except (OSError, subprocess.SubprocessError):

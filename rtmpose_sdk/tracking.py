@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.appearance import alikeness, blended, unknown_looks
-from rtmpose_sdk.decode import iou
+from rtmpose_sdk.boxes import box_areas, iou, overlap_of_smaller
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.motion import BoxMotion
-from rtmpose_sdk.oks import overlap_of_smaller, similarity
+from rtmpose_sdk.oks import similarity
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.tracks import SCENE_CONFIDENCE, Candidates, Track, better_half, keypoint_extent
 from rtmpose_sdk.values import check_share, is_number
@@ -130,6 +130,17 @@ class Tracking:
                 raise InputError(f"{name} is {seconds!r} s; expected a finite number, at least 0")
 
 
+def check_tracking(value: object) -> Tracking:
+    """Settings of a tracker.
+
+    Raises:
+        InputError: something else.
+    """
+    if not isinstance(value, Tracking):
+        raise InputError(f"tracking is {value!r:.60}; expected Tracking(...), or None for the defaults")
+    return value
+
+
 class Tracker:
     """The tracks of one stream.
 
@@ -157,7 +168,8 @@ class Tracker:
 
     def predict(self, time: float) -> None:
         """Move all tracks on to `time`; forget who was lost for too long."""
-        elapsed = time - self._time if self.tracks else 0.0
+        # Before the last time only after a frame that failed: see `PoseStream.__call__`.
+        elapsed = max(time - self._time, 0.0) if self.tracks else 0.0
         self._time = time
         self.tracks = [
             t for t in self.tracks if t.state != "lost" or time - t.seen <= self.settings.reentry
@@ -223,13 +235,12 @@ class Tracker:
         return [(row, better.get(row, index)) for row, index in pairs]
 
     def _likeness(self, tracks: list[Track], boxes: Floats, candidates: Candidates) -> Floats:
-        areas = (boxes[:, 2:] - boxes[:, :2]).prod(axis=1)
         oks = similarity(
             np.stack([t.keypoints for t in tracks]),
             candidates.keypoints,
             np.stack([t.confidences for t in tracks]),
             candidates.confidences,
-            areas,
+            box_areas(boxes),
             self._sigmas,
         )
         overlap = iou(boxes, candidates.boxes)
@@ -247,7 +258,7 @@ class Tracker:
         centre = track.motion.box[:2] + track.motion.box[2:]
         distance = np.hypot(*((boxes[:, :2] + boxes[:, 2:] - centre) / 2).T) / size
         reach = min(FIRST_REACH + REACH_GROWTH * (self._time - track.seen), LONGEST_REACH)
-        sizes = np.sqrt((boxes[:, 2:] - boxes[:, :2]).prod(axis=1))
+        sizes = np.sqrt(box_areas(boxes))
         ratio = np.minimum(sizes, size) / np.maximum(np.maximum(sizes, size), 1e-6)
         likeness = (1 - distance / reach) * ratio
         # Whoever is tracked and fits comes before whoever was lost.

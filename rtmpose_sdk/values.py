@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import math
 from numbers import Integral, Real
-from typing import Any
+from typing import TypeGuard
 
 from rtmpose_sdk.errors import InputError
 
 
-def is_whole(value: Any, least: int = 0) -> bool:
+def is_whole(value: object, least: int = 0) -> TypeGuard[int]:
     """A whole number, at least so large; True and False are none."""
     return not isinstance(value, bool) and isinstance(value, Integral) and int(value) >= least
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """A finite number; True and False are none."""
     if isinstance(value, bool) or not isinstance(value, int | float | Real):
         return False
@@ -24,7 +24,7 @@ def is_number(value: Any) -> bool:
         return False
 
 
-def check_share(name: str, value: Any) -> None:
+def check_share(name: str, value: object) -> None:
     """A number from 0 to 1.
 
     Raises:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 from pathlib import Path
+from typing import Any
 
 from rtmpose_sdk.errors import InputError
 
@@ -45,9 +46,9 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         ".svg": "image/svg+xml",
     }
 
-    def __init__(self, *arguments: object, model: Path, **named: object) -> None:
+    def __init__(self, *arguments: Any, model: Path, **named: Any) -> None:
         self._model = model
-        super().__init__(*arguments, **named)  # type: ignore[arg-type]
+        super().__init__(*arguments, **named)
 
     def translate_path(self, path: str) -> str:
         """The model has an address of its own; all else is in the page's folder."""

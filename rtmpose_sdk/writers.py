@@ -43,7 +43,7 @@ class Writer(Closing, ABC):
             raise OutputError(f"{path}: is a folder; expected the name of a file")
         if path.exists() and not overwrite:
             raise exists_already(path)
-        with told(path):
+        with as_output_error(path):
             (path if self._is_folder() else path.parent).mkdir(parents=True, exist_ok=True)
 
     def _is_folder(self) -> bool:
@@ -58,7 +58,7 @@ class Writer(Closing, ABC):
         """
 
 
-class told(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a statement
+class as_output_error(contextlib.AbstractContextManager[None]):  # noqa: N801 - reads as a statement
     """An OSError becomes an OutputError that names the file."""
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,7 @@ def open_held(path: Path, overwrite: bool, append: bool = False) -> IO[bytes]:
     Raises:
         OutputError: it exists and is not to be replaced, another run writes there, or it cannot be written.
     """
-    with told(path):
+    with as_output_error(path):
         try:
             file = path.open("ab" if overwrite or append else "xb", buffering=0)
         except FileExistsError:  # made since the Writer looked, by a run that began at the same time
@@ -115,7 +115,7 @@ def open_held(path: Path, overwrite: bool, append: bool = False) -> IO[bytes]:
     return file
 
 
-class LinesWriter(Writer):
+class JsonLinesWriter(Writer):
     """JSONL: one JSON object a line for each frame: frame, time (s), detected, image_size, persons.
 
     Args:
@@ -137,7 +137,7 @@ class LinesWriter(Writer):
             **found.poses.to_dict(),
         }
         line = json.dumps(row, separators=(",", ":")).encode() + b"\n"
-        with told(self.path):
+        with as_output_error(self.path):
             _write_whole(self._file, line)
 
     def close(self) -> None:
@@ -145,18 +145,18 @@ class LinesWriter(Writer):
         self._file.close()
 
 
-class TableWriter(Writer):
+class CsvWriter(Writer):
     """CSV: one row for each person and frame, columns NAME_x, NAME_y, NAME_score, NAME_confidence."""
 
     def __init__(self, path: Path, keypoint_set: KeypointSet, overwrite: bool = False) -> None:
         super().__init__(path, overwrite)
         self._file = open_held(path, overwrite)
-        with told(path):
+        with as_output_error(path):
             _write_whole(self._file, _as_csv([columns(keypoint_set)]))
 
     def write(self, frame: Frame, found: FrameResult) -> None:
         """A row for each person, in one call of the system: whole rows, whatever happens."""
-        with told(self.path):
+        with as_output_error(self.path):
             _write_whole(self._file, _as_csv(rows(frame, found.poses)))
 
     def close(self) -> None:
@@ -194,12 +194,12 @@ class CocoWriter(Writer):
         self._open = True
         self._end = 1
         self._file = open_held(self._part, overwrite=True)  # what a run that was killed left there is waste
-        with told(path):
+        with as_output_error(path):
             self._file.write(b"[")
 
     def write(self, frame: Frame, found: FrameResult) -> None:
         """An entry for each person."""
-        with told(self.path):
+        with as_output_error(self.path):
             for i, row in enumerate(found.poses.to_coco(frame.index)):
                 if found.poses.track_ids is not None:
                     row["track_id"] = int(found.poses.track_ids[i])
@@ -212,7 +212,7 @@ class CocoWriter(Writer):
         if not self._open:
             return
         self._open = False
-        with told(self.path):
+        with as_output_error(self.path):
             self._file.close()
             with self._part.open("r+b") as file:
                 file.truncate(self._end)
@@ -238,7 +238,7 @@ class OpenPoseWriter(Writer):
         self._stem = stem
         if overwrite and not append:
             series = re.compile(re.escape(stem) + r"_\d{12}_keypoints\.json")
-            with told(path):
+            with as_output_error(path):
                 for file in path.iterdir():
                     if series.fullmatch(file.name):
                         file.unlink()

@@ -40,6 +40,7 @@ _BY_SUFFIX = {
 def open_runtime(
     path: str | Path,
     device: str = "cpu",
+    *,
     threads: int | None = None,
     precision: str | None = None,
     engine: str | None = None,
@@ -72,4 +73,4 @@ def open_runtime(
         raise InputError(f"engine '{chosen}' does not read {file.name}; expected {' or '.join(able)}")
     module, name = ENGINES[chosen]
     runtime: type[Runtime] = getattr(import_module(f"rtmpose_sdk.runtimes.{module}"), name)
-    return runtime(file, device, threads, precision)
+    return runtime(file, device, threads=threads, precision=precision)

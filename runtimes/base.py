@@ -86,7 +86,8 @@ class Runtime(Closing, ABC):
         path: the model file.
         device: where it really runs.
         threads: number of threads that the engine really uses for one run.
-        precision: precision that was asked for; None where the artifact decides.
+        precision: one of `precisions` as it was asked for; None where nothing was, which means what the
+            file says, else fp32. ncnn alone names it even then.
         arithmetic: what it really computes in, "fp32" or "bf16 by autocast"; `AS_IN_GRAPH` where every
             tensor's type is in the file and the engine follows it.
         engine: engine and version, "onnxruntime 1.23.0".
@@ -101,7 +102,7 @@ class Runtime(Closing, ABC):
     largest_batch: int | None = None
 
     def __init__(
-        self, path: Path, device: str, threads: int | None = None, precision: str | None = None
+        self, path: Path, device: str, *, threads: int | None = None, precision: str | None = None
     ) -> None:
         if not isinstance(path, Path):
             raise InputError(f"path is {path!r}; expected a pathlib.Path")

@@ -71,10 +71,11 @@ class NcnnRuntime(Runtime):
             )
         self._engine = engine
         self._check_device()
-        self.precision = self._choose_precision(layers)
-        self.arithmetic = "int8, the rest fp32" if self.precision == "int8" else self.precision
+        self._precision = self._choose_precision(layers)
+        self.precision = self._precision  # reports and `eval --resume` have ncnn's by name
+        self.arithmetic = "int8, the rest fp32" if self._precision == "int8" else self._precision
         width, height, channels = self._input_size(layers)
-        self._nets = {self.threads: self._load(self.precision, self.threads)}
+        self._nets = {self.threads: self._load(self.threads)}
         net = self._nets[self.threads]
         self._pool = ThreadPoolExecutor(self.threads) if self._shares_samples() else None
         self._input = net.input_names()[0]
@@ -163,7 +164,7 @@ class NcnnRuntime(Runtime):
         found = [file.stat() for file in self._files if file.is_file()]
         return [(one.st_dev, one.st_ino, one.st_size, one.st_mtime_ns) for one in found]
 
-    def _load(self, precision: str, threads: int) -> Any:
+    def _load(self, threads: int, precision: str | None = None) -> Any:
         """The network for that many threads: layers lay their weights out for them, once."""
         if self._stat() != self._states:
             raise ModelFileError(
@@ -173,7 +174,7 @@ class NcnnRuntime(Runtime):
         net = self._engine.Net()
         for names in _OPTIONS.values():
             for name in names:
-                setattr(net.opt, name, name in _OPTIONS[precision])
+                setattr(net.opt, name, name in _OPTIONS[precision or self._precision])
         net.opt.num_threads = threads
         if self.device.kind != "cpu":
             net.opt.use_vulkan_compute = True
@@ -188,14 +189,13 @@ class NcnnRuntime(Runtime):
 
     def _check_precision(self, probe: Array, found: list[Array]) -> None:
         """Where a device lacks a precision, ncnn computes in a higher one without a word."""
-        precision = self.precision or ""
-        higher = _HIGHER.get(precision)
+        higher = _HIGHER.get(self._precision)
         if higher is None:
             return
-        net = self._load(higher, self.threads)
+        net = self._load(self.threads, higher)
         if all(map(np.array_equal, found, self._one(net, probe))):
             raise DeviceError(
-                f"precision '{precision}' was asked for, but {self.engine} on {self.device} "
+                f"precision '{self._precision}' was asked for, but {self.engine} on {self.device} "
                 f"({platform.machine()}) computes in {higher} then: its outputs are the very same. On a "
                 "processor, ncnn has fp16 on ARM only"
             )
@@ -208,7 +208,7 @@ class NcnnRuntime(Runtime):
         workers = max(min(self.threads, len(array)), 1) if self._pool else 1
         each = self.threads // workers
         if each not in self._nets:
-            self._nets[each] = self._load(self.precision or "fp32", each)
+            self._nets[each] = self._load(each)
         run = map if self._pool is None or workers == 1 else self._pool.map
         rows = list(run(functools.partial(self._one, self._nets[each]), array))
         if not rows:

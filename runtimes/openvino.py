@@ -43,6 +43,7 @@ class OpenVinoRuntime(Runtime):
         have = self._core.available_devices
         if self._name not in have and not (self._name == "GPU.0" and "GPU" in have):
             raise DeviceError(f"device '{self.device}' is not there for OpenVINO; it has {', '.join(have)}")
+        self._precision = self.precision or "fp32"
         self._check_precision()
         weights = self.path.with_suffix(".bin")
         if self.path.suffix.lower() == ".xml" and not weights.is_file():
@@ -52,7 +53,7 @@ class OpenVinoRuntime(Runtime):
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
             raise self._unreadable(error) from None
         self._quantized = any(op.get_type_name() == "FakeQuantize" for op in self._model.get_ops())
-        self.arithmetic = self._described(_PRECISIONS[self.precision or "fp32"])
+        self.arithmetic = self._described(_PRECISIONS[self._precision])
         self.inputs = tuple(_spec(port) for port in self._model.inputs)
         self.outputs = tuple(_spec(port) for port in self._model.outputs)
         for place in ([_CARD_KEY], list(_METADATA)):
@@ -72,12 +73,11 @@ class OpenVinoRuntime(Runtime):
 
     def _check_precision(self) -> None:
         """Not every processor has every arithmetic, and OpenVINO does not always say so."""
-        wanted = self.precision or "fp32"
         able = self._core.get_property(self._name, "OPTIMIZATION_CAPABILITIES")
-        if wanted.upper() not in able:
+        if self._precision.upper() not in able:
             there = [name for name in _PRECISIONS if name.upper() in able]
             raise DeviceError(
-                f"precision '{wanted}' was asked for, but OpenVINO on {self.device} "
+                f"precision '{self._precision}' was asked for, but OpenVINO on {self.device} "
                 f"({self._core.get_property(self._name, 'FULL_DEVICE_NAME')}) has {', '.join(there)}"
             )
 
@@ -93,7 +93,7 @@ class OpenVinoRuntime(Runtime):
             self._requests[shape] = self._requests.pop(shape)  # the last is the one that was used last
         else:
             settings: dict[str, Any] = {
-                "INFERENCE_PRECISION_HINT": _PRECISIONS[self.precision or "fp32"],
+                "INFERENCE_PRECISION_HINT": _PRECISIONS[self._precision],
                 "PERFORMANCE_HINT": "LATENCY",
             }
             if self._name == "CPU":
@@ -105,7 +105,7 @@ class OpenVinoRuntime(Runtime):
             used = compiled.get_property("INFERENCE_PRECISION_HINT").to_string()
             if used != settings["INFERENCE_PRECISION_HINT"]:
                 raise DeviceError(
-                    f"precision '{self.precision}' was asked for, but OpenVINO runs {self.path.name} in "
+                    f"precision '{self._precision}' was asked for, but OpenVINO runs {self.path.name} in "
                     f"{used} on {self.device}"
                 )
             self.arithmetic = self._described(used)

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.decode import suppress
+from rtmpose_sdk.boxes import suppress
 from rtmpose_sdk.errors import InputError, MissingExtraError
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.runtimes import allowed_cores

@@ -28,7 +28,7 @@ from rtmpose_sdk.benchmarks.remote.native_program import check_abi, check_progra
 from rtmpose_sdk.benchmarks.remote.report_adb import adb_report, judged
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
-from rtmpose_sdk.decode import decode_simcc
+from rtmpose_sdk.decode_simcc import decode_simcc
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError
 from rtmpose_sdk.geometry import Crops, check_boxes, crop_boxes
 from rtmpose_sdk.images import read_image

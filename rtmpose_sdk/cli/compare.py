@@ -13,13 +13,14 @@ from rich.table import Table
 
 from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv, parse_size, to_file
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.images import IMAGE_SUFFIXES
+from rtmpose_sdk.images import DRAWN_SUFFIXES
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.accuracy import Select
     from rtmpose_sdk.benchmarks.compare import BoxPair, Comparison, PosePair, Rows
     from rtmpose_sdk.detector import Detector
+    from rtmpose_sdk.predictor import Predictor
 
 _TILE = 320
 _SHEET = 12
@@ -57,7 +58,7 @@ def compare(
     ] = False,
     draw: Annotated[
         Path | None,
-        to_file(help="Picture of the persons (pose) or pictures that differ most.", kinds=IMAGE_SUFFIXES),
+        to_file(help="Picture of the persons (pose) or pictures that differ most.", kinds=DRAWN_SUFFIXES),
     ] = None,
 ) -> None:
     """Compare two artifacts, or one on two engines: outputs, keypoints, boxes, AP, time."""
@@ -121,7 +122,7 @@ def compare(
         console.print(f"{draw}: {told}", soft_wrap=True)
 
 
-def _describe(table: Table, a: Any, b: Any) -> None:
+def _describe(table: Table, a: Predictor | Detector, b: Predictor | Detector) -> None:
     table.add_row("engine", a.runtime.engine, b.runtime.engine)
     for what in ("device", "threads"):
         table.add_row(what, *(str(getattr(m.runtime, what)) for m in (a, b)))
@@ -132,8 +133,8 @@ def _describe(table: Table, a: Any, b: Any) -> None:
 
 def _accuracy(
     table: Table,
-    a: Any,
-    b: Any,
+    a: Predictor | Detector,
+    b: Predictor | Detector,
     compared: Comparison,
     annotations: Path | None,
     images: Path,
@@ -154,7 +155,7 @@ def _accuracy(
     table.add_row("AP", *(f"{figures['AP']:.4f}" for figures in found))
 
 
-def _speed(table: Table, a: Any, b: Any) -> None:
+def _speed(table: Table, a: Predictor, b: Predictor) -> None:
     """Medians of one sample; what OpenCV does is not in them."""
     import numpy as np
 

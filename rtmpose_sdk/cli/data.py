@@ -12,7 +12,7 @@ from rich.progress import Progress
 from rich.table import Table
 
 from rtmpose_sdk.cli.options import to_file
-from rtmpose_sdk.images import IMAGE_SUFFIXES, write_image
+from rtmpose_sdk.images import DRAWN_SUFFIXES, write_image
 from rtmpose_sdk.keypoint_sets import keypoint_set_named, keypoint_set_with
 
 app = typer.Typer(no_args_is_help=True, help="Look at training data.")
@@ -31,7 +31,7 @@ def check(
     ] = None,
     sheet_file: Annotated[
         Path | None,
-        to_file("--sheet", help="Write a contact sheet of labelled persons here.", kinds=IMAGE_SUFFIXES),
+        to_file("--sheet", help="Write a contact sheet of labelled persons here.", kinds=DRAWN_SUFFIXES),
     ] = None,
     shown: Annotated[int, typer.Option(min=0, help="Findings of each kind that are listed.")] = 3,
 ) -> None:

@@ -58,13 +58,15 @@ def time_paper(
         for i, network in enumerate(shown):
             file = Path(folder) / f"{i}.onnx"
             export_untrained(*network, file)
-            opened = Predictor(file, device, threads, precision, engine=engine)
+            opened = Predictor(file, device, threads=threads, precision=precision, engine=engine)
             predictors[network] = stack.enter_context(opened)
         source: str | Path = detector
         if detector == DEFAULT_DETECTOR:  # bundled for larger pictures than the paper's
             source = Path(folder) / "detector.onnx"
             export_resized(find_model(detector), paper.DETECTOR_SIZE, source)
-        finder = stack.enter_context(Detector(source, device, threads, precision, engine=engine))
+        finder = stack.enter_context(
+            Detector(source, device, threads=threads, precision=precision, engine=engine)
+        )
         found = paper.time_rows(predictors, finder, picture, box, warm_up, runs)
         runtime = opened.runtime
     compared = paper.compare_rows(found)

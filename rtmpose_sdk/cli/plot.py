@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import typer
+from numpy.typing import NDArray
 
 from rtmpose_sdk.cli.options import to_file
 from rtmpose_sdk.drawing import id_color
 from rtmpose_sdk.errors import InputError, MissingExtraError, OutputError
 from rtmpose_sdk.images import write_bytes
-from rtmpose_sdk.lines import read_lines
+from rtmpose_sdk.json_lines import read_json_lines
+
+Floats = NDArray[np.float64]
 
 GAP = 0.5
 """Seconds without a person after which its line breaks, where frames are not further apart themselves."""
@@ -59,7 +62,7 @@ def plot(
 
 def read_ways(
     results: Path, joints: list[str], persons: list[int] | None = None
-) -> tuple[dict[int, dict[str, np.ndarray[Any, Any]]], float]:
+) -> tuple[dict[int, dict[str, Floats]], float]:
     """For each track id and joint: (T,4) of time (s), x, y (px) and confidence; and the usual step, s.
 
     Args:
@@ -73,7 +76,7 @@ def read_ways(
     rows: dict[int, dict[str, list[tuple[float, ...]]]] = {}
     known: set[int] = set()
     times = []
-    for frame in read_lines(results):
+    for frame in read_json_lines(results):
         times.append(float(frame["time"]))
         for who in frame["persons"]:
             number = int(who.get("track_id", 0))
@@ -99,12 +102,12 @@ def read_ways(
     return ways, float(np.median(np.diff(times))) if len(times) > 1 else 0.0
 
 
-Line = tuple[np.ndarray[Any, Any], np.ndarray[Any, Any]]
+Line = tuple[Floats, Floats]
 """Times (s) and values, with NaN where the line breaks."""
 
 
 def lines_of(
-    ways: dict[int, dict[str, np.ndarray[Any, Any]]],
+    ways: dict[int, dict[str, Floats]],
     joints: list[str],
     what: list[What],
     min_confidence: float,
@@ -168,7 +171,7 @@ def _png(lines: dict[tuple[str, What], dict[int, Line]], persons: int, title: st
     return stream.getvalue()
 
 
-def _line(way: np.ndarray[Any, Any], kind: What, min_confidence: float, gap: float) -> Line:
+def _line(way: Floats, kind: What, min_confidence: float, gap: float) -> Line:
     time = way[:, 0].copy()
     if kind is What.CONFIDENCE:
         value = way[:, 3].copy()
@@ -184,8 +187,8 @@ def _line(way: np.ndarray[Any, Any], kind: What, min_confidence: float, gap: flo
     return np.insert(time, gaps, time[gaps - 1] if len(gaps) else []), np.insert(value, gaps, np.nan)
 
 
-def _alone(value: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _alone(value: Floats) -> NDArray[np.bool_]:
     """Points with a break on both sides, which a line does not show."""
     there = np.pad(np.isfinite(value), 1)
-    alone: np.ndarray[Any, Any] = there[1:-1] & ~there[:-2] & ~there[2:]
+    alone: NDArray[np.bool_] = there[1:-1] & ~there[:-2] & ~there[2:]
     return alone

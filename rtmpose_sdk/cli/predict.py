@@ -23,7 +23,7 @@ from rtmpose_sdk.cli.options import (
     refuse_given,
 )
 from rtmpose_sdk.cli.predict_pictures import find_pictures, place_pictures, predict_pictures
-from rtmpose_sdk.cli.predict_sources import VideoInput, name_of, split_sources
+from rtmpose_sdk.cli.predict_sources import VideoInput, left_out, name_of, split_sources
 from rtmpose_sdk.cli.predict_video import (
     DEFAULT_SAVE,
     VideoOptions,
@@ -176,6 +176,8 @@ def predict(
     videos, others = split_sources(source, track)
     if videos and others:
         raise InputError("pictures and videos together; give them to two calls")
+    if beside := left_out(source, track):
+        typer.echo(beside, err=True)
     if videos:
         if boxes is Boxes.FULL:
             raise InputError("--boxes full is for pictures; a video's people are found by a detector")
@@ -202,12 +204,12 @@ def predict(
             pose,
             DEFAULT_DETECTOR if detector is None else detector,
             device,
-            threads,
-            precision,
-            detection_threshold,
-            flip_test=flip_test,
+            threads=threads,
+            precision=precision,
             engine=engine,
+            detection_threshold=detection_threshold,
             detector_size=size,
+            flip_test=flip_test,
         ) as pipeline:
             _each_video(videos, pipeline, options)
         return
@@ -228,11 +230,11 @@ def predict(
         pose,
         detector,
         device,
-        threads,
-        precision,
-        detection_threshold,
-        flip_test=flip_test,
+        threads=threads,
+        precision=precision,
         engine=engine,
+        detection_threshold=detection_threshold,
         detector_size=size,
+        flip_test=flip_test,
     ) as pipeline:
         predict_pictures(pictures, targets, pipeline, out, painter, boxes is Boxes.FULL)

@@ -13,13 +13,13 @@ import numpy as np
 
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.frame import FrameResult
+from rtmpose_sdk.json_lines import read_json_lines
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.lines import read_lines
 from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.results import PoseResult
 from rtmpose_sdk.sources import Frame, Source
 from rtmpose_sdk.stream import PoseStream
-from rtmpose_sdk.writers import CocoWriter, OpenPoseWriter, TableWriter, Writer, hold, told
+from rtmpose_sdk.writers import CocoWriter, CsvWriter, OpenPoseWriter, Writer, as_output_error, hold
 
 SAME_TIME = 1e-3
 """Seconds by which a frame's time may be off from what its row says."""
@@ -127,9 +127,9 @@ class Earlier:
         self.count, self.time, self.highest = 0, -math.inf, 0
         self._latest: dict[int, dict[str, Any]] = {}
         row, numbers = None, [-1, -1]
-        with told(lines), lines.open("r+b") as file:
+        with as_output_error(lines), lines.open("r+b") as file:
             hold(file, lines)
-            for row in read_lines(lines, broken.append):
+            for row in read_json_lines(lines, broken.append):
                 self.count += 1
                 numbers = [numbers[1], row["frame"]]
                 ids = [person.get("track_id", 0) for person in row["persons"]]
@@ -182,12 +182,12 @@ class Earlier:
             raise OutputError(
                 f"{self.lines}: another run has just written there; wait for its end, then --resume again"
             )
-        known = TableWriter | CocoWriter | ParquetWriter | OpenPoseWriter
+        known = CsvWriter | CocoWriter | ParquetWriter | OpenPoseWriter
         tables = [w for w in writers if isinstance(w, known)]
         if not tables:
             return
         nothing = np.empty((0, 0, 3), np.uint8)
-        for row in read_lines(self.lines):
+        for row in read_json_lines(self.lines):
             frame = Frame(nothing, int(row["frame"]), float(row["time"]))
             poses = self._poses(row)
             found = FrameResult(poses, frame.time, frame.index, bool(row.get("detected")), False)

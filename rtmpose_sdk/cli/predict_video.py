@@ -7,6 +7,7 @@ import enum
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 from rich.console import Console
@@ -20,18 +21,16 @@ from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.follow import LIVE_DEPTH, follow
 from rtmpose_sdk.parquet_writer import ParquetWriter
-from rtmpose_sdk.pipeline import DEFAULT_SMOOTHING, Pipeline
+from rtmpose_sdk.pipeline import Pipeline
+from rtmpose_sdk.smoothing import DEFAULT_SMOOTHING
 from rtmpose_sdk.sources import Source, open_source
 from rtmpose_sdk.stages import DEPTH
 from rtmpose_sdk.stream import PoseStream
 from rtmpose_sdk.video_writer import VideoWriter
-from rtmpose_sdk.writers import (
-    CocoWriter,
-    LinesWriter,
-    OpenPoseWriter,
-    TableWriter,
-    Writer,
-)
+from rtmpose_sdk.writers import CocoWriter, CsvWriter, JsonLinesWriter, OpenPoseWriter, Writer
+
+if TYPE_CHECKING:
+    from rtmpose_sdk.cli.window import Window
 
 
 class Save(str, enum.Enum):
@@ -150,7 +149,7 @@ def _run(
     source: Source,
     stream: PoseStream,
     writers: list[Writer],
-    window: object,
+    window: Window | None,
     options: VideoOptions,
     console: Console,
     earlier: Earlier | None,
@@ -191,7 +190,7 @@ def _run(
             progress.update(
                 task, advance=1, state=f"{rate:.1f} fps, {len(found.poses)} people; ms: {parts}"
             )
-            if window is not None and not window.show(picture):  # type: ignore[attr-defined]
+            if window is not None and picture is not None and not window.show(picture):
                 stop.ended = True  # what is under way is written still
     done.interrupted = stop.asked
     return done
@@ -250,25 +249,27 @@ def _refuse_existing(paths: list[Path], lines: Path | None) -> None:
 def _open_writers(
     name: str, source: Source, pipeline: Pipeline, options: VideoOptions, earlier: Earlier | None
 ) -> Iterator[Writer]:
+    """One for each kind, opened when it is asked for."""
     points = pipeline.predictor.keypoint_set
-    again = options.overwrite or options.resume
+    again, append = options.overwrite or options.resume, earlier is not None
+    opens: dict[Save, Callable[[Path], Writer]] = {
+        Save.VIDEO: lambda path: VideoWriter(
+            _next_part(path) if append else path, source.fps, again, options.threads
+        ),
+        Save.JSONL: lambda path: JsonLinesWriter(path, again, append),
+        Save.CSV: lambda path: CsvWriter(path, points, again),
+        Save.COCO: lambda path: CocoWriter(path, again),
+        Save.OPENPOSE: lambda path: OpenPoseWriter(path, name, again, append),
+        Save.PARQUET: lambda path: ParquetWriter(path, points, again),
+    }
     for kind in options.save:
-        path = options.out / (name + _SUFFIXES[kind])
-        if kind is Save.JSONL:
-            yield LinesWriter(path, again, append=earlier is not None)
-        elif kind is Save.CSV:
-            yield TableWriter(path, points, again)
-        elif kind is Save.COCO:
-            yield CocoWriter(path, again)
-        elif kind is Save.OPENPOSE:
-            yield OpenPoseWriter(path, name, again, append=earlier is not None)
-        elif kind is Save.PARQUET:
-            yield ParquetWriter(path, points, again)
-        else:
-            if earlier is not None:  # a video cannot be written on: each run has a part of its own
-                number = 2
-                while path.exists():
-                    path = options.out / f"{name}.{number}.mp4"
-                    number += 1
+        yield opens[kind](options.out / (name + _SUFFIXES[kind]))
 
-            yield VideoWriter(path, source.fps, again, options.threads)
+
+def _next_part(video: Path) -> Path:
+    """A video cannot be written on: each run has a part of its own, NAME.2.mp4 after NAME.mp4."""
+    part, number = video, 2
+    while part.exists():
+        part = video.with_name(f"{video.stem}.{number}{video.suffix}")
+        number += 1
+    return part

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 import typer
@@ -328,7 +329,7 @@ def _weight_decay(model: str) -> float:
 
 
 def _sources(
-    training: Any,
+    training: ModuleType,
     data: list[Path],
     images: list[Path],
     val_data: Path | None,

@@ -6,16 +6,17 @@ import errno
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import typer
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from rtmpose_sdk.errors import MissingExtraError, OutputError
 
 
-def finish(work: Callable[[Any, Shown], Path], folder: Path) -> None:
+def finish(work: Callable[[ModuleType, Shown], Path], folder: Path) -> None:
     """Run with a bar; an interruption says how to go on.
 
     Args:
@@ -49,7 +50,7 @@ def finish(work: Callable[[Any, Shown], Path], folder: Path) -> None:
         typer.echo(f"artifact: {artifact}")
 
 
-def training_room() -> Any:
+def training_room() -> ModuleType:
     """The training room; torch and its companions are imported here, not before."""
     try:
         import lightning_fabric  # noqa: F401
@@ -77,7 +78,7 @@ class Shown:
             TextColumn("{task.fields[figures]}"),
         )
         self.bars = Progress(*columns, console=console, transient=True)
-        self._steps: Any = None
+        self._steps: TaskID | None = None
 
     def say(self, text: str) -> None:
         """A line above the bars."""

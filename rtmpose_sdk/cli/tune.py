@@ -25,7 +25,7 @@ from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.tune import Choice, Found, Setting
-    from rtmpose_sdk.card import ModelCard
+    from rtmpose_sdk.card import ModelCard, Task
     from rtmpose_sdk.exporters.candidates import Variants
 
 _PICTURES = 100
@@ -112,10 +112,8 @@ def tune(
     files = tuple(candidate or ())
     card = artifact_card(detector)
     sizes = _sizes(detector_sizes, card, measured=images is not None)
-    poses, finders = (
-        _variants(source, task, calibrate, detector, crops, files, tried, fp32)
-        for source, task, tried in ((pose, "pose", []), (detector, "detect", sizes))
-    )
+    alike = (calibrate, detector, crops, files, fp32)
+    poses, finders = _variants(pose, "pose", [], *alike), _variants(detector, "detect", sizes, *alike)
     taken = {v.input_size for v in finders.able} | {card.input_size}
     for size in sizes if detector_sizes is not None else []:
         if size not in taken:
@@ -177,12 +175,12 @@ def _sizes(text: str | None, card: ModelCard, measured: bool) -> list[tuple[int,
 
 def _variants(
     source: str,
-    task: Any,
+    task: Task,
+    sizes: list[tuple[int, int]],
     calibrate: Path | None,
     detector: str,
     crops: int,
     files: tuple[Path, ...],
-    sizes: list[tuple[int, int]],
     only_fp32: bool,
 ) -> Variants:
     from rtmpose_sdk.artifacts import artifact_card
@@ -192,9 +190,9 @@ def _variants(
     if calibrate is not None:
         from rtmpose_sdk.exporters.calibrate import calibration_images
 
-        calibration = calibration_images(artifact_card(source), calibrate, detector, crops)
+        calibration = calibration_images(artifact_card(source), calibrate, detector, limit=crops)
     others = [f for f in files if artifact_card(f).task == task]
-    return variants(source, task, calibration, others, sizes, only_fp32)
+    return variants(source, task, calibration, others=others, sizes=sizes, only_fp32=only_fp32)
 
 
 def _clip(video: Path | None, frames: int) -> list[NDArray[np.uint8]]:
@@ -273,7 +271,10 @@ def _profile(found: Found, choice: Choice, name: str, limits: dict[str, Any]) ->
 
 
 def _settings(setting: Setting) -> NetworkSettings:
-    variant: Any = setting.variant
+    from rtmpose_sdk.exporters.candidates import Variant
+
+    variant = setting.variant
+    assert isinstance(variant, Variant)  # made by `_variants`
     path = variant.path.resolve()
     return NetworkSettings(
         str(path), variant.engine, variant.precision, setting.threads, hashes(path), variant.input_size

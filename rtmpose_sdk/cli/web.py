@@ -43,8 +43,13 @@ def web(
             check_extra("rtmpose web without --artifact")
             from rtmpose_sdk.exporters.end2end_export import export_end2end, read_part
 
-            parts = read_part(pose, False), read_part(detector, False)
-            export_end2end("pipeline", model, *parts, detection_threshold, None)
+            export_end2end(
+                "pipeline",
+                model,
+                pose=read_part(pose, False),
+                detector=read_part(detector, False),
+                detection_threshold=detection_threshold,
+            )
         with make_server(page, model, host, port) as server:
             Console().print(f"http://{host}:{server.server_port}/ (Ctrl-C ends it)", soft_wrap=True)
             try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -29,13 +27,13 @@ class Window(Closing):
             raise DeviceError(
                 "--show needs Python's tkinter, which is not installed (python3-tk)"
             ) from None
-        self._tk: Any = tkinter
         try:
-            self._root: Any = tkinter.Tk()
+            self._root = tkinter.Tk()
         except tkinter.TclError as error:
             raise DeviceError(f"--show needs a screen, and there is none ({error}); leave it out") from None
         self._root.title(title)
-        self._label: Any = tkinter.Label(self._root)
+        self._label = tkinter.Label(self._root)
+        self._photo_of = tkinter.PhotoImage
         self._label.pack()
         self._open = True
         self._root.protocol("WM_DELETE_WINDOW", self._shut)
@@ -51,13 +49,11 @@ class Window(Closing):
         room = min(
             0.9 * self._root.winfo_screenwidth() / width, 0.85 * self._root.winfo_screenheight() / height
         )
-        if room < 1:
-            size = (int(width * room), int(height * room))
-            picture = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-        data = cv2.imencode(".ppm", picture)[1].tobytes()
-        photo = self._tk.PhotoImage(data=data)
-        self._label.configure(image=photo)
-        self._label.image = photo
+        size = (int(width * room), int(height * room))
+        fitting = cv2.resize(picture, size, interpolation=cv2.INTER_AREA) if room < 1 else picture
+        # The label does not keep its picture alive.
+        self._photo = self._photo_of(data=cv2.imencode(".ppm", fitting)[1].tobytes())
+        self._label.configure(image=self._photo)
         self._root.update()
         return self._open
 

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, cast
 
 from rtmpose_sdk.card import (
     IMAGENET_MEAN_RGB,
@@ -137,7 +137,7 @@ class PublishedModel:
             name=self.network,
             task=self.task,
             input_size=self.input_size,
-            decoder=_decoder(self.decoder),
+            decoder=cast(Decoder, self.decoder),  # which the card checks
             color_order="rgb" if rgb else "bgr",
             mean=mean,
             std=std,
@@ -150,12 +150,6 @@ class PublishedModel:
             license=self.license,
             accuracy={f"published {name}": value for name, value in self.accuracy.items()},
         )
-
-
-def _decoder(name: str) -> Decoder:
-    known: Any = name
-    decoder: Decoder = known
-    return decoder
 
 
 class Preset(NamedTuple):

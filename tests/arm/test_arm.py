@@ -10,7 +10,7 @@ import pytest
 
 from rtmpose_sdk.artifacts import read_card
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode import decode_simcc
+from rtmpose_sdk.decode_simcc import decode_simcc
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.runtimes import open_runtime
 

@@ -346,7 +346,7 @@ def test_int8_of_an_sdk_folder_is_made_once(
     monkeypatch.setenv("RTMPOSE_HOME", str(tmp_path))
     folder = shared / "weights" / "rtmdet-nano"
     card = artifact_card(folder)
-    calibration = calibration_images(card, shared / "data" / "coco_train", DEFAULT_DETECTOR, 32)
+    calibration = calibration_images(card, shared / "data" / "coco_train", DEFAULT_DETECTOR, limit=32)
     first = variants(folder, "detect", calibration)
     int8 = next(v for v in first.able if v.kind == "int8")
     assert artifact_card(int8.path).precision == "int8"

@@ -61,7 +61,7 @@ def test_ninety_nine_good_pictures_and_a_bad_one(photo: np.ndarray, tmp_path: Pa
     done = run("rtmpose", "predict", "in", "--boxes", "full", "--out", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert "1 of 100 pictures could not be used" in done.stderr
-    assert "050b.jpg: the picture is truncated" in done.stderr
+    assert "050b.jpg is truncated" in done.stderr
     assert len(json.loads((tmp_path / "out" / "results.json").read_text())) == 99
     assert len(list((tmp_path / "out").glob("*.jpg"))) == 99
     assert not (tmp_path / "out" / "050b.jpg").exists()
@@ -167,6 +167,7 @@ def test_folders_globs_and_names_that_repeat(photo_path: Path, tmp_path: Path) -
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         shutil.copy(photo_path, tmp_path / name / "x.jpg")
+    (tmp_path / "a" / "notes.txt").touch()
     done = run(
         "rtmpose",
         "predict",
@@ -182,6 +183,7 @@ def test_folders_globs_and_names_that_repeat(photo_path: Path, tmp_path: Path) -
     assert done.returncode == 0, done.stderr
     files = sorted(str(p.relative_to(tmp_path / "o")) for p in (tmp_path / "o").rglob("*.jpg"))
     assert files == ["a/x.jpg", "b/x.jpg"]
+    assert "a: left out: 1 file that is no picture (.txt)\n" in done.stderr
 
 
 def test_with_a_detector(detector_folder: Path, photo_path: Path, tmp_path: Path) -> None:

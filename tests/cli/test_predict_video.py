@@ -21,10 +21,10 @@ import pytest
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Detections, FrameResult, PoseResult, PoseStream, get_keypoint_set
-from rtmpose_sdk.benchmarks.scenes import COCO, Scene, walk
+from rtmpose_sdk.benchmarks.scenes import COCO, SIZE, Scene, walk
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.predict_resume import After, Earlier
-from rtmpose_sdk.cli.predict_sources import common_folder, name_of, split_sources
+from rtmpose_sdk.cli.predict_sources import common_folder, left_out, name_of, split_sources
 from rtmpose_sdk.cli.predict_stages import finish
 from rtmpose_sdk.cli.stopping import Stop
 from rtmpose_sdk.closing import Closing
@@ -32,7 +32,7 @@ from rtmpose_sdk.drawing import Painter
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.follow import follow
 from rtmpose_sdk.sources import ArraySource, Frame, Part, Source, open_source
-from rtmpose_sdk.writers import LinesWriter, OpenPoseWriter, TableWriter, Writer
+from rtmpose_sdk.writers import CsvWriter, JsonLinesWriter, OpenPoseWriter, Writer
 
 av = pytest.importorskip("av")
 BIN = Path(sys.executable).parent
@@ -197,6 +197,20 @@ def test_pictures_that_a_shell_named_are_one_video(photo_path: Path, tmp_path: P
         assert heights == [255, 254, 246]
 
 
+def test_what_is_left_out_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = ("v/a.mp4", "v/notes.txt", "p/1.jpg", "p/a.heic", "p/b.HEIC", "p/c.txt", "p/.hidden")
+    for name in (*names, "q/c.AVIF", "r/a", "r/b.txt", "r/c.md", "r/d.csv"):
+        Path(name).parent.mkdir(exist_ok=True)
+        Path(name).write_bytes(b"x")
+    assert left_out(["p", "q"], False) == "p: left out: 3 files that are no pictures (.heic, .txt)"
+    assert left_out(["v/*"], False) == "v/*: left out: 1 file that is no video (.txt)"
+    assert left_out(["r"], False).endswith("4 files that are no pictures (no suffix, .csv, .md, ...)")
+    assert left_out(["p/*", "q", "p/1.jpg", "0", "nowhere"], False) == ""
+    assert "3 files" in left_out(["p/*"], True)
+    assert split_sources(["q/c.AVIF", "p/a.heic"], False) == ([], ["q/c.AVIF", "p/a.heic"])
+
+
 def test_what_sources_mean(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     for name in ("v/a.mp4", "v/b.MOV", "v/notes.txt", "p/1.jpg", "p/2.jpg", "m/c.mkv", "m/3.png"):
@@ -326,10 +340,10 @@ def test_a_set_of_the_users_own_is_resumed(tmp_path: Path) -> None:
         track_ids=np.array([3]),
     )
     image = np.zeros((48, 64, 3), np.uint8)
-    with LinesWriter(tmp_path / "r.jsonl") as writer:
+    with JsonLinesWriter(tmp_path / "r.jsonl") as writer:
         writer.write(Frame(image, 0, 0.0), FrameResult(poses, 0.0, 0, True, False))
     earlier = Earlier(tmp_path / "r.jsonl", points)
-    with TableWriter(tmp_path / "r.csv", points) as table:
+    with CsvWriter(tmp_path / "r.csv", points) as table:
         earlier.replay([table])
     assert len((tmp_path / "r.csv").read_text().splitlines()) == 2
     with OpenPoseWriter(tmp_path / "o", "r", append=True) as folder:
@@ -374,7 +388,7 @@ def test_who_was_lost_before_a_stop_comes_back_after_it(tmp_path: Path) -> None:
 
     image = np.zeros((480, 640, 3), np.uint8)
     first = PoseStream(detect, pose, COCO, 1)
-    with LinesWriter(tmp_path / "r.jsonl") as writer:
+    with JsonLinesWriter(tmp_path / "r.jsonl") as writer:
         for index in range(20):
             now[:] = [here(50, False), here(400, index >= 8)]
             writer.write(Frame(image, index, index / 30), first(image, index / 30))
@@ -401,7 +415,7 @@ def test_what_is_left_of_a_part_is_counted_in_chosen_frames(tmp_path: Path) -> N
 
 def frames_of(count: int, scene: Scene) -> tuple[ArraySource, PoseStream]:
     stream = PoseStream(scene.detect, scene.pose, COCO, 5)
-    return ArraySource((np.zeros((48, 64, 3), np.uint8) for _ in range(count)), 30.0), stream
+    return ArraySource((np.zeros((SIZE[1], SIZE[0], 3), np.uint8) for _ in range(count)), 30.0), stream
 
 
 class Notes(Writer):

@@ -19,7 +19,7 @@ from rtmpose_sdk.cli.predict_resume import After, Earlier
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.sources import Frame, Source
-from rtmpose_sdk.writers import CocoWriter, LinesWriter, TableWriter, Writer
+from rtmpose_sdk.writers import CocoWriter, CsvWriter, JsonLinesWriter, Writer
 
 av = pytest.importorskip("av")
 BIN = Path(sys.executable).parent
@@ -44,12 +44,12 @@ def resumed(lines: Path, again: Source) -> list[int]:
 
 def test_the_same_video_goes_on(tmp_path: Path) -> None:
     lines = tmp_path / "r.jsonl"
-    write(LinesWriter(lines), source(20, start=0.2, end=1.0, stride=2))  # 2, 4, 6, 8
+    write(JsonLinesWriter(lines), source(20, start=0.2, end=1.0, stride=2))  # 2, 4, 6, 8
     assert resumed(lines, source(20, start=0.2, stride=2)) == [10, 12, 14, 16, 18]
     assert resumed(lines, source(20, stride=2)) == [10, 12, 14, 16, 18]  # it may begin elsewhere
     assert resumed(lines, source(20, start=0.8, stride=5)) == [13, 18]  # nothing tells that it was 2
     assert resumed(lines, source(20, end=0.9, stride=2)) == []
-    write(LinesWriter(tmp_path / "none.jsonl"), source(0))
+    write(JsonLinesWriter(tmp_path / "none.jsonl"), source(0))
     assert resumed(tmp_path / "none.jsonl", source(3)) == [0, 1, 2]
 
 
@@ -68,7 +68,7 @@ def test_the_same_video_goes_on(tmp_path: Path) -> None:
 )
 def test_another_video_is_refused(tmp_path: Path, again: Callable[[], Source], what: str) -> None:
     lines = tmp_path / "r.jsonl"
-    write(LinesWriter(lines), source(9, stride=2))
+    write(JsonLinesWriter(lines), source(9, stride=2))
     with pytest.raises(InputError, match=rf"{what}; --resume takes the same video .*--overwrite.*--out"):
         resumed(lines, again())
 
@@ -77,13 +77,13 @@ def test_pictures_of_several_sizes_go_on(tmp_path: Path) -> None:
     """Only the frame that both have is compared: the next may have another size."""
     for index in range(6):
         cv2.imwrite(str(tmp_path / f"{index}.png"), np.zeros((48 + index, 64, 3), np.uint8))
-    write(LinesWriter(tmp_path / "r.jsonl"), open_source(tmp_path, end=0.1))
+    write(JsonLinesWriter(tmp_path / "r.jsonl"), open_source(tmp_path, end=0.1))
     assert resumed(tmp_path / "r.jsonl", open_source(tmp_path)) == [3, 4, 5]
 
 
 def test_a_stop_before_anything_new_is_no_other_video(tmp_path: Path) -> None:
     lines = tmp_path / "r.jsonl"
-    write(LinesWriter(lines), source(9))
+    write(JsonLinesWriter(lines), source(9))
     rest = After(source(5), Earlier(lines, COCO))  # as a source ends that is interrupted
     rest.interrupt()
     assert list(rest) == []
@@ -93,19 +93,19 @@ def test_who_writes_is_alone(tmp_path: Path) -> None:
     """Whether the other began anew, or goes on; afterwards the file is free."""
     lines = tmp_path / "r.jsonl"
     for append in (False, True):
-        with LinesWriter(lines, append=append) as writer:
+        with JsonLinesWriter(lines, append=append) as writer:
             write_one(writer, int(append))
             held = lines.read_bytes()
             for other in (
                 lambda: Earlier(lines, COCO),
-                lambda: LinesWriter(lines, append=True),
-                lambda: LinesWriter(lines, overwrite=True),
+                lambda: JsonLinesWriter(lines, append=True),
+                lambda: JsonLinesWriter(lines, overwrite=True),
             ):
                 with pytest.raises(OutputError, match=r"r\.jsonl: another run writes there; wait"):
                     other()
             assert lines.read_bytes() == held
     assert Earlier(lines, COCO).count == 2
-    for kind in (lambda p, o: TableWriter(p, COCO, o), CocoWriter):
+    for kind in (lambda p, o: CsvWriter(p, COCO, o), CocoWriter):
         with (
             kind(tmp_path / "r.out", False),
             pytest.raises(OutputError, match=r"r\.out(\.part)?: another run writes there"),
@@ -114,17 +114,17 @@ def test_who_writes_is_alone(tmp_path: Path) -> None:
         (tmp_path / "r.out").unlink()
 
 
-def write_one(writer: LinesWriter, index: int) -> None:
+def write_one(writer: JsonLinesWriter, index: int) -> None:
     frame = Frame(np.zeros((48, 64, 3), np.uint8), index, index / 10)
     writer.write(frame, FrameResult(PoseResult.empty(COCO, SMALL), frame.time, index, True, False))
 
 
 def test_a_run_that_ended_since_the_file_was_read_is_noticed(tmp_path: Path) -> None:
     lines = tmp_path / "r.jsonl"
-    write(LinesWriter(lines), source(3))
+    write(JsonLinesWriter(lines), source(3))
     earlier = Earlier(lines, COCO)
     earlier.replay([])
-    with LinesWriter(lines, append=True) as writer:
+    with JsonLinesWriter(lines, append=True) as writer:
         write_one(writer, 3)
     with pytest.raises(OutputError, match="another run has just written there"):
         earlier.replay([])
@@ -138,8 +138,8 @@ def test_of_two_that_begin_at_the_same_time_one_is_refused(
     if kind == "parquet":
         pytest.importorskip("pyarrow")
     makers: dict[str, Callable[[Path], Writer]] = {
-        "jsonl": LinesWriter,
-        "csv": lambda path: TableWriter(path, COCO),
+        "jsonl": JsonLinesWriter,
+        "csv": lambda path: CsvWriter(path, COCO),
         "parquet": lambda path: ParquetWriter(path, COCO),
     }
     monkeypatch.setattr(Path, "exists", lambda *_, **__: False)
@@ -151,7 +151,7 @@ def test_of_two_that_begin_at_the_same_time_one_is_refused(
 
 
 def test_what_is_overwritten_leaves_nothing(tmp_path: Path) -> None:
-    for kind in (LinesWriter, lambda p, o=False: TableWriter(p, COCO, o), CocoWriter):
+    for kind in (JsonLinesWriter, lambda p, o=False: CsvWriter(p, COCO, o), CocoWriter):
         write(kind(tmp_path / "anew"), source(3))
         for waste in ("again", ".again.part"):
             (tmp_path / waste).write_bytes(b"x" * 100_000)

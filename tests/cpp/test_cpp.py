@@ -65,9 +65,11 @@ def build(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("artifacts")
     pose, detector = read_part("rtmpose-t-own", False), read_part("rtmdet-nano-own", False)
-    export_end2end("pose", folder / "pose.onnx", pose, None, 0.3, None)
-    export_end2end("detector", folder / "detector.onnx", None, detector, 0.3, None)
-    export_end2end("pipeline", folder / "pipeline.onnx", pose, detector, 0.3, None)
+    export_end2end("pose", folder / "pose.onnx", pose=pose, detection_threshold=0.3)
+    export_end2end("detector", folder / "detector.onnx", detector=detector, detection_threshold=0.3)
+    export_end2end(
+        "pipeline", folder / "pipeline.onnx", pose=pose, detector=detector, detection_threshold=0.3
+    )
     return {file.stem: file for file in folder.iterdir()}
 
 

@@ -31,8 +31,13 @@ def program(language: str) -> str:
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("embed")
-    parts = read_part("rtmpose-t-own", False), read_part("rtmdet-nano-own", False)
-    export_end2end("pipeline", folder / "pipeline.onnx", *parts, 0.3, None)
+    export_end2end(
+        "pipeline",
+        folder / "pipeline.onnx",
+        pose=read_part("rtmpose-t-own", False),
+        detector=read_part("rtmdet-nano-own", False),
+        detection_threshold=0.3,
+    )
     shutil.copy(PHOTO, folder / "photo.jpg")
     return folder
 

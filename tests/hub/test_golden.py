@@ -101,7 +101,7 @@ def run_tensor(
 ) -> dict[str, np.ndarray]:
     """Outputs of an exported artifact for the golden input."""
     network, keypoints = open_network(weights)
-    card = new_card(network.name, network.input_size, keypoints, "tensor")
+    card = new_card(network.name, network.input_size, keypoints, input_kind="tensor")
     export(Subject(card, network), out, None)
     with open_runtime(out, threads=2) as runtime:
         names = [spec.name for spec in runtime.outputs]

@@ -95,13 +95,14 @@ def test_yolox_raw_head(tmp_path: Path, photo: np.ndarray) -> None:
     )
     wrong = card(task="detect", input_size=(96, 96), decoder="yolox")
     with pytest.raises(CardError, match=r"gives 84 cells, but input \(96, 96\)"):
-        decode_yolox(head, wrong)
+        decode_yolox({"yolox": head}, wrong)
 
 
 def test_yolox_scores_are_objectness_times_class() -> None:
     head = np.zeros((1, 84, 8), np.float32)  # three classes; persons are the first
     head[0, :, 4], head[0, :, 5], head[0, :, 6] = 0.5, 0.4, 1.0
-    _, scores = decode_yolox(head, card(task="detect", input_size=(64, 64), decoder="yolox"))
+    yolox = card(task="detect", input_size=(64, 64), decoder="yolox")
+    _, scores = decode_yolox({"yolox": head}, yolox)
     np.testing.assert_allclose(scores, 0.2, atol=1e-6)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -60,6 +61,16 @@ def test_precisions_that_the_processor_lacks_are_refused(network: Path) -> None:
         else:
             with pytest.raises(DeviceError, match=f"'{precision}' was asked for, but OpenVINO on cpu"):
                 open_runtime(network, precision=precision)
+
+
+def test_a_precision_that_openvino_changes_is_named(own: Path) -> None:
+    """Even where none was asked for."""
+    with open_runtime(own, threads=1, engine="openvino") as runtime:
+        used = SimpleNamespace(to_string=lambda: "bf16")
+        compiled = SimpleNamespace(get_property=lambda _: used)
+        runtime._core = SimpleNamespace(compile_model=lambda *_: compiled)
+        with pytest.raises(DeviceError, match=r"'fp32' was asked for, but OpenVINO runs .* in bf16"):
+            runtime.run(np.zeros((2, 256, 192, 3), np.uint8))
 
 
 def test_weights_that_are_missing_or_cut(network: Path, tmp_path: Path) -> None:

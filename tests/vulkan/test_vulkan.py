@@ -18,9 +18,9 @@ from rtmpose_sdk.artifacts import read_card
 from rtmpose_sdk.errors import DeviceError
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.export import export
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import subject_from_artifact
 from rtmpose_sdk.exporters.verify import verify
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, find_model
 
@@ -32,7 +32,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert ncnn.get_gpu_count() > 0, "ncnn finds no Vulkan device"
     folder = tmp_path_factory.mktemp("vulkan")
     for name, file in ((DEFAULT_POSE, "pose.param"), (DEFAULT_DETECTOR, "detector.param")):
-        export(subject_from_artifact(find_model(name)), folder / file, None, Wish("ncnn", "fp32"))
+        export(
+            subject_from_artifact(find_model(name)),
+            folder / file,
+            None,
+            settings=ExportSettings("ncnn", "fp32"),
+        )
     return folder
 
 
@@ -42,12 +47,12 @@ def test_keypoints_are_those_of_the_exported_model(folder: Path, precision: str)
     tolerances = None if precision == "fp32" else precision
     with (
         subject.reference() as reference,
-        open_runtime(folder / "pose.param", "vulkan", 1, tolerances) as runtime,
+        open_runtime(folder / "pose.param", "vulkan", threads=1, precision=tolerances) as runtime,
     ):
         assert (str(runtime.device), runtime.precision) == ("vulkan:0", precision)
         card = read_card(runtime)
         crops = verification_images(card, None, None, CROPS)[:CROPS]
-        found = verify(reference, runtime, card, crops, precision)
+        found = verify(reference, runtime, card, crops, precision=precision)
     print(f"ncnn {precision}: worst {found.worst_shift:.2f} px, {found.ties} ties aside")  # noqa: T201
     assert found.crops == CROPS
     assert found.verified, found
@@ -56,7 +61,8 @@ def test_keypoints_are_those_of_the_exported_model(folder: Path, precision: str)
 def test_a_pipeline_of_both_networks_sees_what_the_processor_sees(folder: Path, photo: np.ndarray) -> None:
     results = []
     for device in ("cpu", "vulkan"):
-        with Pipeline(folder / "pose.param", folder / "detector.param", device, 1, None, 0.5) as pipeline:
+        files = (folder / "pose.param", folder / "detector.param")
+        with Pipeline(*files, device, threads=1, detection_threshold=0.5) as pipeline:
             results.append(pipeline(photo))
     want, have = results
     assert len(want.boxes) == len(have.boxes) == 1

@@ -117,8 +117,10 @@ def report(folder: Path) -> dict[str, Any]:
         done = subprocess.run(step, cwd=site, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stdout[-1000:] + done.stderr[-1000:]
     pose, detector = read_part("rtmpose-t-own", False), read_part("rtmdet-nano-own", False)
-    export_end2end("pipeline", folder / "pipeline.onnx", pose, detector, 0.3, None)
-    export_end2end("pose", folder / "pose.onnx", pose, None, 0.3, None)
+    export_end2end(
+        "pipeline", folder / "pipeline.onnx", pose=pose, detector=detector, detection_threshold=0.3
+    )
+    export_end2end("pose", folder / "pose.onnx", pose=pose, detection_threshold=0.3)
     whole = (folder / "pipeline.onnx").read_bytes()
     (folder / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     odd = onnx.load(str(folder / "pipeline.onnx"))

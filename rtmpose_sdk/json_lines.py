@@ -11,8 +11,8 @@ from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.values import is_number
 
 
-def read_lines(path: Path, on_broken: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
-    """Rows of a JSONL file that `LinesWriter` wrote.
+def read_json_lines(path: Path, on_broken: Callable[[int], None] | None = None) -> Iterator[dict[str, Any]]:
+    """Rows of a JSONL file that `JsonLinesWriter` wrote.
 
     Args:
         path: the file.

@@ -1,4 +1,4 @@
-"""What do a network's raw outputs say? SimCC peaks → keypoints; heads → boxes."""
+"""Where are the keypoints in SimCC outputs, and how sure is the network?"""
 
 from __future__ import annotations
 
@@ -6,12 +6,9 @@ import functools
 import math
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode_yolox import decode_yolox
 from rtmpose_sdk.errors import EngineError
 
 Floats = NDArray[np.float32]
@@ -107,62 +104,3 @@ def _windows(count: int, bins_x: int, bins_y: int) -> _Windows:
     reach = np.repeat([reach_x, reach_y], count)[:, None]
     inside = (np.abs(offsets) <= reach).astype(np.float32)
     return _Windows(width, margin, np.arange(2 * count) * width, offsets, inside)
-
-
-def decode_boxes(
-    outputs: dict[str, NDArray[np.generic]], card: ModelCard, score_threshold: float
-) -> tuple[Floats, Floats]:
-    """Boxes (M,4) xyxy px of the network input and scores (M,), best first, of one picture.
-
-    Args:
-        outputs: the artifact's outputs by name; what they are is the card's `decoder`.
-        card: the detector's card.
-        score_threshold: boxes below it are left out.
-
-    Raises:
-        EngineError: the outputs hold NaN or infinity.
-    """
-    if card.decoder == "mmdeploy_dets":
-        dets = np.asarray(outputs["dets"][0], np.float32)
-        person = np.asarray(outputs["labels"][0]) == 0
-        boxes, scores = dets[person, :4], dets[person, 4]
-    elif card.decoder == "boxes_nms":
-        boxes = np.asarray(outputs["boxes"], np.float32)
-        scores = np.asarray(outputs["scores"], np.float32)
-    elif card.decoder == "yolox":
-        boxes, scores = decode_yolox(np.asarray(outputs["yolox"], np.float32), card)
-    else:
-        boxes = np.asarray(outputs["boxes"][0], np.float32)
-        scores = np.asarray(outputs["scores"][0], np.float32)
-    if not (np.isfinite(boxes).all() and np.isfinite(scores).all()):
-        raise EngineError(
-            "the detector's output holds NaN or infinity: the artifact or its precision is broken on "
-            "this device; export it in fp32"
-        )
-    keep = scores >= score_threshold
-    boxes, scores = boxes[keep], scores[keep]
-    if card.decoder in ("boxes", "yolox"):
-        kept = suppress(boxes, scores, card.nms_iou_threshold)
-        boxes, scores = boxes[kept], scores[kept]
-    order = np.argsort(-scores, kind="stable")[: card.max_detections]
-    return boxes[order], scores[order]
-
-
-def suppress(boxes: Floats, scores: Floats, iou_threshold: float) -> NDArray[np.intp]:
-    """Indices of the boxes (M,4) that greedy non-maximum suppression keeps, best first."""
-    if len(boxes) == 0:
-        return np.empty(0, np.intp)
-    xywh = boxes.astype(np.float64)
-    xywh[:, 2:] -= xywh[:, :2]
-    kept = cv2.dnn.NMSBoxes(xywh, scores, 0.0, iou_threshold)  # type: ignore[arg-type]
-    return np.asarray(kept, np.intp).reshape(-1)
-
-
-def iou(a: Floats, b: Floats) -> Floats:
-    """Intersection over union of boxes a (N,4) and b (M,4), xyxy px: (N,M). Empty boxes have 0."""
-    low, high = np.maximum(a[:, None, :2], b[None, :, :2]), np.minimum(a[:, None, 2:], b[None, :, 2:])
-    inner = np.clip(high - low, 0, None).prod(axis=2)
-    areas = [np.clip(boxes[:, 2:] - boxes[:, :2], 0, None).prod(axis=1) for boxes in (a, b)]
-    union = areas[0][:, None] + areas[1][None] - inner
-    overlap: Floats = np.divide(inner, union, out=np.zeros_like(inner), where=union > 0)
-    return overlap
