@@ -26,6 +26,7 @@ def calibration_images(
     card: ModelCard,
     source: Path,
     detector: str,
+    *,
     limit: int = DEFAULT_CROPS,
     track: Callable[[Sequence[Any]], Iterable[Any]] = iter,
     folder: Path | None = None,

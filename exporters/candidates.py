@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +35,8 @@ class Variant:
 
     path: Path
     engine: str
-    precision: str | None
+    _: KW_ONLY
+    precision: str | None = None
     kind: str
     input_size: tuple[int, int] | None = None
 
@@ -46,7 +47,7 @@ class Variant:
 
     def open(self, task: Task, threads: int) -> Model:
         """The running network."""
-        opened = open_model(self.path, task, "cpu", threads, self.precision, self.engine)
+        opened = open_model(self.path, task, threads=threads, precision=self.precision, engine=self.engine)
         return resized(opened, self.input_size)
 
 
@@ -62,6 +63,7 @@ def variants(
     source: str | Path,
     task: Task,
     calibration: NDArray[np.uint8] | None,
+    *,
     others: Sequence[Path] = (),
     sizes: Sequence[tuple[int, int]] = (),
     only_fp32: bool = False,
@@ -85,15 +87,15 @@ def variants(
     file = network_file(path) if path.is_dir() else path
     if file.suffix != ".onnx":
         raise InputError(f"{source}: {file.suffix}; expected an ONNX model, a checkpoint or an SDK folder")
-    able = [Variant(path, "onnxruntime", None, "fp32")]
+    able = [Variant(path, "onnxruntime", kind="fp32")]
     left_out: list[str] = []
     if importlib.util.find_spec("openvino") is None:
         left_out.append("OpenVINO: not installed (pip install 'rtmpose-sdk[openvino]')")
     else:
-        wanted = [Variant(path, "openvino", None, "fp32")]
+        wanted = [Variant(path, "openvino", kind="fp32")]
         if not only_fp32:
-            wanted += [Variant(path, "openvino", name, name) for name in ("bf16", "fp16")]
-            wanted += _int8_variants(path, file, card, calibration, left_out)
+            wanted += [Variant(path, "openvino", precision=name, kind=name) for name in ("bf16", "fp16")]
+            wanted += _int8_variants(path, file, card, calibration=calibration, left_out=left_out)
         able += _openable(wanted, task, left_out)
     able += [_other(other, card) for other in others]
     sized = [
@@ -119,13 +121,18 @@ def _openable(wanted: Sequence[Variant], task: Task, left_out: list[str]) -> lis
 
 
 def _int8_variants(
-    path: Path, file: Path, card: ModelCard, calibration: NDArray[np.uint8] | None, left_out: list[str]
+    path: Path,
+    file: Path,
+    card: ModelCard,
+    *,
+    calibration: NDArray[np.uint8] | None,
+    left_out: list[str],
 ) -> list[Variant]:
     if calibration is None:
         left_out.append("int8: needs pictures to calibrate with (--calibrate)")
         return []
     try:
-        return [Variant(_int8(path, file, card, calibration), "openvino", None, "int8")]
+        return [Variant(_int8(path, file, card, calibration), "openvino", kind="int8")]
     except VerificationError as error:
         left_out.append(f"openvino int8: {error}")
         return []
@@ -136,14 +143,14 @@ def _other(path: Path, card: ModelCard) -> Variant:
     if (own.keypoint_set, own.input_size) != (card.keypoint_set, card.input_size):
         raise InputError(f"{path}: {own.name} {own.input_size}; expected an artifact of {card.name}")
     with open_model(path, card.task).runtime as runtime:
-        return Variant(path, runtime.engine.split()[0], None, f"{own.precision} {path.name}")
+        return Variant(path, runtime.engine.split()[0], kind=f"{own.precision} {path.name}")
 
 
 def _int8(source: Path, file: Path, card: ModelCard, calibration: NDArray[np.uint8]) -> Path:
     """The OpenVINO int8 artifact of a model and its pictures: from the cache, or made and verified."""
     from rtmpose_sdk.exporters.export import export
+    from rtmpose_sdk.exporters.settings import ExportSettings
     from rtmpose_sdk.exporters.subject import subject_from_artifact
-    from rtmpose_sdk.exporters.wish import Wish
 
     digest = hashlib.sha256(cache.sha256_of(file).encode() + calibration.tobytes()).hexdigest()[:12]
     name = f"{card.name}-int8-{digest}"
@@ -152,8 +159,9 @@ def _int8(source: Path, file: Path, card: ModelCard, calibration: NDArray[np.uin
         if out.is_file() and out.with_suffix(".bin").is_file():
             return out
         out.with_suffix(".bin").unlink(missing_ok=True)  # of one that did not verify
-        wish = Wish("openvino", "int8", calibration=calibration)
-        found = export(subject_from_artifact(source), out, calibration[:_VERIFIED_WITH], wish)
+        settings = ExportSettings("openvino", "int8", calibration=calibration)
+        crops = calibration[:_VERIFIED_WITH]
+        found = export(subject_from_artifact(source), out, crops, settings=settings)
     if found is not None and not found.verified:
         out.unlink()
         raise VerificationError(

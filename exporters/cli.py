@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import enum
+import math
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
-from rich.progress import Progress
 
 from rtmpose_sdk.cli.offline import offers_offline
-from rtmpose_sdk.cli.options import Storage, parse_size, refuse_given, to_file
+from rtmpose_sdk.cli.options import Storage, parse_size, to_file
 from rtmpose_sdk.cli.run import run, tidy_when_ended
-from rtmpose_sdk.errors import InputError, OutputError, VerificationError
-from rtmpose_sdk.exporters.asked import open_subject, read_figures
-from rtmpose_sdk.exporters.backends import BACKENDS, check_precision, verification_device
+from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.exporters.extra import check_extra
+from rtmpose_sdk.exporters.option_checks import check_options
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
 
@@ -27,11 +25,6 @@ app = typer.Typer(
 )
 _CROPS = 100
 """Most crops that are verified with."""
-_OF_NETWORKS = (
-    *("backend", "precision", "model", "keypoints", "input_size", "input_kind", "nms", "fixed_size"),
-    *("license_name", "accuracy", "notes", "batch", "target", "timing_cache", "flavour"),
-)
-"""Options that change a network, or its card."""
 
 
 class Backend(str, enum.Enum):
@@ -202,184 +195,107 @@ def export(
     notes: Annotated[str, typer.Option(help="A sentence for the card.")] = "",
 ) -> None:
     """Export a model and prove that the artifact gives the same keypoints."""
-    suffix = BACKENDS[backend.value].suffix
-    if out.suffix != suffix:
-        raise InputError(f"--out {out}: expected a name that ends in {suffix} (--backend {backend.value})")
-    if not weights or detector == "":
-        raise InputError("--weights or --detector is empty; expected a file, an address, or a name")
-    if annotations is not None and images is None:
-        raise InputError("--annotations needs --images, the folder with their pictures")
-    kind = check_precision(backend.value, precision.value if precision else None)
-    if (kind == "int8") != (calibrate is not None):
-        raise InputError(
-            "--precision int8 and --calibrate go together: int8 is calibrated on real pictures; for "
-            "example --calibrate coco/, a folder with annotations or pictures"
-        )
-    if kind != "int8":
-        names = ["calibration_images", "calibration_crops", "calibration_detector", "weight_bits"]
-        refuse_given(context, names, "for --precision int8 with --calibrate")
-    if backend not in (Backend.ONNX, Backend.OPENVINO):
-        refuse_given(context, ["weight_bits"], "for --backend onnx and openvino")
-    if not verify:
-        names = ["images", "annotations", "crops"]
-        refuse_given(context, names, "to verify with; leave out --no-verify, or these")
-    if end2end is not EndToEnd.PIPELINE:
-        refuse_given(context, ["detector"], "for --end2end pipeline")
-    if end2end not in (EndToEnd.DETECTOR, EndToEnd.PIPELINE):
-        refuse_given(
-            context,
-            ["detection_threshold"],
-            "for --end2end detector and pipeline; of other artifacts it is chosen when they run",
-        )
-    if calibration_images is not None and not calibration_images.is_dir():
-        raise InputError(f"--calibration-images {calibration_images}: not a folder; expected pictures")
-    half = storage is Storage.FP16
+    check_options(
+        context,
+        weights=weights,
+        out=out,
+        backend=backend.value,
+        precision=precision.value if precision else None,
+        storage=storage.value,
+        calibrate=calibrate,
+        calibration_images=calibration_images,
+        end2end=end2end.value if end2end else None,
+        detector=detector,
+        verify=verify,
+        images=images,
+        annotations=annotations,
+    )
+    figures = _read_figures(accuracy or [])
+    check_extra("rtmpose-export")
+    if not out.parent.is_dir():
+        raise OutputError(f"{out}: its folder does not exist")
+
+    from rtmpose_sdk.exporters.calibrate import DEFAULT_CROPS
+    from rtmpose_sdk.exporters.open_subject import open_subject
+    from rtmpose_sdk.exporters.overwriting import check_overwriting
+    from rtmpose_sdk.exporters.run_export import (
+        CalibrationSource,
+        VerificationSource,
+        run_end2end,
+        run_export,
+    )
+    from rtmpose_sdk.exporters.settings import ExportSettings
+    from rtmpose_sdk.exporters.tensorrt import parse_batch
+
+    half_storage = storage is Storage.FP16
+    pictures = VerificationSource(images, annotations, crops or _CROPS) if verify else None
     if end2end is not None:
-        refuse_given(
-            context,
-            _OF_NETWORKS,
-            "--end2end puts networks as they are into one ONNX file; leave it out, or export the network "
-            "first, int8 too, and give that file as --weights",
-        )
-        _end2end(
-            end2end,
-            weights,
-            detector or DEFAULT_DETECTOR,
-            DEFAULT_DETECTION_THRESHOLD if detection_threshold is None else detection_threshold,
+        run_end2end(
+            end2end.value,
             out,
-            half,
-            verify,
-            images,
-            annotations,
-            crops or _CROPS,
+            weights=weights,
+            detector=detector or DEFAULT_DETECTOR,
+            detection_threshold=detection_threshold,
+            half_storage=half_storage,
+            verification=pictures,
         )
         return
-    if backend is not Backend.ONNX:
-        refuse_given(
-            context,
-            ["storage"],
-            f"for ONNX; with --backend {backend.value} say --precision {storage.value}",
-        )
-    if backend is not Backend.TENSORRT:
-        refuse_given(context, ["batch", "target", "timing_cache", "flavour"], "for --backend tensorrt")
-    figures = read_figures(accuracy or [])
-    check_extra("rtmpose-export")
-    if not out.parent.is_dir():
-        raise OutputError(f"{out}: its folder does not exist")
-
-    from rtmpose_sdk.benchmarks.accuracy import check_measurable
-    from rtmpose_sdk.exporters.calibrate import DEFAULT_CROPS
-    from rtmpose_sdk.exporters.calibrate import calibration_images as read_calibration
-    from rtmpose_sdk.exporters.crops import verification_images
-    from rtmpose_sdk.exporters.export import export
-    from rtmpose_sdk.exporters.overwriting import check_overwriting
-    from rtmpose_sdk.exporters.report import print_verification
-    from rtmpose_sdk.exporters.tensorrt import check_profile, parse_batch
-    from rtmpose_sdk.exporters.wish import Wish
-
     size = parse_size(input_size) if input_size else None
-    checkpoint, published = find_checkpoint(weights)
-    if published is not None:
-        keypoints = keypoints or published.keypoint_set or None
-        license_name = published.license if license_name == "unknown" else license_name
+    found = find_checkpoint(weights)
     subject = open_subject(
-        checkpoint, model, keypoints, size, input_kind.value, nms, license_name, notes, figures
+        found,
+        model=model,
+        keypoints=keypoints,
+        input_size=size,
+        input_kind=input_kind.value,
+        nms=nms,
+        fixed_size=fixed_size,
+        license_name=license_name,
+        notes=notes,
+        accuracy=figures,
     )
-    if fixed_size:
-        if subject.card.task != "detect":
-            raise InputError(f"--fixed-size is for detectors; {subject.card.name} has one size anyway")
-        subject = subject.full()
-    card = subject.card
-    check_overwriting(out, subject.file or checkpoint)
-    profile = parse_batch(batch) if batch else None
-    if profile is not None:
-        check_profile(profile, card)
-    measure = None
-    if verify and annotations and images:
-        check_measurable(annotations, images, card.keypoints() if card.task == "pose" else None)
-        measure = _measure(annotations, images)
-    pictures = verification_images(card, images, annotations, crops or _CROPS) if verify else None
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        calibration = None
-        if calibrate is not None:
-            calibration = read_calibration(
-                card,
-                calibrate,
-                calibration_detector or DEFAULT_DETECTOR,
-                calibration_crops or DEFAULT_CROPS,
-                lambda rows: progress.track(rows, description="calibration"),
-                calibration_images,
-            )
-        wish = Wish(
-            backend.value,
-            kind,
-            half,
-            calibration,
-            profile,
-            tuple(target or ()),
-            timing_cache,
-            flavour.value if flavour else None,
-            weight_bits or 8,
+    check_overwriting(out, subject.file or found.path)
+    settings = ExportSettings(
+        backend.value,
+        precision.value if precision else None,
+        half_storage=half_storage,
+        weight_bits=weight_bits or 8,
+        batch=parse_batch(batch) if batch else None,
+        targets=tuple(target or ()),
+        timing_cache=timing_cache,
+        flavour=flavour.value if flavour else None,
+    )
+    calibration = None
+    if calibrate is not None:
+        calibration = CalibrationSource(
+            source=calibrate,
+            folder=calibration_images,
+            detector=calibration_detector or DEFAULT_DETECTOR,
+            limit=calibration_crops or DEFAULT_CROPS,
         )
-        found = export(
-            subject,
-            out,
-            pictures,
-            wish,
-            measure,
-            lambda rows: progress.track(rows, description="sensitive layers"),
-        )
-    print_verification(found, card, out)
-    if found is not None and not found.verified:
-        raise VerificationError(
-            f"{out}: does not give what {checkpoint.name} gives (see the table); it is kept for a look, "
-            "and its card says verified: false"
-        )
-
-
-def _end2end(
-    end2end: EndToEnd,
-    weights: str,
-    detector: str,
-    detection_threshold: float,
-    out: Path,
-    half: bool,
-    verify: bool,
-    images: Path | None,
-    annotations: Path | None,
-    limit: int,
-) -> None:
-    """`--end2end`."""
-    check_extra("rtmpose-export")
-    if not out.parent.is_dir():
-        raise OutputError(f"{out}: its folder does not exist")
-    from rtmpose_sdk.exporters.end2end_export import (
-        export_end2end,
-        print_agreement,
-        read_part,
-        verification_pictures,
+    run_export(
+        subject, out, settings, weights=found.path.name, verification=pictures, calibration=calibration
     )
 
-    alone = end2end is EndToEnd.DETECTOR
-    pose = None if alone else read_part(weights, half)
-    finder = read_part(weights if alone else detector, half) if end2end is not EndToEnd.POSE else None
-    pictures = verification_pictures(images, annotations, limit) if verify else None
-    found = export_end2end(end2end.value, out, pose, finder, detection_threshold, pictures)
-    print_agreement(found, end2end.value, out)
-    if found is not None and not found.verified:
-        raise VerificationError(
-            f"{out}: does not give what Python gives with the same networks (see the table); it is kept "
-            "for a look, and its metadata says verified: false"
-        )
 
+def _read_figures(pairs: list[str]) -> dict[str, float]:
+    """NAME=VALUE, each a measured figure.
 
-def _measure(annotations: Path, images: Path) -> Any:
-    """AP of an artifact: of keypoints in ground-truth boxes, or of boxes."""
-    from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
-
-    return lambda artifact: artifact_accuracy(
-        artifact, annotations, images, device=verification_device(artifact)
-    )["AP"]
+    Raises:
+        InputError: not such text.
+    """
+    figures = {}
+    for pair in pairs:
+        name, _, value = pair.rpartition("=")
+        wrong = InputError(f"--accuracy {pair!r}; expected NAME=VALUE with a finite number")
+        try:
+            figure = float(value)
+        except ValueError:
+            raise wrong from None
+        if not name.strip() or not math.isfinite(figure):
+            raise wrong
+        figures[name.strip()] = figure
+    return figures
 
 
 def main() -> None:

@@ -22,22 +22,25 @@ def convert(request: dict[str, Any]) -> None:
 
     Raises:
         VerificationError: the artifact does not give what the network gives.
-        CheckpointError, InputError, OutputError: see `open_checkpoint` and `export`.
+        CheckpointError, InputError, OutputError: see `open_subject` and `export`.
     """
     from rtmpose_sdk.exporters.crops import verification_images
     from rtmpose_sdk.exporters.export import export
-    from rtmpose_sdk.exporters.network import open_checkpoint
-    from rtmpose_sdk.exporters.new_card import describe_weights, with_accuracy
-    from rtmpose_sdk.exporters.subject import Subject
+    from rtmpose_sdk.exporters.open_subject import open_subject
+    from rtmpose_sdk.zoo import Found
 
     weights = Path(request["weights"])
-    network, card = open_checkpoint(
-        weights, keypoint_set=request["keypoint_set"] or None, input_size=_size(request)
+    subject = open_subject(
+        Found(weights),
+        keypoints=request["keypoint_set"] or None,
+        input_size=_size(request),
+        license_name=request["license"],
+        accuracy=request["accuracy"],
     )
-    card = with_accuracy(describe_weights(card, weights, request["license"], ""), request["accuracy"])
     if request["source"]:
-        card = replace(card, weights_source=request["source"])
-    found = export(Subject(card, network), Path(request["out"]), verification_images(card, None, None, 16))
+        subject = replace(subject, card=replace(subject.card, weights_source=request["source"]))
+    crops = verification_images(subject.card, None, None, 16)
+    found = export(subject, Path(request["out"]), crops)
     # What differs, but not by a px, is kept as `verified: false`; opening it warns every time.
     if found is None or found.not_finite or not found.p99_shift <= LARGEST_SHIFT:
         raise VerificationError(

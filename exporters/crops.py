@@ -17,7 +17,7 @@ from rtmpose_sdk.images import pictures_in, read_image
 
 Images = NDArray[np.uint8]
 
-DEMO_PHOTO = "data/astronaut.jpg"
+_DEMO_PHOTO = "data/astronaut.jpg"
 _WINDOWS = 16
 _SEED = 2303
 
@@ -59,9 +59,14 @@ def cut(card: ModelCard, picture: Images, boxes: NDArray[np.float32]) -> list[Im
     return list(crops.images)
 
 
+def demo_photo() -> Images:
+    """The photograph that ships with the package, (H,W,3) uint8 BGR."""
+    return read_image(Path(str(resources.files("rtmpose_sdk").joinpath(_DEMO_PHOTO))))
+
+
 def _windows(card: ModelCard) -> Images:
     """Random windows of the bundled photograph, as different as one picture allows."""
-    photo = read_image(Path(str(resources.files("rtmpose_sdk").joinpath(DEMO_PHOTO))))
+    photo = demo_photo()
     rng = np.random.default_rng(_SEED)
     side = photo.shape[0]
     crops: list[Images] = []

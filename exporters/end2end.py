@@ -13,7 +13,7 @@ import onnx
 from onnx import helper
 
 from rtmpose_sdk.card import END2END_KEY, ModelCard
-from rtmpose_sdk.decode import CONFIDENCE_WINDOW_SIGMAS, SIMCC_SIGMA_DIVISOR
+from rtmpose_sdk.decode_simcc import CONFIDENCE_WINDOW_SIGMAS, SIMCC_SIGMA_DIVISOR
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.end2end_crop import CroppedBoxes, Picture, crop, letterbox, picture_input
 from rtmpose_sdk.exporters.onnx_graph import OnnxGraph, Value
@@ -211,7 +211,7 @@ def _specs(graph: onnx.ModelProto) -> tuple[TensorSpec, ...]:
 def _decode(
     g: OnnxGraph, outputs: dict[str, Value], crops: CroppedBoxes, card: ModelCard
 ) -> dict[str, Value]:
-    """SimCC peaks (paper section 3.1) as px of the picture; see `rtmpose_sdk.decode.decode_simcc`."""
+    """SimCC peaks (paper section 3.1) as px of the picture; see `rtmpose_sdk.decode_simcc`."""
     places, peaks, masses = [], [], []
     for role, side, origin in zip(("simcc_x", "simcc_y"), card.input_size, (crops.x, crops.y), strict=True):
         values = outputs[role]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.decode import iou
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.end2end import Kind
@@ -21,7 +21,7 @@ Floats = NDArray[np.float32]
 Pictures = Iterable[tuple[NDArray[np.uint8], Floats]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Limits:
     """What is still the same. Shifts are px of the picture, None: any.
 
@@ -37,12 +37,12 @@ class Limits:
     near: float
 
 
-FLOAT_LIMITS = Limits(0.1, 1.0, 1.0, 0.01)
-INT8_LIMITS = Limits(2.0, None, None, 0.05)
+FLOAT_LIMITS = Limits(median=0.1, p99=1.0, box=1.0, near=0.01)
+INT8_LIMITS = Limits(median=2.0, p99=None, box=None, near=0.05)
 """One grey level of a crop draws an int8 network's rounding anew: as far off as int8 is from fp32."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Agreement:
     """What was measured, file against Python. Shifts are px of the picture.
 
@@ -76,6 +76,7 @@ class Agreement:
 def compare_end2end(
     file: Path,
     kind: Kind,
+    *,
     predictor: Predictor | None,
     detector: Detector | None,
     threshold: float,
@@ -137,10 +138,19 @@ def compare_end2end(
         allowed is None or measured <= allowed
         for measured, allowed in ((median, limits.median), (p99, limits.p99), (box_shift, limits.box))
     )
-    verified = all(within) and not only_one
-    size = sum(map(len, shifts))
-    worst, exact = float(moved.max()), float((moved < 1e-3).mean())
-    return Agreement(verified, count, boxes, size, box_shift, only_one, median, p99, worst, exact, limits)
+    return Agreement(
+        verified=all(within) and not only_one,
+        pictures=count,
+        boxes=boxes,
+        keypoints=sum(map(len, shifts)),
+        box_shift=box_shift,
+        only_one=only_one,
+        median_shift=median,
+        p99_shift=p99,
+        worst_shift=float(moved.max()),
+        exact=float((moved < 1e-3).mean()),
+        limits=limits,
+    )
 
 
 def _pairs(ours: Floats, theirs: Floats) -> list[tuple[int, int, float]]:

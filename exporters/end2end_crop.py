@@ -160,7 +160,7 @@ def _axis(g: OnnxGraph, places: Value, size: Value, steps: float = 0.0) -> _Axis
     return _Axis(made[0][0], made[1][0], made[0][1], made[1][1])
 
 
-def _sample(g: OnnxGraph, picture: Picture, across: _Axis, down: _Axis, resized: bool = False) -> Value:
+def _sample(g: OnnxGraph, picture: Picture, across: _Axis, down: _Axis, *, resized: bool = False) -> Value:
     """(N,h,w,3) uint8 grey levels, rounded as OpenCV's warpAffine, or its resize, rounds.
 
     Each colour of each px is fetched by itself: GatherElements does that in a loop of the engine's own,

@@ -5,21 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 from dataclasses import replace
-from importlib import resources
 from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import version_converter
-from rich.console import Console
-from rich.table import Table
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.beside import folder_beside
-from rtmpose_sdk.exporters.crops import DEMO_PHOTO, annotated_pictures
+from rtmpose_sdk.exporters.crops import annotated_pictures, demo_photo
 from rtmpose_sdk.exporters.end2end import Kind, Part, build_end2end
 from rtmpose_sdk.exporters.end2end_check import (
     FLOAT_LIMITS,
@@ -28,12 +24,12 @@ from rtmpose_sdk.exporters.end2end_check import (
     Pictures,
     compare_end2end,
 )
-from rtmpose_sdk.exporters.network import open_checkpoint
-from rtmpose_sdk.exporters.new_card import describe_weights
-from rtmpose_sdk.exporters.onnx import OPSET, half_storage, save_onnx
+from rtmpose_sdk.exporters.onnx import half_storage, save_onnx
+from rtmpose_sdk.exporters.open_subject import open_subject
+from rtmpose_sdk.exporters.operator_set import OPSET, in_own_set, operator_set
 from rtmpose_sdk.exporters.overwriting import check_overwriting
-from rtmpose_sdk.exporters.subject import Subject, named, network_of
-from rtmpose_sdk.images import read_image, write_bytes
+from rtmpose_sdk.exporters.subject import named, network_of
+from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.zoo import find_checkpoint, find_model
 
@@ -47,15 +43,16 @@ def read_part(source: str | Path, half: bool) -> Part:
 
     Raises:
         InputError: another kind of artifact.
+        EngineError: a graph of an operator set that cannot be converted.
         ModelNotFoundError, ModelFileError, CardError: see `rtmpose_sdk.open_model`.
     """
     if Path(source).suffix.lower() == ".pth":
-        file = find_checkpoint(source).path
-        network, card = open_checkpoint(file)
+        found = find_checkpoint(source)
+        file, subject = found.path, open_subject(found)
+        card = subject.card
         if card.decoder == "heatmap":
             raise InputError(f"{source}: gives heatmaps; --end2end is for networks that give SimCC")
-        card = describe_weights(card, file, "unknown", "")
-        graph = Subject(card, network).graph
+        graph = subject.graph
     else:
         path = named(find_model(source))
         file = network_of(path)
@@ -64,19 +61,19 @@ def read_part(source: str | Path, half: bool) -> Part:
                 f"{source}: {file.suffix} has no ONNX graph; take the .onnx artifact, or the .pth"
             )
         card, graph = artifact_card(path), onnx.load(str(file))
-        opset = next(entry.version for entry in graph.opset_import if not entry.domain)
-        if opset != OPSET:
-            graph = version_converter.convert_version(graph, OPSET)
+        if operator_set(graph) != OPSET:
+            graph = in_own_set(graph, str(file))
     return Part(half_storage(graph) if half and card.precision == "fp32" else graph, card, file)
 
 
 def export_end2end(
     kind: Kind,
     out: Path,
-    pose: Part | None,
-    detector: Part | None,
+    *,
+    pose: Part | None = None,
+    detector: Part | None = None,
     detection_threshold: float,
-    pictures: Pictures | None,
+    pictures: Pictures | None = None,
 ) -> Agreement | None:
     """Build, compare with Python, write with the figures in the metadata.
 
@@ -107,8 +104,15 @@ def export_end2end(
                 save_onnx(detector.graph, replace(detector.card, verification={}), folder / "detector.onnx")
                 finder = opened.enter_context(Detector(folder / "detector.onnx"))
             int8 = any(part is not None and part.card.precision == "int8" for part in (pose, detector))
-            limits = INT8_LIMITS if int8 else FLOAT_LIMITS
-            found = compare_end2end(trial, kind, predictor, finder, detection_threshold, pictures, limits)
+            found = compare_end2end(
+                trial,
+                kind,
+                predictor=predictor,
+                detector=finder,
+                threshold=detection_threshold,
+                pictures=pictures,
+                limits=INT8_LIMITS if int8 else FLOAT_LIMITS,
+            )
         entry = model.metadata_props.add()
         entry.key, entry.value = "verification", json.dumps(found.as_dict())
     write_bytes(out, model.SerializeToString())
@@ -119,35 +123,9 @@ def verification_pictures(folder: Path | None, annotations: Path | None, limit: 
     """At most `limit` pictures with boxes; without a folder the bundled photograph in four sizes."""
     if folder is not None:
         return islice(annotated_pictures(folder, annotations), limit)
-    photo = read_image(Path(str(resources.files("rtmpose_sdk").joinpath(DEMO_PHOTO))))
+    photo = demo_photo()
     height, width = photo.shape[:2]
     boxes = np.array([[0, 0, width, height], [90, 5, 360, 500], [-40, 100, 300, 700]], np.float32)
     return [
         (np.ascontiguousarray(photo[: height - cut, : width - 2 * cut]), boxes) for cut in (0, 33, 100, 150)
     ]
-
-
-def print_agreement(found: Agreement | None, kind: Kind, out: Path) -> None:
-    """Figures beside what is allowed, and a line about the file."""
-    console = Console()
-    if found is not None:
-        table = Table("file against Python", "measured", "allowed")
-        if kind != "pose":
-            table.add_row(
-                "sides of boxes moved, px: largest", f"{found.box_shift:.3f}", _allowed(found.limits.box)
-            )
-            table.add_row("boxes that only one has", str(found.only_one), "0")
-        if kind != "detector":
-            table.add_row(
-                "keypoints moved, px: median", f"{found.median_shift:.3f}", _allowed(found.limits.median)
-            )
-            table.add_row("keypoints moved, px: p99", f"{found.p99_shift:.3f}", _allowed(found.limits.p99))
-            table.add_row("keypoints moved, px: worst", f"{found.worst_shift:.3f}", "-")
-            table.add_row("keypoints that are the same", f"{found.exact:.1%}", "-")
-        console.print(table)
-    compared = f"{found.boxes} boxes in {found.pictures} pictures compared" if found else "not verified"
-    console.print(f"{out}: end2end {kind}, {out.stat().st_size / 1e6:.1f} MB, {compared}", soft_wrap=True)
-
-
-def _allowed(limit: float | None) -> str:
-    return "-" if limit is None else f"{limit:g}"

@@ -9,25 +9,24 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import OF_FP32, ModelCard
 from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
 from rtmpose_sdk.exporters.backends import check_precision, verification_device
 from rtmpose_sdk.exporters.beside import MADE, folder_beside
+from rtmpose_sdk.exporters.crops import Images
 from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.layers import Layer
 from rtmpose_sdk.exporters.onnx import save_onnx
 from rtmpose_sdk.exporters.overwriting import check_overwriting
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.verify import Verification, verify
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.exporters.writers import replace_card, write
 from rtmpose_sdk.locks import rename
 from rtmpose_sdk.runtimes import open_runtime
 
-Images = NDArray[np.uint8]
 Measure = Callable[[Path], float]
 """AP of an artifact."""
 MEASURED = "AP, by the export"
@@ -41,7 +40,8 @@ def export(
     subject: Subject,
     out: Path,
     crops: Images | None,
-    wish: Wish = Wish(),  # noqa: B008 - frozen
+    *,
+    settings: ExportSettings = ExportSettings(),  # noqa: B008 - frozen
     measure: Measure | None = None,
     track: Track = iter,
 ) -> Verification | None:
@@ -55,7 +55,7 @@ def export(
         subject: what is exported.
         out: the artifact's main file.
         crops: real crops to verify with, (N,h,w,3) uint8 BGR; None does not verify.
-        wish: engine and precision.
+        settings: what kind of artifact.
         measure: where given, AP of both has to agree as well.
         track: shows the progress of the search for sensitive layers.
 
@@ -69,21 +69,22 @@ def export(
         OutputError: it cannot be written.
     """
     check_overwriting(out, subject.file)
-    precision = check_precision(wish.backend, wish.precision)
+    precision = check_precision(settings.backend, settings.precision)
     inherited = subject.card.accuracy if precision == "fp32" else of_fp32(subject.card.accuracy)
     card = replace(subject.card, precision=precision, accuracy=inherited, verification={})
     with folder_beside(out) as folder:
         made = folder / MADE
         trial = made / out.name
         reference_accuracy = functools.cache(lambda: _reference_accuracy(subject, folder, measure))
-        for attempt in _attempts(subject, card, wish, track):
-            graph = write(subject, attempt, trial, wish, precision)
+        for attempt in _attempts(subject, card, settings, track):
+            graph = write(subject, attempt, trial, settings)
             if crops is None:
                 found = None
                 break
             written = artifact_card(trial)  # a backend may take another input than was asked for
             runs = _what_runs(trial, graph, written, folder)
-            found, engine = _verified(subject, written, runs, crops, precision, wish)
+            tolerances = _tolerances(settings, precision)
+            found, engine = _verified(subject, written, runs, crops, tolerances=tolerances)
             found = replace(found, what="artifact" if runs == trial else "graph")
             if measure is not None and not found.not_finite:  # which no decoder takes
                 own = measure(runs)
@@ -134,33 +135,39 @@ def _what_runs(trial: Path, graph: onnx.ModelProto | None, card: ModelCard, fold
 
 
 def _verified(
-    subject: Subject, card: ModelCard, runs: Path, crops: Images, precision: str, wish: Wish
+    subject: Subject, card: ModelCard, runs: Path, crops: Images, *, tolerances: str
 ) -> tuple[Verification, str]:
     with subject.reference() as reference, open_runtime(runs, verification_device(runs)) as runtime:
         step = card.letterbox_step
         if step is not None:  # seen at another size than the one that it was exported with
             rows = crops.shape[1]
             crops = np.ascontiguousarray(crops[:, : max(rows * 3 // 4 // step, 1) * step])
-        found = verify(reference, runtime, card, crops, _tolerances(wish, precision))
+        found = verify(reference, runtime, card, crops, precision=tolerances)
         return found, runtime.engine
 
 
-def _attempts(subject: Subject, card: ModelCard, wish: Wish, track: Track) -> Iterator[ModelCard]:
+def _attempts(
+    subject: Subject, card: ModelCard, settings: ExportSettings, track: Track
+) -> Iterator[ModelCard]:
     """The card, until one passes: int8 has ever more of the layers in float that cost accuracy."""
     from rtmpose_sdk.exporters.sensitivity import ERROR_BUDGET, choose_float_layers, measure_sensitivity
 
-    if card.precision != "int8" or wish.backend == "ncnn":  # which chooses among its own layers
+    if card.precision != "int8" or settings.backend == "ncnn":  # which chooses among its own layers
         yield card
         return
-    if wish.calibration is None:
+    if settings.calibration is None:
         raise InputError("int8 needs crops to calibrate with (--calibrate FOLDER)")
     # What a layer costs can be told only where the sides are known.
-    found = measure_sensitivity(subject.full().graph, card, wish.calibration, track, wish.scheme)
+    graph = subject.full().graph
+    found = measure_sensitivity(graph, card, settings.calibration, track=track, scheme=settings.scheme)
     budgets = (ERROR_BUDGET / 2**i for i in range(_INT8_ATTEMPTS))
     for names in dict.fromkeys(choose_float_layers(found, budget) for budget in budgets):
         yield replace(card, float_layers=names)
 
 
-def _tolerances(wish: Wish, precision: str) -> str:
-    stored_half = wish.half_storage or (wish.backend in ("openvino", "ncnn") and precision == "fp16")
+def _tolerances(settings: ExportSettings, precision: str) -> str:
+    """Whose tolerances hold, a key of `TOLERANCES`."""
+    stored_half = settings.half_storage or (
+        settings.backend in ("openvino", "ncnn") and precision == "fp16"
+    )
     return "fp16-storage" if stored_half and precision in ("fp32", "fp16") else precision

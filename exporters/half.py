@@ -32,7 +32,8 @@ from onnx import TensorProto, helper, numpy_helper, shape_inference
 
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.half_choice import float_node_names
-from rtmpose_sdk.exporters.half_int8 import DEQUANTIZE, QUANTIZE, holds, operator_set, with_half_pairs
+from rtmpose_sdk.exporters.half_int8 import DEQUANTIZE, QUANTIZE, holds, with_half_pairs
+from rtmpose_sdk.exporters.operator_set import operator_set
 
 HALF_MAX = 65504.0
 """The largest fp16 number."""

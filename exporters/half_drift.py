@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode import decode_simcc
+from rtmpose_sdk.decode_simcc import decode_simcc
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.half_emulation import emulate_half

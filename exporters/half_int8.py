@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper, version_converter
 
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.operator_set import operator_set
 
 QUANTIZE, DEQUANTIZE = PAIR = ("QuantizeLinear", "DequantizeLinear")
 MIN_OPSET = 19
@@ -17,11 +18,6 @@ _SMALLEST_SCALE = 2.0**-14
 """fp16's smallest normal number; what is smaller loses bits, and below 3e-8 is 0."""
 _LARGEST_SCALE = 65504 / 128
 """What int8's largest magnitude times the scale still fits into fp16."""
-
-
-def operator_set(model: onnx.ModelProto) -> int:
-    """Version of ONNX's own operators in a graph; 0 if it has none."""
-    return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
 
 
 def with_half_pairs(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass, replace
 
 from rtmpose_sdk.errors import InputError
 
@@ -23,6 +23,7 @@ class NcnnLayer:
 
     kind: str
     name: str
+    _: KW_ONLY
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     parameters: dict[str, str]
@@ -49,7 +50,15 @@ def parse_param(text: str) -> list[NcnnLayer]:
         first, last = int(inputs), int(inputs) + int(outputs)
         pairs = (pair.split("=", 1) for pair in rest[last:])
         parameters = {key: value for key, value in pairs if not key.startswith("#")}
-        layers.append(NcnnLayer(kind, name, tuple(rest[:first]), tuple(rest[first:last]), parameters))
+        layers.append(
+            NcnnLayer(
+                kind,
+                name,
+                inputs=tuple(rest[:first]),
+                outputs=tuple(rest[first:last]),
+                parameters=parameters,
+            )
+        )
     return layers
 
 

@@ -26,12 +26,15 @@ from rtmpose_sdk.models.build import HeadOptions
 def open_checkpoint(
     weights: Path,
     name: str | None = None,
+    *,
     keypoint_set: str | None = None,
     input_size: tuple[int, int] | None = None,
     input_kind: InputKind = "image",
     nms: bool = False,
 ) -> tuple[PoseModel | DetectModel, ModelCard]:
     """The network that a checkpoint holds, and the card of what is to be exported.
+
+    Licence and notes are those of `rtmpose train`, where it wrote the file.
 
     Args:
         weights, name, keypoint_set, input_size: see `open_network`.
@@ -41,21 +44,30 @@ def open_checkpoint(
         CheckpointError, CardError, InputError: see `open_network`.
     """
     read = _read(weights)
-    network, keypoints = _network(weights, read, name, keypoint_set, input_size)
+    network, keypoints = _network(read, name, keypoint_set, input_size)
+    said = read.card
     if network.task == "detect":
-        return network, new_card(network.name, network.input_size, "", input_kind, nms)
-    heatmaps = network.head_options.gives_heatmaps
-    card = new_card(
-        network.name, network.input_size, keypoints, input_kind, False, heatmaps, network.split_ratio
-    )
-    if read.card is not None:
-        card = replace(card, simcc_beta=read.card.simcc_beta, bbox_padding=read.card.bbox_padding)
+        card = new_card(network.name, network.input_size, input_kind=input_kind, nms=nms)
+    else:
+        card = new_card(
+            network.name,
+            network.input_size,
+            keypoints,
+            input_kind=input_kind,
+            heatmaps=network.head_options.gives_heatmaps,
+            split_ratio=network.split_ratio,
+        )
+        if said is not None:
+            card = replace(card, simcc_beta=said.simcc_beta, bbox_padding=said.bbox_padding)
+    if said is not None:
+        card = replace(card, license=said.license, notes=said.notes)
     return network, card
 
 
 class _Read(NamedTuple):
     """A checkpoint's tensors, and what `rtmpose train` says of them: nothing in everybody else's."""
 
+    file: Path
     state: dict[str, Tensor]
     card: ModelCard | None
     head: HeadOptions | None
@@ -65,6 +77,7 @@ def _read(weights: Path) -> _Read:
     state, note = read_noted(weights)
     card, head = note.get("card"), note.get("head")
     return _Read(
+        weights,
         state,
         None if card is None else ModelCard.from_json(card, str(weights)),
         None if head is None else HeadOptions(**head),
@@ -96,20 +109,16 @@ def open_network(
         CardError: the note of `rtmpose train` is of a later version.
         InputError: the keypoint set cannot be told from the weights, or is given for a detector.
     """
-    return _network(weights, _read(weights), name, keypoint_set, input_size)
+    return _network(_read(weights), name, keypoint_set, input_size)
 
 
 def _network(
-    weights: Path,
-    read: _Read,
-    name: str | None,
-    keypoint_set: str | None,
-    input_size: tuple[int, int] | None,
+    read: _Read, name: str | None, keypoint_set: str | None, input_size: tuple[int, int] | None
 ) -> tuple[PoseModel | DetectModel, str | KeypointSet]:
     """`open_network` of what was read."""
-    state, said = read.state, read.card
+    weights, state, said, _ = read
     if said is not None and said.task == "pose":
-        return _trained_network(weights, state, said, read.head, name, keypoint_set, input_size)
+        return _trained_network(read, said, name=name, keypoint_set=keypoint_set, input_size=input_size)
     found = identify(state)
     name = name or found.name
     size = input_size or (said.input_size if said else found.input_size)
@@ -137,10 +146,9 @@ def _network(
 
 
 def _trained_network(
-    weights: Path,
-    state: dict[str, Tensor],
+    read: _Read,
     said: ModelCard,
-    head: HeadOptions | None,
+    *,
     name: str | None,
     keypoint_set: str | None,
     input_size: tuple[int, int] | None,
@@ -149,13 +157,13 @@ def _trained_network(
     own = said.keypoints()
     keypoints = get_keypoint_set(keypoint_set) if keypoint_set else own
     if len(keypoints) != len(own):
-        raise InputError(f"{weights}: has {len(own)} keypoints, but {keypoint_set} has {len(keypoints)}")
+        raise InputError(f"{read.file}: has {len(own)} keypoints, but {keypoint_set} has {len(keypoints)}")
     network = build_model(
         name or said.name,
         keypoint_set=len(own),
         input_size=input_size or said.input_size,
-        head=head,
+        head=read.head,
         split_ratio=said.simcc_split_ratio,
     )
-    load_state_dict(network, state, weights)
+    load_state_dict(network, read.state, read.file)
     return network.eval(), keypoint_set or own

@@ -18,6 +18,7 @@ def new_card(
     name: str,
     input_size: tuple[int, int],
     keypoint_set: str | KeypointSet = "",
+    *,
     input_kind: InputKind = "image",
     nms: bool = False,
     heatmaps: bool = False,

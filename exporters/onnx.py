@@ -21,10 +21,9 @@ from torch import nn
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import CARD_KEY, ModelCard
 from rtmpose_sdk.exporters.graph import example_input, in_graph, output_names
+from rtmpose_sdk.exporters.operator_set import OPSET
 from rtmpose_sdk.images import write_bytes
 
-OPSET = 18
-"""The lowest that torch's exporter writes without converting; every engine of ours reads it."""
 _SMALL_TENSOR = 256
 """Tensors with fewer values stay fp32 in half storage: they hold scales, and weigh nothing."""
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, compose, helper, numpy_helper
 
 from rtmpose_sdk._version import __version__
-from rtmpose_sdk.exporters.onnx import OPSET
+from rtmpose_sdk.exporters.operator_set import OPSET
 
 Value = str
 """Name of a tensor in the graph."""

@@ -27,6 +27,7 @@ def write_openvino(
     graph: onnx.ModelProto,
     card: ModelCard,
     path: Path,
+    *,
     precision: Literal["fp32", "fp16", "int8"] = "fp16",
     calibration: NDArray[np.uint8] | None = None,
     float_layers: Collection[str] = (),
@@ -59,7 +60,14 @@ def write_openvino(
         model: Any = _converted(openvino, source)
         if precision == "int8":
             assert calibration is not None
-            model = _quantize(model, graph, card, calibration, float_layers, weight_bits)
+            model = _quantize(
+                model,
+                graph,
+                card,
+                calibration=calibration,
+                float_layers=float_layers,
+                weight_bits=weight_bits,
+            )
         _save(openvino, model, card, path, half=precision == "fp16")
 
 
@@ -75,7 +83,7 @@ def _folder_for(path: Path) -> Iterator[Path]:
         raise cannot_write(path, error) from None
 
 
-def _save(openvino: Any, model: Any, card: ModelCard, path: Path, half: bool) -> None:
+def _save(openvino: Any, model: Any, card: ModelCard, path: Path, *, half: bool) -> None:
     """Write both files; the card in the first says what the second is."""
     try:
         model.set_rt_info(card.to_json(), CARD_KEY)
@@ -124,6 +132,7 @@ def _quantize(
     model: Any,
     graph: onnx.ModelProto,
     card: ModelCard,
+    *,
     calibration: NDArray[np.uint8],
     float_layers: Collection[str],
     weight_bits: int,

@@ -1,4 +1,4 @@
-"""What did the gate find? A table for people."""
+"""What did the gates find? Tables for people."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from rich.table import Table
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.exporters.end2end import Kind
+from rtmpose_sdk.exporters.end2end_check import Agreement
 from rtmpose_sdk.exporters.tolerance import TOLERANCES
 from rtmpose_sdk.exporters.verify import Verification
 
 
 def print_verification(found: Verification | None, card: ModelCard, out: Path) -> None:
     """Figures beside what is allowed, and a line about the file."""
-    console = Console()
+    console = Console(markup=False)
     if found is not None:
         console.print(_table(found, card))
     weights = out.with_suffix(".bin")  # of OpenVINO and ncnn
@@ -48,7 +50,7 @@ def _table(found: Verification, card: ModelCard) -> Table:
     table = Table(f"{found.what} against reference ({found.precision})", "measured", "allowed")
 
     def row(what: str, measured: str, allowed: float | None) -> None:
-        table.add_row(what, measured, "-" if allowed is None else f"{allowed:g}")
+        table.add_row(what, measured, _allowed(allowed))
 
     for name, value in found.largest_difference.items():
         row(f"{name}: largest difference / largest value", f"{value:.2e}", limit.relative)
@@ -63,3 +65,29 @@ def _table(found: Verification, card: ModelCard) -> Table:
         row("AP before", f"{found.reference_accuracy:.4f}", None)
         row("AP after", f"{found.accuracy:.4f}", found.reference_accuracy - limit.accuracy)
     return table
+
+
+def print_agreement(found: Agreement | None, kind: Kind, out: Path) -> None:
+    """Figures beside what is allowed, and a line about the file."""
+    console = Console(markup=False)
+    if found is not None:
+        table = Table("file against Python", "measured", "allowed")
+        if kind != "pose":
+            table.add_row(
+                "sides of boxes moved, px: largest", f"{found.box_shift:.3f}", _allowed(found.limits.box)
+            )
+            table.add_row("boxes that only one has", str(found.only_one), "0")
+        if kind != "detector":
+            table.add_row(
+                "keypoints moved, px: median", f"{found.median_shift:.3f}", _allowed(found.limits.median)
+            )
+            table.add_row("keypoints moved, px: p99", f"{found.p99_shift:.3f}", _allowed(found.limits.p99))
+            table.add_row("keypoints moved, px: worst", f"{found.worst_shift:.3f}", "-")
+            table.add_row("keypoints that are the same", f"{found.exact:.1%}", "-")
+        console.print(table)
+    compared = f"{found.boxes} boxes in {found.pictures} pictures compared" if found else "not verified"
+    console.print(f"{out}: end2end {kind}, {out.stat().st_size / 1e6:.1f} MB, {compared}", soft_wrap=True)
+
+
+def _allowed(limit: float | None) -> str:
+    return "-" if limit is None else f"{limit:g}"

@@ -37,6 +37,7 @@ def measure_sensitivity(
     graph: onnx.ModelProto,
     card: ModelCard,
     crops: NDArray[np.uint8],
+    *,
     track: Callable[[Sequence[Layer]], Iterable[Layer]] = iter,
     scheme: Scheme = Scheme(),  # noqa: B008 - immutable
 ) -> list[Sensitivity]:

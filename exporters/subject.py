@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import onnx
-from onnx import version_converter
 from torch import nn
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import EngineError, InputError
-from rtmpose_sdk.exporters.onnx import OPSET, build_onnx, full_storage, sized
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.onnx import build_onnx, full_storage, sized
+from rtmpose_sdk.exporters.operator_set import in_own_set, operator_set
 from rtmpose_sdk.exporters.verify import Reference, runtime_reference, torch_reference
 from rtmpose_sdk.mmdeploy import network_file
 from rtmpose_sdk.runtimes import open_runtime
@@ -23,15 +23,6 @@ from rtmpose_sdk.zoo import find_model
 
 _LEAST_OPSET = 13
 """Of int8 with a scale per channel. MMDeploy wrote 11."""
-
-
-def _newer(model: onnx.ModelProto, what: str) -> onnx.ModelProto:
-    """The model in the operator set of our own exports."""
-    try:
-        return version_converter.convert_version(model, OPSET)
-    except Exception as error:  # noqa: BLE001 - onnx raises RuntimeError and kinds of its own
-        why = " ".join(str(error).split())[:300]
-        raise EngineError(f"{what} cannot be converted to {OPSET}: {why}") from None
 
 
 @dataclass(frozen=True)
@@ -67,9 +58,8 @@ class Subject:
             return build_onnx(self.network, self.card)
         model = onnx.load(str(self.file))
         del model.metadata_props[:]
-        opset = next(entry.version for entry in model.opset_import if not entry.domain)
-        if opset < _LEAST_OPSET:
-            model = _newer(model, f"{self.file}: its operator set {opset}")
+        if operator_set(model) < _LEAST_OPSET:
+            model = in_own_set(model, str(self.file))
         return full_storage(model if self.card.letterbox == "fitted" else sized(model, self.card))
 
     @contextlib.contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dataclasses import dataclass
 
 
-class Tolerance(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Tolerance:
     """Limits of a precision; None is no limit.
 
     Attributes:
@@ -27,11 +28,13 @@ class Tolerance(NamedTuple):
 
 
 TOLERANCES = {
-    "fp32": Tolerance(1e-4, 1e-4, 1e-3, 0.01, 0.5, 0.5, 0.001),
-    "fp16-storage": Tolerance(2e-2, 5e-3, 1e-2, 0.5, 1.0, 1.0, 0.003),
-    "fp16": Tolerance(2e-2, 5e-3, 1e-2, 0.5, 1.0, None, 0.005),
-    "bf16": Tolerance(None, 1e-2, 5e-2, 0.5, 2.0, None, 0.005),
-    "int8": Tolerance(None, 1e-2, 0.2, 1.0, None, None, 0.01),
+    "fp32": Tolerance(relative=1e-4, tie=1e-4, slack=1e-3, median=0.01, p99=0.5, worst=0.5, accuracy=0.001),
+    "fp16-storage": Tolerance(
+        relative=2e-2, tie=5e-3, slack=1e-2, median=0.5, p99=1.0, worst=1.0, accuracy=0.003
+    ),
+    "fp16": Tolerance(relative=2e-2, tie=5e-3, slack=1e-2, median=0.5, p99=1.0, worst=None, accuracy=0.005),
+    "bf16": Tolerance(relative=None, tie=1e-2, slack=5e-2, median=0.5, p99=2.0, worst=None, accuracy=0.005),
+    "int8": Tolerance(relative=None, tie=1e-2, slack=0.2, median=1.0, p99=None, worst=None, accuracy=0.01),
 }
 """By precision; "fp16-storage" is fp32 arithmetic with weights stored as fp16: they are
 rounded as in "fp16", so an output may be as far off, but no keypoint may move.

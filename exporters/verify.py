@@ -8,19 +8,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
 from rtmpose_sdk.benchmarks.differences import OutputDifferences
 from rtmpose_sdk.benchmarks.shifts import Outputs, box_shifts, kept_box_shifts, keypoint_shifts
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.crops import Images
 from rtmpose_sdk.exporters.graph import DecodedBoxes, output_names
 from rtmpose_sdk.exporters.tolerance import TOLERANCES
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.runtimes import Runtime
 
-Images = NDArray[np.uint8]
 Reference = Callable[[Images], list[Outputs]]
 """Pictures (N,h,w,3) uint8 BGR of the network's size → named outputs, batch by batch."""
 
@@ -29,7 +28,7 @@ KEPT_BOXES = ("boxes_nms", "mmdeploy_dets")
 _BATCH = 16
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Verification:
     """What was measured, artifact against reference.
 
@@ -72,7 +71,7 @@ class Verification:
 
 
 def verify(
-    reference: Reference, runtime: Runtime, card: ModelCard, images: Images, precision: str = "fp32"
+    reference: Reference, runtime: Runtime, card: ModelCard, images: Images, *, precision: str = "fp32"
 ) -> Verification:
     """Run both on real crops and compare.
 

@@ -14,27 +14,26 @@ from rtmpose_sdk.errors import CheckpointError, InputError
 from rtmpose_sdk.exporters import onnx as onnx_files
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.onnx import half_storage, save_onnx
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.images import write_bytes
 
 if TYPE_CHECKING:
     from torch import nn
 
-Kind = Literal["fp32", "fp16", "int8"]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 def write(
-    subject: Subject, card: ModelCard, path: Path, wish: Wish, precision: str
+    subject: Subject, card: ModelCard, path: Path, settings: ExportSettings
 ) -> onnx.ModelProto | None:
     """Write an artifact's files.
 
     Args:
         subject: what is exported.
-        card: of the artifact.
+        card: of the artifact; its precision is one of the backend's.
         path: its main file; others are written beside it.
-        wish: the backend's options.
-        precision: one of the backend's.
+        settings: the backend and its options.
 
     Returns:
         The graph that says what the artifact computes, where a CPU computes something else with the
@@ -44,26 +43,32 @@ def write(
         InputError: the backend cannot export this.
         MissingExtraError: a package that the backend needs.
     """
-    kind = cast("Kind", precision)
-    if wish.backend == "onnx":
-        return _write_onnx(subject, card, path, wish, kind)
-    if wish.backend == "tensorrt":
-        return _write_tensorrt(subject, card, path, wish, kind)
-    if wish.backend == "openvino":
+    precision = cast("Precision", card.precision)
+    if settings.backend == "onnx":
+        return _write_onnx(subject, card, path, settings)
+    if settings.backend == "tensorrt":
+        return _write_tensorrt(subject, card, path, settings)
+    if settings.backend == "openvino":
         from rtmpose_sdk.exporters.openvino import write_openvino
 
         write_openvino(
-            subject.graph, card, path, kind, wish.calibration, card.float_layers, wish.weight_bits
+            subject.graph,
+            card,
+            path,
+            precision=precision,
+            calibration=settings.calibration,
+            float_layers=card.float_layers,
+            weight_bits=settings.weight_bits,
         )
-    elif wish.backend == "ncnn":
+    elif settings.backend == "ncnn":
         from rtmpose_sdk.exporters.ncnn import write_ncnn
 
-        network = _network(subject, wish.backend)
-        write_ncnn(network, card, path, precision=kind, calibration=wish.calibration)
+        network = _network(subject, settings.backend)
+        write_ncnn(network, card, path, precision=precision, calibration=settings.calibration)
     else:
         from rtmpose_sdk.exporters.torch_program import write_torch_program
 
-        write_torch_program(_network(subject, wish.backend), card, path)
+        write_torch_program(_network(subject, settings.backend), card, path)
     return None
 
 
@@ -84,52 +89,52 @@ def replace_card(path: Path, card: ModelCard) -> None:
 
 
 def _write_onnx(
-    subject: Subject, card: ModelCard, path: Path, wish: Wish, precision: Kind
+    subject: Subject, card: ModelCard, path: Path, settings: ExportSettings
 ) -> onnx.ModelProto | None:
     model = subject.graph
-    if precision == "int8":
-        model = _int8_graph(subject, card, wish)
-    elif precision == "fp16":
+    if card.precision == "int8":
+        model = _int8_graph(subject, card, settings)
+    elif card.precision == "fp16":
         model = half_graph(model)
-    save_onnx(half_storage(model) if wish.half_storage else model, card, path)
-    return model if precision == "fp16" else None
+    save_onnx(half_storage(model) if settings.half_storage else model, card, path)
+    return model if card.precision == "fp16" else None
 
 
 def _write_tensorrt(
-    subject: Subject, card: ModelCard, path: Path, wish: Wish, precision: Kind
+    subject: Subject, card: ModelCard, path: Path, settings: ExportSettings
 ) -> onnx.ModelProto:
     from rtmpose_sdk.exporters.tensorrt import DEFAULT_BATCH, builder_graph, write_tensorrt
 
     subject = subject.full()  # a profile has one size
     graph = subject.graph
-    if precision == "int8":
-        if "sm75" in map(str.lower, wish.targets):
+    if card.precision == "int8":
+        if "sm75" in map(str.lower, settings.targets):
             warnings.warn(
                 "int8 for sm75: TensorRT for RTX has no int8 convolutions for compute capability 7.5 and "
                 "computes them in fp16, with the accuracy of int8; expected a later target, or --precision "
                 "fp16",
                 stacklevel=2,
             )
-        graph = _int8_graph(subject, card, wish)
-    if precision != "fp32":
+        graph = _int8_graph(subject, card, settings)
+    if card.precision != "fp32":
         graph = half_graph(graph)
     write_tensorrt(
         graph,
         card,
         path,
-        batch=wish.batch or DEFAULT_BATCH,
-        targets=wish.targets,
-        timing_cache=wish.timing_cache,
-        flavour=wish.flavour,
+        batch=settings.batch or DEFAULT_BATCH,
+        targets=settings.targets,
+        timing_cache=settings.timing_cache,
+        flavour=settings.flavour,
     )
     return builder_graph(graph, card)
 
 
-def _int8_graph(subject: Subject, card: ModelCard, wish: Wish) -> onnx.ModelProto:
+def _int8_graph(subject: Subject, card: ModelCard, settings: ExportSettings) -> onnx.ModelProto:
     from rtmpose_sdk.exporters.int8 import Int8Quantizer
 
-    assert wish.calibration is not None
-    quantizer = Int8Quantizer(subject.graph, card, wish.calibration, wish.scheme)
+    assert settings.calibration is not None
+    quantizer = Int8Quantizer(subject.graph, card, settings.calibration, settings.scheme)
     return quantizer.quantize({layer.name for layer in quantizer.layers} - set(card.float_layers))
 
 

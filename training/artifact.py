@@ -21,8 +21,8 @@ from rtmpose_sdk.exporters.crops import cut, verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
 from rtmpose_sdk.exporters.onnx import build_onnx, replace_card, save_onnx
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.runtimes import open_runtime
@@ -123,8 +123,8 @@ def export_artifact(
     """The verified artifact with its card."""
     card = describe_weights(_card(config, keypoint_set), folder / WEIGHTS, config.license, config.notes)
     images = artifact_inputs(card, config)
-    wish = Wish(half_storage=config.storage == "fp16")
-    found = export(Subject(card, network), artifact, images, wish)
+    settings = ExportSettings(half_storage=config.storage == "fp16")
+    found = export(Subject(card, network), artifact, images, settings=settings)
     if found is not None and not found.verified:
         raise TrainingError(
             f"{artifact}: does not give what the PyTorch network gives: {found.as_dict()}; the weights are "

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rtmpose_sdk.boxes import box_areas
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
@@ -82,7 +83,7 @@ def label(
             keypoints[i, use] = pose.keypoints[0, use]
             filled = use & missing
             weights[i, filled] = pose.confidences[0, filled]
-    area = (persons.boxes[:, 2:] - persons.boxes[:, :2]).prod(axis=1)
     labelled = (persons.weights > 0).any(axis=1)
-    enough = ((weights > 0).sum(axis=1) >= min(LEAST_KEYPOINTS, len(keypoint_set))) & (area >= LEAST_AREA)
+    enough = (weights > 0).sum(axis=1) >= min(LEAST_KEYPOINTS, len(keypoint_set))
+    enough &= box_areas(persons.boxes) >= LEAST_AREA
     return replace(persons, keypoints=keypoints, weights=weights).chosen(np.flatnonzero(labelled | enough))

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from rtmpose_sdk.decode import iou
+from rtmpose_sdk.boxes import box_areas, intersections, iou
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.images import read_image, write_image
@@ -84,8 +84,7 @@ def write_worst_pictures(source: Source, artifact: Path, file: Path) -> int:
 
 def _inside(box: Floats, crowds: Floats) -> Floats:
     """(k,) parts of a box that lie in each region."""
-    low, high = np.maximum(box[:2], crowds[:, :2]), np.minimum(box[2:], crowds[:, 2:])
-    parts: Floats = np.clip(high - low, 0, None).prod(axis=1) / max(float((box[2:] - box[:2]).prod()), 1e-6)
+    parts: Floats = intersections(box[None], crowds)[0] / max(float(box_areas(box[None])[0]), 1e-6)
     return parts
 
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import onnxruntime
 
-from rtmpose_sdk.decode import decode_simcc
+from rtmpose_sdk.decode_simcc import decode_simcc
 
 
 def run_graph(model: onnx.ModelProto, images: np.ndarray, optimized: bool = True) -> list[np.ndarray]:

@@ -15,8 +15,8 @@ from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.errors import CardError
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import new_card
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.exporters.writers import replace_card
 from rtmpose_sdk.hub.cache import sha256_of
 from rtmpose_sdk.models import build_model
@@ -30,7 +30,12 @@ def exported(folder: Path, suffix: str, seed: int) -> Path:
     torch.manual_seed(seed)
     network = build_model("rtmpose-t", keypoint_set="coco17", input_size=(64, 64)).eval()
     subject = Subject(new_card(network.name, network.input_size, "coco17"), network)
-    export(subject, folder / f"t{suffix}", None, Wish({".xml": "openvino", ".param": "ncnn"}[suffix]))
+    export(
+        subject,
+        folder / f"t{suffix}",
+        None,
+        settings=ExportSettings({".xml": "openvino", ".param": "ncnn"}[suffix]),
+    )
     return folder / f"t{suffix}"
 
 

@@ -45,10 +45,10 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         found = export_end2end(
             kind,
             folder / f"{kind}.onnx",
-            pose if kind != "detector" else None,
-            detector if kind != "pose" else None,
-            0.3,
-            verification_pictures(None, None, 4),
+            pose=pose if kind != "detector" else None,
+            detector=detector if kind != "pose" else None,
+            detection_threshold=0.3,
+            pictures=verification_pictures(None, None, 4),
         )
         assert found.verified
         assert found.boxes > 8

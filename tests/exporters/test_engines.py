@@ -15,8 +15,8 @@ from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.network import open_network
 from rtmpose_sdk.exporters.new_card import new_card
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.runtimes import open_runtime
 
@@ -51,7 +51,7 @@ def test_engines_give_the_keypoints_of_pytorch(
     suffix: str,
     files: set[str],
 ) -> None:
-    found = export(subject, tmp_path / f"m{suffix}", crops, Wish(backend, precision))
+    found = export(subject, tmp_path / f"m{suffix}", crops, settings=ExportSettings(backend, precision))
     assert found is not None
     assert found.verified, found
     assert found.p99_shift <= (0.5 if precision == "fp32" else 1.0)
@@ -66,7 +66,12 @@ def test_engines_give_the_keypoints_of_pytorch(
 
 def test_fp16_weights_halve_the_file(subject: Subject, crops: np.ndarray, tmp_path: Path) -> None:
     for precision in ("fp32", "fp16"):
-        export(subject, tmp_path / f"{precision}.xml", crops[:2], Wish("openvino", precision))
+        export(
+            subject,
+            tmp_path / f"{precision}.xml",
+            crops[:2],
+            settings=ExportSettings("openvino", precision),
+        )
     sizes = [(tmp_path / f"{precision}.bin").stat().st_size for precision in ("fp16", "fp32")]
     assert sizes[0] < 0.51 * sizes[1]
 
@@ -76,7 +81,7 @@ def test_an_openmmlab_folder_is_exported_for_another_engine(
 ) -> None:
     subject = subject_from_artifact(detector_folder)
     pictures = verification_images(subject.card, coco["folder"], None, 12)
-    found = export(subject, tmp_path / "d.xml", pictures, Wish("openvino", "fp32"))
+    found = export(subject, tmp_path / "d.xml", pictures, settings=ExportSettings("openvino", "fp32"))
     assert found is not None
     assert found.verified, found
     with Detector(tmp_path / "d.xml", threads=1) as detector:
@@ -86,20 +91,27 @@ def test_an_openmmlab_folder_is_exported_for_another_engine(
 
 def test_what_cannot_be_exported_from(subject: Subject, tmp_path: Path, detector_folder: Path) -> None:
     crops = np.zeros((2, 256, 192, 3), np.uint8)
-    export(subject, tmp_path / "m.xml", crops, Wish("openvino"))
+    export(subject, tmp_path / "m.xml", crops, settings=ExportSettings("openvino"))
     with pytest.raises(InputError, match=r"fp16 \.xml; expected a checkpoint"):
         subject_from_artifact(tmp_path / "m.xml")
     with pytest.raises(InputError, match="--backend torch needs the PyTorch network"):
-        export(subject_from_artifact(detector_folder), tmp_path / "d.pt2", crops, Wish("torch"))
+        export(
+            subject_from_artifact(detector_folder),
+            tmp_path / "d.pt2",
+            crops,
+            settings=ExportSettings("torch"),
+        )
     with pytest.raises(InputError, match="--backend torch has no int8; expected one of fp32"):
-        export(subject, tmp_path / "m.pt2", crops, Wish("torch", "int8"))
+        export(subject, tmp_path / "m.pt2", crops, settings=ExportSettings("torch", "int8"))
     with pytest.raises(InputError, match="int8 needs crops to calibrate with"):
-        export(subject, tmp_path / "m.onnx", crops, Wish("onnx", "int8"))
+        export(subject, tmp_path / "m.onnx", crops, settings=ExportSettings("onnx", "int8"))
     with pytest.raises(InputError, match="2 were given; expected 32 or more"):
-        export(subject, tmp_path / "m.onnx", crops, Wish("onnx", "int8", calibration=crops))
+        export(
+            subject, tmp_path / "m.onnx", crops, settings=ExportSettings("onnx", "int8", calibration=crops)
+        )
     weights = (tmp_path / "m.bin").read_bytes()
     with pytest.raises(InputError, match=r"would replace those of m\.xml, which are in m\.bin"):
-        export(subject, tmp_path / "m.param", crops, Wish("ncnn"))
+        export(subject, tmp_path / "m.param", crops, settings=ExportSettings("ncnn"))
     assert (tmp_path / "m.bin").read_bytes() == weights
     assert {p.name for p in tmp_path.iterdir()} == {"m.xml", "m.bin"}
 
@@ -118,7 +130,7 @@ def test_a_wrong_artifact_is_kept_marked_and_warned_about(
 
     monkeypatch.setattr(graph.ImageInput, "forward", lambda self, image: self.network(
         (image.permute(0, 3, 1, 2).float() - self.mean) * self.scale))  # fmt: skip
-    found = export(subject, tmp_path / "m.xml", crops[:8], Wish("openvino", "fp32"))
+    found = export(subject, tmp_path / "m.xml", crops[:8], settings=ExportSettings("openvino", "fp32"))
     assert found is not None
     assert not found.verified
     with pytest.warns(UserWarning, match="did not pass the check"):
@@ -131,7 +143,7 @@ def test_torch_programs_run_in_bf16_and_refuse_what_they_cannot(
     from rtmpose_sdk.errors import DeviceError, ModelFileError
 
     file = tmp_path / "m.pt2"
-    export(subject, file, None, Wish("torch"))
+    export(subject, file, None, settings=ExportSettings("torch"))
     assert artifact_card(file).verification == {}
     with open_runtime(file, threads=1) as full, open_runtime(file, threads=1, precision="bf16") as half:
         assert [str(s) for s in full.outputs] == [
@@ -164,8 +176,8 @@ def test_an_engine_without_its_gpu_is_verified_by_its_graph(
     pytest.importorskip("tensorrt_rtx_bindings")
     from rtmpose_sdk.errors import DeviceError
 
-    wish = Wish("tensorrt", targets=("sm86",), batch=(1, 2, 4))
-    found = export(subject, tmp_path / "m.engine", crops, wish)
+    settings = ExportSettings("tensorrt", targets=("sm86",), batch=(1, 2, 4))
+    found = export(subject, tmp_path / "m.engine", crops, settings=settings)
     assert found is not None
     assert found.verified, found
     assert found.precision == "fp16"
@@ -184,7 +196,7 @@ def test_fp16_onnx_is_verified_in_fp16_arithmetic(
 ) -> None:
     import onnx
 
-    found = export(subject, tmp_path / "m.onnx", crops, Wish("onnx", "fp16"))
+    found = export(subject, tmp_path / "m.onnx", crops, settings=ExportSettings("onnx", "fp16"))
     assert found is not None
     assert found.verified
     assert found.what == "graph"

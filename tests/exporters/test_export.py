@@ -13,17 +13,18 @@ import torch
 from onnx import numpy_helper
 
 from rtmpose_sdk import Detector, Predictor, read_image
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode import decode_boxes, iou
+from rtmpose_sdk.decode_boxes import decode_boxes
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.graph import DecodedBoxes
 from rtmpose_sdk.exporters.network import open_network
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.verify import torch_reference, verify
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.normalize import Normalizer
@@ -63,7 +64,7 @@ def own(own_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("kind", ["image", "tensor"])
 def test_own_checkpoint_on_100_real_crops(own_checkpoint: Path, own: Path, coco: dict, kind: str) -> None:
     network, keypoint_set = open_network(own_checkpoint)
-    card = new_card(network.name, network.input_size, keypoint_set, kind)
+    card = new_card(network.name, network.input_size, keypoint_set, input_kind=kind)
     crops = verification_images(card, coco["folder"], coco["file"], 100)
     assert crops.shape == (100, 256, 192, 3)
     found = export(Subject(card, network), own / f"{kind}.onnx", crops)
@@ -84,7 +85,7 @@ def test_both_inputs_give_the_same_keypoints(
     results = []
     picture, boxes = read_image(coco_persons[3][0]), coco_persons[3][1]
     for kind in ("image", "tensor"):
-        card = new_card(network.name, network.input_size, keypoint_set, kind)
+        card = new_card(network.name, network.input_size, keypoint_set, input_kind=kind)
         save_onnx(build_onnx(network, card), card, tmp_path / f"{kind}.onnx")
         results.append(Predictor(tmp_path / f"{kind}.onnx", threads=1)(picture, boxes))
     np.testing.assert_allclose(results[0].keypoint_scores, results[1].keypoint_scores, atol=1e-4)
@@ -120,7 +121,10 @@ def test_half_storage_halves_the_file_and_keeps_the_arithmetic(tmp_path: Path) -
     card = new_card("rtmpose-t", (192, 256), "coco17")
     assert export(Subject(card, network), tmp_path / "full.onnx", _crops(card)).verified
     assert export(
-        Subject(card, network), tmp_path / "half.onnx", _crops(card), Wish(half_storage=True)
+        Subject(card, network),
+        tmp_path / "half.onnx",
+        _crops(card),
+        settings=ExportSettings(half_storage=True),
     ).verified
     sizes = [(tmp_path / f"{n}.onnx").stat().st_size for n in ("half", "full")]
     assert sizes[0] < 0.55 * sizes[1]

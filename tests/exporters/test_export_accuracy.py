@@ -10,8 +10,8 @@ import pytest
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.exporters.export import MEASURED, export, of_fp32
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.zoo import find_model
 
 GIVEN = {"AP (COCO)": 65.9}
@@ -37,14 +37,20 @@ def test_figures_say_whose_they_are(
 ) -> None:
     if backend == "openvino":
         pytest.importorskip("openvino")
-    export(subject, tmp_path / name, None, Wish(backend, precision))
+    export(subject, tmp_path / name, None, settings=ExportSettings(backend, precision))
     assert dict(artifact_card(tmp_path / name).accuracy) == want
 
 
 def test_what_was_measured_is_the_artifacts(subject: Subject, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     crops = np.random.default_rng(0).integers(0, 255, (2, 256, 192, 3), np.uint8)
-    found = export(subject, tmp_path / "m.xml", crops, Wish("openvino", "fp16"), lambda _: 0.61)
+    found = export(
+        subject,
+        tmp_path / "m.xml",
+        crops,
+        settings=ExportSettings("openvino", "fp16"),
+        measure=lambda _: 0.61,
+    )
     assert found is not None
     assert dict(artifact_card(tmp_path / "m.xml").accuracy) == {**MARKED, MEASURED: 0.61}
 

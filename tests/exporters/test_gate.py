@@ -15,14 +15,14 @@ from rtmpose_sdk.benchmarks import accuracy
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
 from rtmpose_sdk.exporters import export as exporting
-from rtmpose_sdk.exporters.cli import _measure
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.onnx import save_onnx
-from rtmpose_sdk.exporters.report import print_verification
+from rtmpose_sdk.exporters.report import print_agreement, print_verification
+from rtmpose_sdk.exporters.run_export import _measure
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 from rtmpose_sdk.exporters.verify import runtime_reference
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.runtimes import Runtime, open_runtime
 from rtmpose_sdk.zoo import find_model
 
@@ -97,7 +97,7 @@ def written(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def test_an_engine_is_verified_on_its_gpu(
     subject: Subject, crops: np.ndarray, written: list[str], tmp_path: Path
 ) -> None:
-    found = export(subject, tmp_path / "t.engine", crops, Wish("tensorrt", "fp32"))
+    found = export(subject, tmp_path / "t.engine", crops, settings=ExportSettings("tensorrt", "fp32"))
     assert found is not None
     assert found.verified, found
     assert (found.what, found.crops) == ("artifact", 19)
@@ -126,7 +126,7 @@ def test_without_gpu_or_binding_its_graph_is_verified(
         return open_runtime(path, *arguments, **more)
 
     monkeypatch.setattr(exporting, "open_runtime", opened)
-    found = export(subject, tmp_path / "t.engine", crops[:4], Wish("tensorrt", "fp32"))
+    found = export(subject, tmp_path / "t.engine", crops[:4], settings=ExportSettings("tensorrt", "fp32"))
     assert found is not None
     assert found.verified
     assert found.what == "graph"
@@ -134,7 +134,7 @@ def test_without_gpu_or_binding_its_graph_is_verified(
 
 
 def test_an_artifact_may_be_named_as_the_graph(subject: Subject, crops: np.ndarray, tmp_path: Path) -> None:
-    found = export(subject, tmp_path / "graph.onnx", crops[:4], Wish("onnx", "fp32"))
+    found = export(subject, tmp_path / "graph.onnx", crops[:4], settings=ExportSettings("onnx", "fp32"))
     assert found is not None
     assert found.what == artifact_card(tmp_path / "graph.onnx").verification["what"] == "artifact"
 
@@ -143,7 +143,7 @@ def test_why_the_file_was_not_run(
     subject: Subject, crops: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "graph.onnx"
-    found = export(subject, out, crops[:4], Wish("onnx", "fp16"))
+    found = export(subject, out, crops[:4], settings=ExportSettings("onnx", "fp16"))
     assert found is not None
     assert found.what == "graph"
     print_verification(found, subject.card, out)
@@ -151,6 +151,18 @@ def test_why_the_file_was_not_run(
     (tmp_path / "t.engine").touch()
     print_verification(found, subject.card, tmp_path / "t.engine")
     assert "no device for it here, or no CUDA binding" in capsys.readouterr().out
+
+
+def test_brackets_in_names_are_no_markup(
+    subject: Subject, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "[" / "red].onnx"  # "[/red]" ends a colour that nothing began
+    out.parent.mkdir()
+    out.touch()
+    print_verification(None, subject.card, out)
+    assert "[/red].onnx: rtmpose-t 192x256" in capsys.readouterr().out
+    print_agreement(None, "pose", out)
+    assert "[/red].onnx: end2end pose" in capsys.readouterr().out
 
 
 def test_ap_is_measured_where_the_artifact_runs(

@@ -13,7 +13,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.decode import decode_simcc
+from rtmpose_sdk.decode_simcc import decode_simcc
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.calibrate import calibration_images
 from rtmpose_sdk.exporters.crops import verification_images
@@ -24,9 +24,9 @@ from rtmpose_sdk.exporters.half_emulation import emulate_half
 from rtmpose_sdk.exporters.half_int8 import unheld_layers
 from rtmpose_sdk.exporters.int8 import Int8Quantizer, Scheme
 from rtmpose_sdk.exporters.sensitivity import output_error
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 from rtmpose_sdk.exporters.tensorrt import builder_graph, write_tensorrt
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.runtimes.engine_file import read_engine_header
 from rtmpose_sdk.runtimes.tensorrt_module import installed_flavours
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_model
@@ -174,7 +174,7 @@ def test_keypoints_are_those_of_int8_with_fp32_around_it(coco: dict, shared: Pat
     """
     subject = subject_from_artifact(find_model("rtmpose-t-own"))
     card = subject.card
-    calibration = calibration_images(card, shared / "data" / "coco_train", DEFAULT_DETECTOR, 64)
+    calibration = calibration_images(card, shared / "data" / "coco_train", DEFAULT_DETECTOR, limit=64)
     crops = verification_images(card, coco["folder"], coco["file"], 64)
     model = _quantized(subject, calibration, ("node_conv2d_9", "node_linear", "node_linear_2"))
     half = half_graph(model)
@@ -376,11 +376,13 @@ def test_engines(name: str, target: str, tmp_path: Path, request: pytest.Fixture
 def test_the_gate_runs_the_builders_graph(shared: Path, coco: dict, tmp_path: Path) -> None:
     """From the export down: layers chosen, two targets built, keypoints and types as the card says."""
     subject = subject_from_artifact(find_model("rtmpose-t-own"))
-    calibration = calibration_images(subject.card, shared / "data" / "coco_train", DEFAULT_DETECTOR, 32)
+    calibration = calibration_images(
+        subject.card, shared / "data" / "coco_train", DEFAULT_DETECTOR, limit=32
+    )
     crops = verification_images(subject.card, coco["folder"], coco["file"], 32)
-    wish = Wish("tensorrt", "int8", calibration=calibration, targets=("sm75", "sm86"))
+    settings = ExportSettings("tensorrt", "int8", calibration=calibration, targets=("sm75", "sm86"))
     with pytest.warns(UserWarning, match="int8 for sm75: TensorRT for RTX has no int8 convolutions"):
-        found = export(subject, tmp_path / "t.engine", crops, wish)
+        found = export(subject, tmp_path / "t.engine", crops, settings=settings)
     assert found is not None
     assert found.verified, found
     assert found.what == "graph"

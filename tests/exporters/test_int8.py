@@ -35,10 +35,10 @@ from rtmpose_sdk.exporters.sensitivity import (
     measure_sensitivity,
     output_error,
 )
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 from rtmpose_sdk.exporters.tolerance import TOLERANCES, Tolerance
 from rtmpose_sdk.exporters.verify import Verification, verify
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.models.count import count
@@ -54,7 +54,7 @@ def subject(own_checkpoint: Path) -> Subject:
 
 @pytest.fixture(scope="module")
 def calibration(subject: Subject, shared: Path) -> np.ndarray:
-    return calibration_images(subject.card, shared / "data" / "coco_train", DEFAULT_DETECTOR, 64)
+    return calibration_images(subject.card, shared / "data" / "coco_train", DEFAULT_DETECTOR, limit=64)
 
 
 @pytest.fixture(scope="module")
@@ -80,12 +80,12 @@ def test_int8_keeps_the_ap(
         pytest.importorskip("nncf")
     out = tmp_path / ("m.onnx" if backend == "onnx" else "m.xml")
     crops = verification_images(subject.card, coco["folder"], coco["file"], 32)
-    wish = Wish(backend, "int8", calibration=calibration)
+    settings = ExportSettings(backend, "int8", calibration=calibration)
 
     def measure(artifact: Path) -> float:
         return artifact_accuracy(artifact, some_pictures, coco["folder"])["AP"]
 
-    found = export(subject, out, crops, wish, measure)
+    found = export(subject, out, crops, settings=settings, measure=measure)
     assert found is not None
     assert found.verified, found
     assert found.accuracy is not None
@@ -106,7 +106,12 @@ def test_seven_bits_of_weights_leave_room_for_sums_of_two_products(
     largest = {}
     for bits in (7, 8):
         out = tmp_path / ("m.onnx" if backend == "onnx" else "m.xml")
-        export(subject, out, None, Wish(backend, "int8", calibration=calibration[:32], weight_bits=bits))
+        export(
+            subject,
+            out,
+            None,
+            settings=ExportSettings(backend, "int8", calibration=calibration[:32], weight_bits=bits),
+        )
         largest[bits] = max(int(np.abs(w.astype(int)).max()) for w in _int8_weights(out))
     assert 255 * largest[7] * 2 < 2**15 < 255 * largest[8] * 2
 
@@ -128,7 +133,12 @@ def test_int8_graphs_hold_what_is_fast_on_x86(
     subject: Subject, calibration: np.ndarray, tmp_path: Path
 ) -> None:
     """Unsigned activations, signed weights with a scale per channel, and the attention in float."""
-    export(subject, tmp_path / "m.onnx", None, Wish("onnx", "int8", calibration=calibration[:32]))
+    export(
+        subject,
+        tmp_path / "m.onnx",
+        None,
+        settings=ExportSettings("onnx", "int8", calibration=calibration[:32]),
+    )
     model = onnx.load(tmp_path / "m.onnx")
     onnx.checker.check_model(model, full_check=True)
     constants = {t.name: t for t in model.graph.initializer}
@@ -166,19 +176,27 @@ def test_what_fails_is_tried_again_with_more_in_float(
         for layer, error in zip(layers(subject.graph), (0.0015, 0.0006, 0.0003), strict=False)
     ]
     monkeypatch.setattr(
-        "rtmpose_sdk.exporters.sensitivity.measure_sensitivity", lambda *_: costs
+        "rtmpose_sdk.exporters.sensitivity.measure_sensitivity", lambda *_, **__: costs
     )  # 15 s; budgets are 0.002, 0.001, 0.0005, 0.00025
     seen: list[tuple[str, ...]] = []
 
-    def judged(*arguments: Any) -> Verification:
+    def judged(*arguments: Any, **options: Any) -> Verification:
         seen.append(arguments[2].float_layers)
-        tolerance = Tolerance(None, 0, 0, np.inf if len(seen) >= passes else -1.0, None, None, 1)
+        tolerance = Tolerance(
+            relative=None,
+            tie=0,
+            slack=0,
+            median=np.inf if len(seen) >= passes else -1.0,
+            p99=None,
+            worst=None,
+            accuracy=1,
+        )
         monkeypatch.setitem(TOLERANCES, "int8", tolerance)
-        return verify(*arguments)
+        return verify(*arguments, **options)
 
     monkeypatch.setattr("rtmpose_sdk.exporters.export.verify", judged)
-    wish = Wish("onnx", "int8", calibration=crops)
-    found = export(subject, tmp_path / "m.onnx", crops[:4], wish)
+    settings = ExportSettings("onnx", "int8", calibration=crops)
+    found = export(subject, tmp_path / "m.onnx", crops[:4], settings=settings)
     assert found is not None
     assert found.verified == (passes < 99)
     assert len(seen) == tries
@@ -286,12 +304,12 @@ def test_calibration_that_cannot_be_used(subject: Subject, tmp_path: Path) -> No
 
 
 def test_calibration_is_drawn_at_random_but_always_the_same(subject: Subject, coco: dict) -> None:
-    first, again = (calibration_images(subject.card, coco["file"], "", 20) for _ in range(2))
+    first, again = (calibration_images(subject.card, coco["file"], "", limit=20) for _ in range(2))
     assert np.array_equal(first, again)
     assert first.shape == (20, 256, 192, 3)
     in_order = verification_images(subject.card, coco["folder"], coco["file"], 20)
     assert not np.array_equal(first, in_order)
-    by_folder = calibration_images(subject.card, coco["file"].parent, "", 20)
+    by_folder = calibration_images(subject.card, coco["file"].parent, "", limit=20)
     assert np.array_equal(first, by_folder)
 
 
@@ -302,7 +320,9 @@ def test_nms_in_the_graph_is_quantised_around(tmp_path: Path) -> None:
     subject = Subject(card, network)
     pictures = verification_images(card, None, None, 16)
     calibration = np.concatenate([pictures, pictures[:, :, ::-1]])
-    export(subject, tmp_path / "d.onnx", None, Wish("onnx", "int8", calibration=calibration))
+    export(
+        subject, tmp_path / "d.onnx", None, settings=ExportSettings("onnx", "int8", calibration=calibration)
+    )
     with open_runtime(tmp_path / "d.onnx", threads=1) as runtime:
         assert [spec.name for spec in runtime.outputs] == ["boxes", "scores", "batch_index"]
         runtime.run(pictures[:1])
@@ -313,9 +333,16 @@ def test_nms_in_the_graph_is_quantised_around(tmp_path: Path) -> None:
 def test_an_int8_network_in_one_file_with_its_crop(
     subject: Subject, calibration: np.ndarray, photo: np.ndarray, tmp_path: Path
 ) -> None:
-    export(subject, tmp_path / "m.onnx", None, Wish("onnx", "int8", calibration=calibration[:32]))
+    export(
+        subject,
+        tmp_path / "m.onnx",
+        None,
+        settings=ExportSettings("onnx", "int8", calibration=calibration[:32]),
+    )
     part, out = read_part(str(tmp_path / "m.onnx"), False), tmp_path / "p.onnx"
-    found = export_end2end("pose", out, part, None, 0.3, verification_pictures(None, None, 4))
+    found = export_end2end(
+        "pose", out, pose=part, detection_threshold=0.3, pictures=verification_pictures(None, None, 4)
+    )
     assert found is not None
     assert found.verified, found
     assert found.limits == INT8_LIMITS

@@ -59,7 +59,7 @@ def test_keypoints_are_pytorchs(
         card = read_card(runtime)
         assert (card.input_layout, card.input_dtype) == ("nchw", "float32")
         assert card.precision == ("fp32" if name == "full" else "fp16")
-        found = verify(torch_reference(network, card), runtime, card, crops[:20], tolerances)
+        found = verify(torch_reference(network, card), runtime, card, crops[:20], precision=tolerances)
     assert found.verified, found
 
 
@@ -76,7 +76,7 @@ def test_int8_of_real_crops(network: nn.Module, crops: np.ndarray, tmp_path: Pat
     with open_runtime(tmp_path / "t.param", threads=1) as runtime:
         assert runtime.precision == "int8"
         card = read_card(runtime)
-        found = verify(torch_reference(network, card), runtime, card, crops[20:], "int8")
+        found = verify(torch_reference(network, card), runtime, card, crops[20:], precision="int8")
     in_int8 = {layer.name for layer in layers if layer.parameters.get("8") == "2"}
     assert in_int8.isdisjoint(card.float_layers)
     assert len(in_int8) > 20

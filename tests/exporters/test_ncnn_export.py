@@ -20,8 +20,8 @@ from rtmpose_sdk.exporters.cli import app
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import new_card
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.models import build_model
 
 SIZE = (64, 96)
@@ -47,8 +47,8 @@ def test_through_the_gate(
 ) -> None:
     card = new_card("rtmpose-t", SIZE, "coco17")
     crops = verification_images(card, None, None, 16)
-    wish = Wish("ncnn", precision, calibration=crops[:8] if precision == "int8" else None)
-    found = export(Subject(card, network), tmp_path / "t.param", crops, wish)
+    settings = ExportSettings("ncnn", precision, calibration=crops[:8] if precision == "int8" else None)
+    found = export(Subject(card, network), tmp_path / "t.param", crops, settings=settings)
     assert found is not None
     assert (found.what, found.crops, found.not_finite) == ("artifact", 16, 0)
     assert found.verified, found

@@ -16,7 +16,7 @@ from typer.testing import CliRunner
 from rtmpose_sdk import Detector, Pipeline
 from rtmpose_sdk.artifacts import artifact_card, open_model
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
-from rtmpose_sdk.decode import iou
+from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.errors import CardError, InputError
 from rtmpose_sdk.exporters.cli import app
 from rtmpose_sdk.exporters.crops import verification_images
@@ -24,9 +24,9 @@ from rtmpose_sdk.exporters.dets import main
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import replace_card
+from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 from rtmpose_sdk.exporters.verify import torch_reference
-from rtmpose_sdk.exporters.wish import Wish
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.runtimes.openvino import _MOST_NETWORKS
@@ -68,7 +68,7 @@ def fixed_detector(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def exported(subject: Subject, file: Path, backend: str) -> Path:
     pytest.importorskip({"onnx": "onnxruntime", "openvino": "openvino"}.get(backend, "torch"))
-    export(subject, file, None, Wish(backend, "fp32"))
+    export(subject, file, None, settings=ExportSettings(backend, "fp32"))
     return file
 
 
@@ -204,7 +204,8 @@ def test_a_larger_size_finds_a_smaller_person(photo: np.ndarray) -> None:
         ((320, 0), "input size is 320x0"),
         (64000, "input size is 64000x64000; expected .* up to 8192"),
         ((320, 320, 3), "input size is 320x320x3"),
-        (256.0, "input size is 256.0x256.0"),
+        (256.0, "input size is 256.0; expected"),
+        ("320", "input size is '320'; expected"),
     ],
 )
 def test_sizes_that_no_detector_takes(size: Any, message: str) -> None:

@@ -14,6 +14,8 @@ from typer.testing import CliRunner
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.errors import InputError, ModelFileError
 from rtmpose_sdk.exporters.cli import app
+from rtmpose_sdk.exporters.convert import convert
+from rtmpose_sdk.exporters.end2end_export import read_part
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.subject import subject_from_artifact
 from rtmpose_sdk.models import build_model
@@ -61,18 +63,43 @@ def test_storage_that_another_backend_does_not_look_at(tmp_path: Path) -> None:
     assert str(refused) == "--storage: for ONNX; with --backend openvino say --precision fp32"
 
 
-def test_weights_of_a_run_keep_its_licence_and_notes(tmp_path: Path) -> None:
+@pytest.fixture
+def of_kites(tmp_path: Path) -> Path:
+    """Weights of a run that says their licence and notes."""
     card = replace(new_card("rtmpose-t", (192, 256), "coco17"), license="CC0-1.0", notes="of kites")
     state = build_model("rtmpose-t", keypoint_set="coco17").state_dict()
     torch.save({"state_dict": state, NOTE: {"card": card.to_json()}}, tmp_path / "weights.pth")
+    return tmp_path / "weights.pth"
+
+
+def test_weights_of_a_run_keep_its_licence_and_notes(of_kites: Path, tmp_path: Path) -> None:
     for given, expected in (
         ([], ("CC0-1.0", "of kites")),
         (["--license", "MIT", "--notes", "mine"], ("MIT", "mine")),
     ):
-        words = ("--weights", tmp_path / "weights.pth", "--no-verify", "--out", tmp_path / "t.onnx")
+        words = ("--weights", of_kites, "--no-verify", "--out", tmp_path / "t.onnx")
         assert invoke(*words, *given) is None
         found = artifact_card(tmp_path / "t.onnx")
         assert (found.license, found.notes) == expected
+
+
+def test_so_they_do_in_an_end2end_file_and_in_the_cache(of_kites: Path, tmp_path: Path) -> None:
+    card = read_part(of_kites, half=False).card
+    assert (card.license, card.notes) == ("CC0-1.0", "of kites")
+    request = {"weights": of_kites, "out": tmp_path / "t.onnx", "license": "unknown", "accuracy": {}}
+    convert({**request, "keypoint_set": "", "source": ""})
+    card = artifact_card(tmp_path / "t.onnx")
+    assert (card.license, card.notes) == ("CC0-1.0", "of kites")
+
+
+def test_weights_are_unpickled_once(
+    of_kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[Path] = []
+    load = torch.load
+    monkeypatch.setattr(torch, "load", lambda file, **how: (opened.append(file), load(file, **how))[1])
+    assert invoke("--weights", of_kites, "--no-verify", "--out", tmp_path / "t.onnx") is None
+    assert opened == [of_kites]
 
 
 @pytest.mark.parametrize("more", [[], ["--end2end", "pose"]])

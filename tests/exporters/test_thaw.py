@@ -17,7 +17,7 @@ from typer.testing import CliRunner  # noqa: E402
 
 from rtmpose_sdk import Detector, read_image  # noqa: E402
 from rtmpose_sdk.artifacts import artifact_card  # noqa: E402
-from rtmpose_sdk.decode import iou  # noqa: E402
+from rtmpose_sdk.boxes import iou  # noqa: E402
 from rtmpose_sdk.errors import CheckpointError  # noqa: E402
 from rtmpose_sdk.exporters.cli import app  # noqa: E402
 from rtmpose_sdk.exporters.export import export  # noqa: E402

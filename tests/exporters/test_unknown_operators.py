@@ -10,13 +10,15 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from rtmpose_sdk.errors import EngineError, InputError
+from rtmpose_sdk.exporters.end2end_export import read_part
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.int8 import Int8Quantizer
 from rtmpose_sdk.exporters.new_card import new_card
+from rtmpose_sdk.exporters.onnx import save_onnx
 from rtmpose_sdk.exporters.openvino import write_openvino
 from rtmpose_sdk.exporters.subject import Subject
 
-CARD = new_card("rtmpose-t", (192, 256), "coco17", "tensor")
+CARD = new_card("rtmpose-t", (192, 256), "coco17", input_kind="tensor")
 
 
 def _graph(kind: str, domain: str = "", opset: int = 18) -> onnx.ModelProto:
@@ -59,7 +61,7 @@ def test_nncf(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nncf, "quantize", quantize)
     crops = np.zeros((2, 256, 192, 3), np.uint8)
     with pytest.raises(EngineError, match=r"NNCF \S+ cannot quantise rtmpose-t .*: no rule for Mine"):
-        write_openvino(_graph("Relu"), CARD, tmp_path / "m.xml", "int8", crops)
+        write_openvino(_graph("Relu"), CARD, tmp_path / "m.xml", precision="int8", calibration=crops)
     assert not list(tmp_path.iterdir())
 
 
@@ -76,3 +78,11 @@ def test_a_file_of_an_old_operator_set(tmp_path: Path) -> None:
         EngineError, match=r"m\.onnx: its operator set 11 cannot be converted to 18: .*Mine"
     ):
         _ = Subject(CARD, file=tmp_path / "m.onnx").graph
+
+
+def test_a_file_of_a_later_operator_set(tmp_path: Path) -> None:
+    save_onnx(_graph("Gelu", opset=20), CARD, tmp_path / "m.onnx")
+    with pytest.raises(
+        EngineError, match=r"m\.onnx: its operator set 20 cannot be converted to 18: .*Gelu"
+    ):
+        read_part(tmp_path / "m.onnx", half=False)

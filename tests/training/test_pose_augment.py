@@ -159,7 +159,7 @@ def test_network_input_is_the_normalised_rgb_picture() -> None:
     canvases = _person(0, count=2)
     images = np.random.default_rng(0).integers(0, 255, (2, SIZE[1], SIZE[0], 3), dtype=np.uint8)
     sample = _sample(canvases, 0, NONE)
-    card = new_card("rtmpose-t", SIZE, "coco17", "tensor")
+    card = new_card("rtmpose-t", SIZE, "coco17", input_kind="tensor")
     found = network_input(torch.from_numpy(images), sample).numpy()
     assert np.abs(found - Normalizer(card)(images)).max() < 1e-4
 

@@ -1,22 +1,18 @@
-"""What kind of artifact does the user want?"""
+"""What kind of artifact is to be made?"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
+from rtmpose_sdk.exporters.crops import Images
 from rtmpose_sdk.exporters.int8 import Scheme
 from rtmpose_sdk.runtimes.tensorrt_module import Flavour
 
-Images = NDArray[np.uint8]
-
 
 @dataclass(frozen=True)
-class Wish:
-    """What kind of artifact is wanted.
+class ExportSettings:
+    """What kind of artifact is to be made.
 
     Attributes:
         backend: a key of `BACKENDS`.
@@ -29,15 +25,16 @@ class Wish:
 
     backend: str = "onnx"
     precision: str | None = None
+    _: KW_ONLY
     half_storage: bool = False
     calibration: Images | None = None
+    weight_bits: int = 8
     batch: tuple[int, int, int] | None = None
     targets: tuple[str, ...] = ()
     timing_cache: Path | None = None
     flavour: Flavour | None = None
-    weight_bits: int = 8
 
     @property
     def scheme(self) -> Scheme:
         """How numbers become int8."""
-        return Scheme(self.backend == "tensorrt", self.weight_bits)
+        return Scheme(symmetric=self.backend == "tensorrt", weight_bits=self.weight_bits)
