@@ -128,8 +128,7 @@ def test_a_wrong_artifact_is_kept_marked_and_warned_about(
     subject = Subject(new_card("rtmpose-t", (192, 256), "coco17"), network.eval())
     from rtmpose_sdk.exporters import graph
 
-    monkeypatch.setattr(graph.ImageInput, "forward", lambda self, image: self.network(
-        (image.permute(0, 3, 1, 2).float() - self.mean) * self.scale))  # fmt: skip
+    monkeypatch.setattr(graph, "taking_bgr", lambda network: network)
     found = export(subject, tmp_path / "m.xml", crops[:8], settings=ExportSettings("openvino", "fp32"))
     assert found is not None
     assert not found.verified

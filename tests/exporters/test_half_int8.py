@@ -101,7 +101,7 @@ def test_all_but_what_is_sensitive_is_fp16_around_int8_layers(
     assert {types.of[node.output[0]] for node in layers} == {HALF}
     floats = types.results(FLOAT)
     assert [node.op_type for node in floats if node.op_type != "DequantizeLinear"] == [
-        *["Transpose", "Slice", "Slice", "Slice", "Concat", "Sub", "Mul"],  # the picture
+        *["Transpose", "Sub", "Mul"],  # the picture
         *["ReduceL2", "Mul", "Clip", "Div", "Mul"],  # ScaleNorm, times its g
         *["ReduceL2", "Mul", "Mul", "Clip", "Div", "Mul"],  # the same; the shortcut's scale
         *["Sigmoid", "Mul", "Split", "Mul", "Mul", "Add", "Add", "Transpose"],  # SiLU, query and key
@@ -123,7 +123,8 @@ def test_all_but_what_is_sensitive_is_fp16_around_int8_layers(
 def test_layers_that_are_kept_are_what_they_are_without_int8() -> None:
     """Convolutions fp16, classifiers and o fp32, as convolutions of width one."""
     subject = subject_from_artifact(find_model("rtmpose-t-own"))
-    kept = ("node_linear_2", "node_linear_3", "node_linear_4", "node_Conv_625")
+    stem = next(node.name for node in subject.graph.graph.node if node.op_type == "Conv")
+    kept = ("node_linear_2", "node_linear_3", "node_linear_4", stem)
     model = _quantized(subject, verification_images(subject.card, None, None, 2), kept)
     types = _Types(half_graph(model))
     assert len(types.int8_layers()) == 43 - len(kept)
