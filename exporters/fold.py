@@ -7,7 +7,6 @@ import copy
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from rtmpose_sdk.models import FIRST_WEIGHT
 from rtmpose_sdk.models.layers import ConvModule
 
 
@@ -23,6 +22,6 @@ def folded(network: nn.Module) -> nn.Module:
 def taking_bgr(network: nn.Module) -> nn.Module:
     """A copy that takes BGR where the network takes RGB."""
     network = copy.deepcopy(network)
-    weight = network.get_parameter(FIRST_WEIGHT)
-    weight.data = weight.data.flip(1)
+    first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
+    first.weight.data = first.weight.data.flip(1)
     return network
