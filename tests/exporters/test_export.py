@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 from pathlib import Path
 
@@ -208,25 +209,22 @@ def test_decoded_raw_heads_of_a_trained_detector_find_people(
     assert found / total > 0.8
 
 
-@pytest.mark.parametrize("fault", ["shifted", "missing", "wrong score"])
-def test_a_wrong_nms_graph_is_noticed(tmp_path: Path, fault: str) -> None:
+def test_a_wrong_nms_graph_is_noticed(tmp_path: Path) -> None:
     network, card = _detect_network(), new_card("rtmdet-nano", (320, 320), nms=True)
     card = dataclasses.replace(card, max_detections=1000)
     save_onnx(build_onnx(network, card), card, tmp_path / "d.onnx")
+    faults = {
+        "shifted": lambda boxes, scores, index: (boxes + np.float32(0.6), scores, index),
+        "missing": lambda boxes, scores, index: (boxes[1:], scores[1:], index[1:]),
+        "wrong score": lambda boxes, scores, index: (boxes, scores + np.float32(0.001), index),
+    }
+    reference, crops = torch_reference(network, card), _crops(card)[:2]
     with open_runtime(tmp_path / "d.onnx", threads=1) as runtime:
-        assert verify(torch_reference(network, card), runtime, card, _crops(card)[:2]).verified
+        assert verify(reference, runtime, card, crops).verified
         run = runtime.run
-
-        def spoilt(array: np.ndarray) -> tuple[np.ndarray, ...]:
-            boxes, scores, index = run(array)
-            if fault == "shifted":
-                return boxes + np.float32(0.6), scores, index
-            if fault == "missing":
-                return boxes[1:], scores[1:], index[1:]
-            return boxes, scores + np.float32(0.001), index
-
-        runtime.run = spoilt
-        assert not verify(torch_reference(network, card), runtime, card, _crops(card)[:2]).verified
+        for name, fault in faults.items():
+            runtime.run = lambda array, fault=fault: fault(*run(array))
+            assert not verify(reference, runtime, card, crops).verified, name
 
 
 def _spoil(model: onnx.ModelProto, name_part: str, change: object) -> None:
@@ -238,6 +236,14 @@ def _spoil(model: onnx.ModelProto, name_part: str, change: object) -> None:
     raise AssertionError(f"no tensor of shape {name_part}")
 
 
+@pytest.fixture(scope="module")
+def exported() -> tuple[torch.nn.Module, ModelCard, onnx.ModelProto]:
+    torch.manual_seed(0)
+    network = _lively(build_model("rtmpose-t", keypoint_set="coco17"))
+    card = new_card("rtmpose-t", (192, 256), "coco17")
+    return network, card, build_onnx(network, card)
+
+
 @pytest.mark.parametrize(
     "change",
     [
@@ -246,10 +252,10 @@ def _spoil(model: onnx.ModelProto, name_part: str, change: object) -> None:
         lambda w: w[:, ::-1].copy(),
     ],
 )
-def test_a_wrong_artifact_is_noticed(tmp_path: Path, change: object) -> None:
-    network = _lively(build_model("rtmpose-t", keypoint_set="coco17"))
-    card = new_card("rtmpose-t", (192, 256), "coco17")
-    model = build_onnx(network, card)
+def test_a_wrong_artifact_is_noticed(
+    exported: tuple[torch.nn.Module, ModelCard, onnx.ModelProto], tmp_path: Path, change: object
+) -> None:
+    network, card, model = copy.deepcopy(exported)
     _spoil(model, (256, 384), change)  # cls_x
     save_onnx(model, card, tmp_path / "bad.onnx")
     with open_runtime(tmp_path / "bad.onnx", threads=1) as runtime:
