@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
 
@@ -12,7 +14,9 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.locks import try_lock
 
+Once = Callable[[str, Callable[[Path], object]], Path]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATA = Path(str(resources.files("rtmpose_sdk"))) / "data"
 
@@ -27,6 +31,29 @@ def shared() -> Path:
     if not SHARED.is_dir():
         pytest.skip("the shared reference data is not on this machine")
     return SHARED
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
+    """once(name, make) → a folder that make(folder) has filled, once in a run by whichever process is first.
+
+    For what costs much and only is read, such as exports. Another process waits for it.
+    """
+    of_process = tmp_path_factory.getbasetemp()
+    root = (of_process if worker_id == "master" else of_process.parent) / "once"
+
+    def made(name: str, make: Callable[[Path], object]) -> Path:
+        folder, whole = root / name, root / f"{name}.whole"
+        folder.mkdir(parents=True, exist_ok=True)
+        with (root / f"{name}.lock").open("ab") as file:
+            while not try_lock(file):
+                time.sleep(0.1)
+            if not whole.exists():
+                make(folder)
+                whole.touch()
+        return folder
+
+    return made
 
 
 @pytest.fixture(scope="session")
