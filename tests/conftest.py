@@ -35,7 +35,7 @@ def shared() -> Path:
 
 @pytest.fixture(scope="session")
 def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
-    """once(name, make) → a folder that make(folder) has filled, once in a run by whichever process is first.
+    """once(name, make) → a folder that make(folder) has filled: once in a run, by the first process.
 
     For what costs much and only is read, such as exports. Another process waits for it.
     """
