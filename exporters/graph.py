@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import cast
 
 import torch
@@ -46,22 +47,20 @@ class ImageInput(nn.Module):
         return cast("tuple[Tensor, ...]", self.network((tensor - self.mean) * self.scale))
 
 
-class DecodedBoxes(nn.Module):
+class BoxDecode(nn.Module):
     """RTMDet's levels → boxes (N,A,4) xyxy px of the input and scores (N,A).
 
     A point of the grid stands at (column, row) * stride, with no offset (MMDetection's RTMDet).
     """
 
-    def __init__(self, network: nn.Module, card: ModelCard) -> None:
+    def __init__(self, card: ModelCard) -> None:
         super().__init__()
-        self.network = network
         self.strides = card.strides
         # Further than this from its point, a side is outside of the input anyway; exp() may overflow.
         self.farthest = 2.0 * max(card.input_size)
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        """Boxes and scores for the network's input."""
-        levels = self.network(image)
+    def forward(self, levels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
+        """Boxes and scores for the network's outputs: scores of each level, then distances of each."""
         half = len(levels) // 2
         scores = torch.cat([level.flatten(2) for level in levels[:half]], dim=2).sigmoid().amax(dim=1)
         distances = torch.cat([level.flatten(2) for level in levels[half:]], dim=2).transpose(1, 2)
@@ -78,11 +77,15 @@ def _grid(level: Tensor, stride: int) -> Tensor:
     return torch.stack([x, y], dim=-1).reshape(-1, 2).float()
 
 
-def in_graph(network: nn.Module, card: ModelCard) -> nn.Module:
-    """The network, folded, with everything around it that the card says is in the graph."""
+def taking_input(network: nn.Module, card: ModelCard) -> nn.Module:
+    """The network, folded, that takes what the artifact takes."""
     module = folded(network)
     if card.takes_image:
         module = ImageInput(module, card)
-    if card.task == "detect":
-        module = DecodedBoxes(module, card)
     return module.eval()
+
+
+def in_graph(network: nn.Module, card: ModelCard) -> nn.Module:
+    """The network, folded, with everything around it that the card says is in the graph."""
+    module = taking_input(network, card)
+    return nn.Sequential(module, BoxDecode(card)).eval() if card.task == "detect" else module

@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
-import logging
-import warnings
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxslim
-import torch
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import CARD_KEY, ModelCard
-from rtmpose_sdk.exporters.graph import example_input, in_graph, output_names
-from rtmpose_sdk.exporters.operator_set import OPSET
+from rtmpose_sdk.exporters.trace import traced
 from rtmpose_sdk.images import write_bytes
 
 _SMALL_TENSOR = 256
@@ -35,22 +28,7 @@ def build_onnx(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
         network: the PyTorch model, with its weights.
         card: says what belongs into the graph (input kind, decode, NMS).
     """
-    module = in_graph(network, card)
-    name = "image" if card.takes_image else "input"
-    outputs = list(output_names(card))
-    with _quiet():
-        program = torch.onnx.export(
-            module,
-            (example_input(card),),
-            input_names=[name],
-            output_names=outputs,
-            dynamic_shapes=(_open_sizes(card),),
-            opset_version=OPSET,
-            dynamo=True,
-            external_data=False,
-        )
-        assert program is not None
-        model: onnx.ModelProto = onnxslim.slim(program.model_proto)
+    model: onnx.ModelProto = onnxslim.slim(traced(network, card))
     if card.letterbox_step is not None:
         _name_sides(model, card)
     if card.decoder == "boxes_nms":
@@ -87,17 +65,6 @@ def replace_card(path: Path, card: ModelCard) -> None:
     save_onnx(onnx.load(str(path)), card, path)
 
 
-def _open_sizes(card: ModelCard) -> dict[int, Any]:
-    """Dimensions of the input that the graph leaves open: the batch, and a fitted letterbox's sides."""
-    sizes: dict[int, Any] = {0: torch.export.Dim("batch", min=1)}
-    step = card.letterbox_step
-    if step is not None:
-        first = 1 if card.takes_image else 2
-        for place, name in ((first, "rows"), (first + 1, "columns")):
-            sizes[place] = step * torch.export.Dim(name, min=1)
-    return sizes
-
-
 def _name_sides(model: onnx.ModelProto, card: ModelCard) -> None:
     """Plain names for the open sizes: the exporter gave them terms such as 21*s8*s3, in every tensor."""
     del model.graph.value_info[:]
@@ -111,20 +78,6 @@ def _name_sides(model: onnx.ModelProto, card: ModelCard) -> None:
         value.CopyFrom(
             helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [batch, "points", *last])
         )
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Torch's exporter prints progress and warns about its own internals."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        finally:
-            logger.setLevel(level)
 
 
 def _append_nms(model: onnx.ModelProto, card: ModelCard) -> None:
@@ -180,6 +133,14 @@ def sized(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
         if not side.dim_value:
             side.dim_value = size
     return model
+
+
+def at_size(model: onnx.ModelProto, card: ModelCard) -> onnx.ModelProto:
+    """A copy for pictures of the card's size, simplified: what depends on the size is computed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    simplified: onnx.ModelProto = onnxslim.slim(sized(copy, card))
+    return simplified
 
 
 def half_storage(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -14,7 +14,7 @@ from torch import nn
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.onnx import build_onnx, full_storage, sized
+from rtmpose_sdk.exporters.onnx import at_size, build_onnx, full_storage, sized
 from rtmpose_sdk.exporters.operator_set import in_own_set, operator_set
 from rtmpose_sdk.exporters.verify import Reference, runtime_reference, torch_reference
 from rtmpose_sdk.mmdeploy import network_file
@@ -33,19 +33,21 @@ class Subject:
         card: what the artifact is to be; `precision` and what is measured are filled in by the export.
         network: the PyTorch model; None where an ONNX model is exported.
         file: that ONNX model; None where a network is exported.
+        opened: the same with open sides, where this one has those of the card.
     """
 
     card: ModelCard
     network: nn.Module | None = None
     file: Path | None = None
+    opened: Subject | None = None
 
     def full(self) -> Subject:
         """The same with a full letterbox: the graph's sides are those of the card."""
-        return (
-            self
-            if self.card.letterbox == "full"
-            else replace(self, card=replace(self.card, letterbox="full"))
-        )
+        return self if self.card.letterbox == "full" else self._full
+
+    @functools.cached_property
+    def _full(self) -> Subject:
+        return replace(self, card=replace(self.card, letterbox="full"), opened=self)
 
     @functools.cached_property
     def graph(self) -> onnx.ModelProto:
@@ -55,6 +57,8 @@ class Subject:
             EngineError: a file of an old operator set that cannot be converted.
         """
         if self.network is not None:
+            if self.opened is not None:  # tracing costs more than everything else
+                return at_size(self.opened.graph, self.card)
             return build_onnx(self.network, self.card)
         model = onnx.load(str(self.file))
         del model.metadata_props[:]

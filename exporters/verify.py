@@ -15,7 +15,7 @@ from rtmpose_sdk.benchmarks.shifts import Outputs, box_shifts, kept_box_shifts, 
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.crops import Images
-from rtmpose_sdk.exporters.graph import DecodedBoxes, output_names
+from rtmpose_sdk.exporters.graph import BoxDecode, output_names
 from rtmpose_sdk.exporters.tolerance import TOLERANCES
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.runtimes import Runtime
@@ -135,7 +135,7 @@ def torch_reference(network: nn.Module, card: ModelCard) -> Reference:
     """PyTorch's outputs, from tensors that the SDK's own normaliser made: not the graph's."""
     plain = replace(card, input_layout="nchw", input_dtype="float32")
     normalize = Normalizer(plain)
-    module = DecodedBoxes(network, plain) if card.task == "detect" else network
+    module = nn.Sequential(network, BoxDecode(plain)) if card.task == "detect" else network
     names = output_names(card)
 
     def outputs(images: Images) -> list[Outputs]:
