@@ -29,7 +29,6 @@ from rtmpose_sdk.benchmarks.stages import (
 )
 from rtmpose_sdk.errors import DeviceError, InputError, MissingExtraError
 from rtmpose_sdk.pipeline import Pipeline
-from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT
 
 
 @dataclass(frozen=True)
@@ -244,5 +243,5 @@ def _open(
         precision=choice.precision,
         engine=choice.engine,
         detector_size=detector_size,
-        batch_limit=choice.batch or DEFAULT_BATCH_LIMIT,
+        batch_limit=choice.batch,
     )

@@ -31,7 +31,14 @@ from rtmpose_sdk.benchmarks.report_text import markdown, report_lines, run_lines
 from rtmpose_sdk.benchmarks.rounds import rounds_shown
 from rtmpose_sdk.benchmarks.stages import SkippedFrames
 from rtmpose_sdk.cli.offline import offers_offline
-from rtmpose_sdk.cli.options import DetectorOption, DetectorSize, parse_size, refuse_given, to_file
+from rtmpose_sdk.cli.options import (
+    DetectorOption,
+    DetectorSize,
+    parse_size,
+    refuse_given,
+    refuse_same_file,
+    to_file,
+)
 from rtmpose_sdk.cli.paper import time_paper
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
@@ -118,6 +125,8 @@ def bench(
     process's processor time, ms; `x bare` the ratio of medians to the engine's own call. Ctrl-C keeps
     what was measured so far.
     """
+    outputs = (json_file, markdown_file, html_file, png_file)
+    refuse_same_file(zip(("--json", "--markdown", "--html", "--png"), outputs, strict=True))
     if baseline is None:
         names = ["fail_if_slower", "force"]
         refuse_given(context, names, "nothing to compare with; give an older report: --compare old.json")
@@ -134,7 +143,7 @@ def bench(
         for report in content["reports"]:
             report["setting"]["box"] = list(box) if box else None
         _print(content)
-        _write(content, json_file, markdown_file, html_file, png_file)
+        _write(content, *outputs)
         if old is not None:
             _judge(content, old, allowed, force)
         return
@@ -206,7 +215,7 @@ def bench(
     warnings = content["noise warning"], beyond_peak(content["reports"])
     content["noise warning"] = "; ".join(filter(None, warnings))
     _print(content)
-    _write(content, json_file, markdown_file, html_file, png_file)
+    _write(content, *outputs)
     if old is not None:
         _judge(content, old, allowed, force)
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import colorsys
 import functools
+import math
+import re
 from collections import deque
 from typing import Literal, get_args
 
@@ -36,7 +38,13 @@ _FULL_CONFIDENCE = 0.6
 _FADED = 0.45
 _GOLDEN_ANGLE = 0.381966
 """Hues of one id and the next are this share of the circle apart: neighbours always differ."""
-_FACE = ("nose", "eye", "ear", "head", "face")
+_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+"""Words of a keypoint's name: left_ear, leftEar, LEar, EAR_L, "Left Ear", face-12."""
+_FACE_WORD = re.compile(
+    r".*(nose|eye|head|face|nostril|muzzle|snout).*"
+    r"|(left|right|[lr])?(ear|brow|mouth|lip|chin|jaw|cheek)(lobe|tip|base|corner)?s?(left|right|[lr])?"
+)
+"""What is short stands alone: the ear of "forearm" is none, nor is "rear", unless "lear" is its mirror."""
 _HIDDEN_FROM = 0.3
 """Keypoints of a face from this confidence on say where it is."""
 _MOSAIC = 8
@@ -247,19 +255,40 @@ def _region(canvas: Image, points: NDArray[np.float32], margin: int) -> tuple[sl
     return (slice(y1, y2), slice(x1, x2)) if x1 < x2 and y1 < y2 else None
 
 
+@functools.lru_cache(maxsize=64)
+def face_keypoints(keypoint_set: KeypointSet) -> tuple[int, ...]:
+    """Keypoints of the head, by their names; of a set of faces, all of them."""
+    names = keypoint_set.names
+    if keypoint_set.target == "face":
+        return tuple(range(len(names)))
+    words = [[word.lower() for word in _WORD.findall(name)] for name in names]
+    every = {word for each in words for word in each}
+    backs = set() if "lear" in every else {"rear", "rears"}
+    return tuple(
+        i
+        for i, each in enumerate(words)
+        if any(_FACE_WORD.fullmatch(word) and word not in backs for word in each)
+    )
+
+
 def _face(poses: PoseResult, person: int, min_confidence: float) -> tuple[float, float, float]:
     """Centre and radius, px, of a circle around a person's head."""
     x1, y1, x2, y2 = poses.boxes[person].tolist()
     body = max(y2 - y1, 1.0)
-    names = poses.keypoint_set.names
     sure = poses.confidences[person] >= min_confidence
-    rows = [i for i, name in enumerate(names) if sure[i] and any(part in name.lower() for part in _FACE)]
+    rows = [i for i in face_keypoints(poses.keypoint_set) if sure[i]]
+    if not rows and poses.keypoint_set.target == "face":
+        return (x1 + x2) / 2, (y1 + y2) / 2, math.hypot(x2 - x1, y2 - y1) / 2
     if not rows:
         return (x1 + x2) / 2, y1 + 0.1 * body, max(0.12 * body, min((x2 - x1) / 2, 0.25 * body))
+    names = [name.lower() for name in poses.keypoint_set.names]
+    crown = all("head" in names[i] for i in rows)  # MPII's head_top: the face is between it and the neck
+    if crown:
+        rows += [i for i, name in enumerate(names) if sure[i] and "neck" in name]
     points = poses.keypoints[person][rows]
     x, y = points.mean(axis=0).tolist()
     spread = float(np.abs(points - (x, y)).max())
-    return x, y, max(1.8 * spread, 0.08 * body)
+    return x, y, max(1.8 * spread, (0.16 if crown else 0.08) * body)
 
 
 def _hide(canvas: Image, circle: tuple[float, float, float]) -> None:

@@ -137,12 +137,32 @@ def read_image(source: str | Path | bytes | BinaryIO) -> NDArray[np.uint8]:
         reason = f" ({error.err})"
     if image is not None:
         return as_bgr(image, origin)
+    _refuse_heic(data, origin)
+    raise ImageError(f"{origin} is not a picture that OpenCV can read{reason}")
+
+
+def _refuse_heic(data: bytes, origin: str) -> None:
     if data[4:8] == b"ftyp" and data[8:12] in _HEIC_BRANDS:
         raise ImageError(
             f"{origin} is a HEIC picture, which OpenCV cannot read; convert it to JPEG or PNG "
             "(heif-convert, pillow-heif)"
         )
-    raise ImageError(f"{origin} is not a picture that OpenCV can read{reason}")
+
+
+def check_no_heic(path: Path) -> None:
+    """Name a HEIC picture as what it is, before other files are read, or something else is tried with it.
+
+    Raises:
+        ImageError: it is one, by its content: what is called so may be a JPEG.
+    """
+    if not path.is_file():  # a named pipe can be read once
+        return
+    try:
+        with path.open("rb") as file:
+            begin = file.read(12)
+    except OSError:  # said by who reads it
+        return
+    _refuse_heic(begin, str(path))
 
 
 def _content(source: object, origin: str) -> bytes:

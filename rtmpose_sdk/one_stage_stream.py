@@ -9,13 +9,22 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.smoothing import Smoothing
+from rtmpose_sdk.stream import PoseStream
+from rtmpose_sdk.tracking import Tracking
 
 Image = NDArray[np.uint8]
 
 AHEAD = 12
 """Frames that a detector may be ahead of the poses, at most: what `follow` lets wait."""
+
+
+class _Found(Detections):
+    """Boxes of the network itself, whose poses are known."""
 
 
 class OneStageStream:
@@ -38,7 +47,7 @@ class OneStageStream:
             # A reused buffer is the same object with other content: what it held before is gone.
             others = [entry for entry in self._found if entry[0] is not picture]
             self._found = deque([*others, (picture, found)], maxlen=AHEAD)
-        return Detections(found.boxes, found.box_scores, found.image_size)
+        return _Found(found.boxes, found.box_scores, found.image_size)
 
     def pose(self, picture: Image, boxes: Detections) -> PoseResult:
         """A pose for each box, in order; one of no confidence where the network did not find the box."""
@@ -66,3 +75,33 @@ class OneStageStream:
                         self._found.popleft()
                     return found
         return self._find(picture)
+
+
+class OneStagePoseStream(PoseStream):
+    """The state of one video, for a network in one stage: every frame is its own detection.
+
+    Args:
+        both: finds boxes and poses.
+        name: of the network, for the error.
+        tracking, smoothing: see `PoseStream`.
+    """
+
+    def __init__(
+        self, both: OneStageStream, name: str, tracking: Tracking, smoothing: Smoothing | None
+    ) -> None:
+        super().__init__(both.detect, both.pose, both.keypoint_set, 1, tracking, smoothing)
+        self._name = name
+
+    def __call__(
+        self, image: object, time: float, detections: Detections | object | None = None
+    ) -> FrameResult:
+        """The persons in the next frame, see `PoseStream`; `detections` are its own (`detect`), or None.
+
+        Raises:
+            InputError: boxes from elsewhere, which have no poses.
+        """
+        if detections is not None and not isinstance(detections, _Found):
+            raise InputError(
+                f"{self._name} takes no boxes: it finds persons by itself; leave out detections="
+            )
+        return super().__call__(image, time, detections)

@@ -17,10 +17,9 @@ from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.follow import Step, follow
-from rtmpose_sdk.hub.table import PRESETS
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.one_stage import OneStage
-from rtmpose_sdk.one_stage_stream import OneStageStream
+from rtmpose_sdk.one_stage_stream import OneStagePoseStream, OneStageStream
 from rtmpose_sdk.predictor import DEFAULT_BATCH_LIMIT, Predictor
 from rtmpose_sdk.profile import AUTO, NetworkSettings, usable_profile
 from rtmpose_sdk.results import Detections, PoseResult
@@ -28,7 +27,7 @@ from rtmpose_sdk.smoothing import DEFAULT_SMOOTHING, Smoothing
 from rtmpose_sdk.sources import open_source
 from rtmpose_sdk.stream import DETECT_EVERY, Detect, PoseStream
 from rtmpose_sdk.tracking import Tracking, check_tracking
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, existing
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, UNSAID_DETECTOR, UNSAID_POSE, existing, models_meant
 
 DEFAULT_DETECTION_THRESHOLD = 0.3
 """Boxes below it are no persons: what MMPose's demos use with RTMDet."""
@@ -44,18 +43,23 @@ class Pipeline(Closing):
     Args:
         pose: pose model: a name ("rtmpose-m"), an artifact with a card, an MMDeploy SDK folder or archive,
             a checkpoint, an address; or a preset that names both models: "lightweight",
-            "balanced", "performance"; or "auto": what `rtmpose tune` saved for this machine.
-        detector: the same for the detector; None is no detector: every call brings its boxes.
+            "balanced", "performance"; or "auto": what `rtmpose tune` saved for this machine. "default" is
+            the bundled "rtmpose-t-own", or the profile's.
+        detector: the same for the detector; "auto" is the one that goes with the pose model: the preset's,
+            the profile's, or the bundled "rtmdet-nano-own"; none where a model in one stage needs none.
+            One that is named is used, beside a preset too. None is no detector: every call brings its
+            boxes.
         device, threads, precision, engine: for both networks, see `rtmpose_sdk.runtimes.open_runtime`.
         detection_threshold: least score of a box, 0...1; None is 0.3 in pictures, and in videos what
             `Tracking` says of newcomers.
         detector_size: the detector gets pictures up to this size, (width, height) px, or one number for a
             square, where its sides are open (as the bundled one's): a smaller one is faster, a larger one
             finds smaller persons, see `rtmpose_sdk.detector.resized`. None is its card's.
-        batch_limit: most persons of one call of the pose network.
+        batch_limit: most persons of one call of the pose network; None is 16, or the profile's.
         flip_test: average with mirrored crops; twice the time of the pose network.
         profile: file that `rtmpose tune --out` wrote. It says the models, engines, precisions, threads,
-            batch limit, detector interval and size, so none of these may be given beside it.
+            batch limit, detector interval and size, so none of these may be given beside it, also where
+            it says what the default is.
 
     Attributes:
         detect_every: the interval of `stream` and `follow` where none is given.
@@ -68,8 +72,8 @@ class Pipeline(Closing):
 
     def __init__(
         self,
-        pose: str | Path = DEFAULT_POSE,
-        detector: str | Path | None = DEFAULT_DETECTOR,
+        pose: str | Path = UNSAID_POSE,
+        detector: str | Path | None = UNSAID_DETECTOR,
         device: str = "cpu",
         *,
         threads: int | None = None,
@@ -77,7 +81,7 @@ class Pipeline(Closing):
         engine: str | None = None,
         detection_threshold: float | None = None,
         detector_size: int | Sequence[int] | None = None,
-        batch_limit: int = DEFAULT_BATCH_LIMIT,
+        batch_limit: int | None = None,
         flip_test: bool = False,
         profile: str | Path | None = None,
     ) -> None:
@@ -89,13 +93,13 @@ class Pipeline(Closing):
         auto = str(pose) == AUTO and existing(pose) is None
         if auto or profile is not None:
             given = {
-                "pose": None if auto or pose == DEFAULT_POSE else pose,
-                "detector": None if detector == DEFAULT_DETECTOR else detector or "None",
+                "pose": None if auto or pose == UNSAID_POSE else pose,
+                "detector": None if detector == UNSAID_DETECTOR else detector or "None",
                 "device": None if device == "cpu" else device,
                 "threads": threads,
                 "precision": precision,
                 "engine": engine,
-                "batch_limit": None if batch_limit == DEFAULT_BATCH_LIMIT else batch_limit,
+                "batch_limit": batch_limit,
                 "flip_test": flip_test or None,
                 "detector_size": detector_size,
             }
@@ -103,9 +107,8 @@ class Pipeline(Closing):
             pose_network, finder = tuned.pose, tuned.detector
             pose, detector = pose_network.path, finder.path
             batch_limit, self.detect_every = tuned.batch_limit, tuned.detect_every
-        if existing(pose) is None and str(pose) in PRESETS:
-            pose, found = PRESETS[str(pose)]
-            detector = found if detector == DEFAULT_DETECTOR else detector
+        named = detector not in (None, UNSAID_DETECTOR)
+        pose, detector = models_meant(pose, detector)
         opened = open_model(
             pose,
             "pose",
@@ -117,7 +120,7 @@ class Pipeline(Closing):
         self.detector: Detector | None = None
         self.predictor: Predictor | OneStage
         if opened.card.decoder == "rtmo":
-            if detector not in (None, DEFAULT_DETECTOR) or flip_test or finder.input_size is not None:
+            if named or flip_test or finder.input_size is not None:
                 opened.runtime.close()
                 raise InputError(
                     f"{opened.card.name} finds persons by itself, in one stage: leave out detector=, "
@@ -126,7 +129,8 @@ class Pipeline(Closing):
             self.predictor = OneStage(opened, score_threshold=least_score)
             self.predictor.gate = threading.Lock()
             return
-        self.predictor = Predictor(opened, batch_limit=batch_limit, flip_test=flip_test)
+        limit = DEFAULT_BATCH_LIMIT if batch_limit is None else batch_limit
+        self.predictor = Predictor(opened, batch_limit=limit, flip_test=flip_test)
         target = self.predictor.keypoint_set.target
         if detector == DEFAULT_DETECTOR and target != "person":
             warnings.warn(
@@ -242,7 +246,7 @@ class Pipeline(Closing):
                 )
             find = functools.partial(self.predictor, score_threshold=settings.keep_score)
             both = OneStageStream(find, self.predictor.keypoint_set)
-            return PoseStream(both.detect, both.pose, both.keypoint_set, 1, settings, smoothing)
+            return OneStagePoseStream(both, self.predictor.card.name, settings, smoothing)
         predictor = self.predictor
         if detect is None and self.detector is not None:
             detect = functools.partial(self.detector, score_threshold=settings.keep_score)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import inspect
 import math
 import os
 import re
@@ -17,7 +18,15 @@ from numpy.typing import NDArray
 
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.errors import ImageError, InputError, SourceError
-from rtmpose_sdk.images import IMAGE_SUFFIXES, as_bgr, is_picture, natural_order, read_image
+from rtmpose_sdk.images import (
+    HEIC_SUFFIXES,
+    IMAGE_SUFFIXES,
+    as_bgr,
+    check_no_heic,
+    is_picture,
+    natural_order,
+    read_image,
+)
 from rtmpose_sdk.values import is_number, is_whole
 
 LEAST_FPS, MOST_FPS = 1e-3, 1e5
@@ -134,7 +143,13 @@ class ArraySource(Source):
 
         Raises:
             ImageError: an item is neither such an array nor a pair.
+            SourceError: a generator that was read to its end, or closed: it has nothing to give.
         """
+        if inspect.isgenerator(self._items) and inspect.getgeneratorstate(self._items) == "GEN_CLOSED":
+            raise SourceError(
+                f"{self.name}: this generator was read to its end already, or closed, and gives nothing "
+                "more; make a new one for another pass"
+            )
         start: float | None = None
         for index, item in enumerate(self._items):
             now = perf_counter()
@@ -155,12 +170,17 @@ class ArraySource(Source):
             yield Frame(picture, index, time)
 
 
+class StartError(SourceError):
+    """A part would begin after its source's end."""
+
+
 class Part(Source):
     """A part of another source: from `start` to `end` seconds, every `stride`-th frame."""
 
     def __init__(self, source: Source, start: float, end: float, stride: int) -> None:
         super().__init__(source.name)
         self._source, self._start, self._end, self._stride = source, start, end, stride
+        self._interrupted = False
         self.live, self.waits = source.live, source.waits
         self.fps = source.fps / stride if source.fps else None
         if source.length is not None and source.fps:
@@ -168,22 +188,34 @@ class Part(Source):
             self.length = max(math.ceil((last - start) * source.fps / stride), 0)
 
     def frames(self) -> Iterator[Frame]:
-        """The chosen frames; they keep their numbers and times."""
-        chosen = 0
+        """The chosen frames; they keep their numbers and times.
+
+        Raises:
+            StartError: the source ends before `start`.
+        """
+        chosen, last = 0, None
         for frame in self._source:
+            last = frame.time
             if frame.time >= self._end - _ROUNDING:
                 return
             if frame.time >= self._start - _ROUNDING:
                 if chosen % self._stride == 0:
                     yield frame
                 chosen += 1
+        if chosen == 0 and last is not None and not self._interrupted:
+            raise StartError(
+                f"{self.name}: its last frame is at {last:.3f} s, before start {self._start:g} s "
+                "(--start); begin earlier"
+            )
 
     def interrupt(self) -> None:
         """Interrupt the source."""
+        self._interrupted = True
         self._source.interrupt()
 
     def close(self) -> None:
         """Close the source."""
+        self._interrupted = True
         super().close()
         self._source.close()
 
@@ -219,7 +251,8 @@ def open_source(
             by this machine's clock where no fps are given. Cameras and live addresses need no saying.
 
     Raises:
-        SourceError: it cannot be opened.
+        SourceError: it cannot be opened; while it is read: it ends before `start`, or is damaged.
+        ImageError: it is, or holds, a HEIC picture.
         InputError: an option that cannot be.
         MissingExtraError: videos need the extra `video`.
     """
@@ -286,11 +319,18 @@ def _open(
         return _pictures([Path(p) for p in found], text, fps)
     if not path.exists():
         raise SourceError(f"{text}: no such file or folder")
-    if is_picture(path):
+    if is_heic(path):
+        check_no_heic(path)
+    if is_heic(path) or is_picture(path):
         return PictureSource(text, [path], fps or PICTURES_FPS)
     from rtmpose_sdk.videos import VideoSource
 
     return VideoSource(text, fps, time_limit, reopen, decoder_threads)
+
+
+def is_heic(path: Path) -> bool:
+    """True where a file's name says that it is HEIC, as phones take; its content may be another picture."""
+    return path.suffix.lower() in HEIC_SUFFIXES
 
 
 def is_camera(text: str) -> bool:
@@ -304,8 +344,15 @@ def is_address(text: str) -> bool:
 
 
 def _pictures(files: list[Path], name: str, fps: float | None) -> PictureSource:
-    """Those of the files that are pictures, in natural order."""
-    pictures = sorted(filter(is_picture, files), key=natural_order)
+    """Those of the files that are pictures, in natural order.
+
+    Raises:
+        SourceError: there are none.
+        ImageError: one is a HEIC picture; without it the video would lack frames.
+    """
+    pictures = sorted((file for file in files if is_picture(file) or is_heic(file)), key=natural_order)
+    for file in filter(is_heic, pictures):
+        check_no_heic(file)
     if not pictures:
         raise SourceError(
             f"{name}: no pictures there; expected files ending in {', '.join(IMAGE_SUFFIXES)}"

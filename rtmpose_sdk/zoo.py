@@ -17,6 +17,11 @@ from rtmpose_sdk.hub.unpack import model_inside, unpacked
 
 DEFAULT_POSE = "rtmpose-t-own"
 DEFAULT_DETECTOR = "rtmdet-nano-own"
+UNSAID_POSE = "default"
+"""A Pipeline's pose model where none is said: `DEFAULT_POSE`, or the profile's. Never a file."""
+UNSAID_DETECTOR = "auto"
+"""A Pipeline's detector where none is said: the preset's, the profile's, or `DEFAULT_DETECTOR`. Never a
+file."""
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,25 @@ def existing(source: str | Path) -> Path | None:
         return Path(source) if str(source) and Path(source).exists() else None
     except (OSError, ValueError):
         return None
+
+
+def models_meant(pose: str | Path, detector: str | Path | None) -> tuple[str | Path, str | Path | None]:
+    """The pose model and the detector that a Pipeline's arguments mean, without a profile.
+
+    Args:
+        pose: a preset brings both; `UNSAID_POSE` is the bundled one. A path that exists wins over a preset.
+        detector: `UNSAID_DETECTOR` is the preset's or the bundled one; what is named stays, None too.
+
+    Raises:
+        InputError: the pose model is neither text nor a path.
+    """
+    there = existing(pose)
+    beside: str | Path | None = DEFAULT_DETECTOR
+    if pose == UNSAID_POSE:
+        pose = DEFAULT_POSE
+    elif there is None and str(pose) in PRESETS:
+        pose, beside = PRESETS[str(pose)]
+    return pose, beside if detector == UNSAID_DETECTOR else detector
 
 
 def locate(source: str | Path, keypoint_set: str = "") -> Found:
@@ -153,8 +177,7 @@ def name_published(name: str) -> PublishedModel:
             pose, detector = PRESETS[name]
             raise InputError(
                 f"'{name}' is a preset: pose {pose} with detector {detector}. Give it as the pose model "
-                "of a "
-                "Pipeline (or --pose), or name one of the two here"
+                "of a Pipeline (or of rtmpose predict), or name one of the two here"
             )
         raise unknown_name(name, [model.name for model in NAMED_MODELS])
     return model

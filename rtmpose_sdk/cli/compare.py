@@ -11,7 +11,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from rtmpose_sdk.cli.options import DetectorOption, Threads, limit_opencv, parse_size, to_file
+from rtmpose_sdk.cli.options import (
+    Threads,
+    detector_meant,
+    detector_option,
+    limit_opencv,
+    parse_size,
+    to_file,
+)
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import DRAWN_SUFFIXES
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
@@ -37,7 +44,9 @@ def compare(
     annotations: Annotated[
         Path | None, typer.Option(help="COCO json of them: boxes of persons, and AP of both.")
     ] = None,
-    detector: DetectorOption = None,
+    detector: Annotated[
+        str | None, detector_option("the boxes of --annotations, else each whole picture")
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="Most pictures; default: all.")] = None,
     engine_a: Annotated[str | None, typer.Option(help="Engine of the first: openvino for ONNX.")] = None,
     engine_b: Annotated[str | None, typer.Option(help="Of the second.")] = None,
@@ -103,7 +112,9 @@ def compare(
                 if speed:
                     _speed_of_detectors(table, one, other, rows)
         else:
-            finder = Detector(detector, threads=threads, score_threshold=least) if detector else None
+            finder = None
+            if (meant := detector_meant(a, detector)) is not None:
+                finder = Detector(meant, threads=threads, score_threshold=least)
             with Predictor(a, **settings[0]) as first, Predictor(b, **settings[1]) as second:
                 found = compare_poses(first, second, rows, finder, lambda r: progress.track(r))
                 _describe(table, first, second)

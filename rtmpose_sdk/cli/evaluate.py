@@ -13,13 +13,14 @@ from rtmpose_sdk.cli.evaluate_measure import measure
 from rtmpose_sdk.cli.evaluate_report import print_report
 from rtmpose_sdk.cli.evaluate_write import write_all
 from rtmpose_sdk.cli.options import (
-    DetectorOption,
     DetectorSize,
     DeviceOption,
     EngineOption,
     Pose,
     PrecisionOption,
     Threads,
+    detector_meant,
+    detector_option,
     limit_opencv,
     to_file,
 )
@@ -32,7 +33,7 @@ def evaluate(
     annotations: Annotated[Path, typer.Option(help="COCO keypoint annotations (json).")],
     images: Annotated[Path, typer.Option(help="Folder with the pictures.")],
     pose: Pose = DEFAULT_POSE,
-    detector: DetectorOption = None,
+    detector: Annotated[str | None, detector_option("the boxes of the annotations")] = None,
     detector_size: DetectorSize = None,
     device: DeviceOption = "cpu",
     threads: Threads = None,
@@ -92,12 +93,13 @@ def evaluate(
     """Measure COCO AP and AR, with ground-truth boxes or through a detector."""
     limit_opencv(threads)
     asked = Asked(
-        annotations=annotations, images=images, pose=pose, detector=detector, detector_size=detector_size,
-        device=device, threads=threads, engine=engine, precision=precision, flip_test=flip_test,
-        detection_threshold=detection_threshold, boxes_only=boxes_only, json_file=json_file,
-        results_file=results_file, alone=alone, allow_missing=allow_missing, per_keypoint=per_keypoint,
-        distances=distances, normalize_by=normalize_by, calibration=calibration, reliability=reliability,
-        processes=processes, batch=batch, resume=resume, worst=worst, write_card=write_card,
+        annotations=annotations, images=images, pose=pose, detector=detector_meant(pose, detector),
+        detector_size=detector_size, device=device, threads=threads, engine=engine, precision=precision,
+        flip_test=flip_test, detection_threshold=detection_threshold, boxes_only=boxes_only,
+        json_file=json_file, results_file=results_file, alone=alone, allow_missing=allow_missing,
+        per_keypoint=per_keypoint, distances=distances, normalize_by=normalize_by, calibration=calibration,
+        reliability=reliability, processes=processes, batch=batch, resume=resume, worst=worst,
+        write_card=write_card,
     )  # fmt: skip
     check_options(asked)
     measured = measure(asked)

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtmpose_sdk.cli.options import output_of_kind, parse_size
+from rtmpose_sdk.cli.options import output_of_kind, parse_size, refuse_same_file
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.images import DRAWN_SUFFIXES
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
+from rtmpose_sdk.profile import AUTO
+from rtmpose_sdk.zoo import existing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +73,13 @@ def check_options(asked: Asked) -> None:
     Raises:
         InputError: options that do not go together, or say nothing that can be.
         OutputError: the sheet of the worst persons is no picture or cannot be written, or a file would
-            replace the annotations.
+            replace the annotations, a model, or another file that is asked for.
     """
+    if asked.pose == AUTO and existing(asked.pose) is None and not asked.boxes_only:
+        raise InputError(
+            "--pose auto is a profile of rtmpose tune, with several settings; expected the one model that "
+            "is to be measured: the profile names its file"
+        )
     if asked.boxes_only and asked.detector is None:
         raise InputError("--boxes-only measures a detector; name it with --detector")
     if asked.detector_size is not None:
@@ -95,9 +102,24 @@ def check_options(asked: Asked) -> None:
         if count < 1:
             raise InputError(f"--worst {count}; expected at least 1 person")
         output_of_kind(sheet, DRAWN_SUFFIXES)
-    for file in (asked.json_file, asked.results_file, asked.resume):
-        if file is not None and file.resolve() == asked.annotations.resolve():
-            raise OutputError(f"{file}: holds the annotations; expected another file to be written")
+    written: dict[str, Path | None] = {
+        "--json": asked.json_file,
+        "--results": asked.results_file,
+        "--resume": asked.resume,
+        "--reliability": asked.reliability,
+        "--worst": None if asked.worst is None else asked.worst[1],
+    }
+    read: dict[str, str | Path | None] = {
+        "annotations": asked.annotations,
+        "pose model": asked.pose,
+        "detector": asked.detector,
+    }
+    for file in filter(None, written.values()):
+        for what, source in read.items():
+            there = None if source is None else existing(source)
+            if there is not None and file.resolve() == there.resolve():
+                raise OutputError(f"{file}: holds the {what}; expected another file to be written")
+    refuse_same_file(written.items())
 
 
 def posed_in(detector: str | None) -> str:

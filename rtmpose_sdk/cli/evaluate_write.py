@@ -43,8 +43,17 @@ def write_all(console: Console, asked: Asked, measured: Measured, content: dict[
 def _write_card(console: Console, asked: Asked, report: Report, place: Place) -> None:
     """The first figure, named after how it was measured."""
     figure = next(iter(report.figures))
+    name = accuracy_name(figure, asked.annotations, report.pictures, *conditions_of(asked))
+    write_accuracy(place, name, report.figures[figure])
+    console.print(f"{place.path}: its card has {name}", markup=False, soft_wrap=True)
+
+
+def conditions_of(asked: Asked) -> list[str]:
+    """What a figure depends on beside the pictures, in words."""
     detector = asked.detector and Path(asked.detector).name  # no folder of this machine
     conditions = ["person boxes" if asked.boxes_only else posed_in(detector)]
+    if asked.detector is not None and not asked.boxes_only:  # box AP takes all, as COCO does
+        conditions.append(f"detection threshold {asked.threshold:g}")
     if asked.size:
         width, height = asked.size
         conditions.append(f"pictures up to {width}x{height}")
@@ -54,9 +63,7 @@ def _write_card(console: Console, asked: Asked, report: Report, place: Place) ->
         conditions.append("single persons")
     if asked.precision:
         conditions.append(asked.precision)
-    name = accuracy_name(figure, asked.annotations, report.pictures, *conditions)
-    write_accuracy(place, name, report.figures[figure])
-    console.print(f"{place.path}: its card has {name}", markup=False, soft_wrap=True)
+    return conditions
 
 
 def _write_pictures(asked: Asked, poses: Poses) -> None:

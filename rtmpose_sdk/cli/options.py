@@ -13,6 +13,7 @@ import cv2
 import typer
 
 from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.zoo import UNSAID_DETECTOR, models_meant
 
 
 class Storage(str, enum.Enum):
@@ -22,13 +23,22 @@ class Storage(str, enum.Enum):
     FP16 = "fp16"
 
 
+def detector_option(default: str) -> Any:
+    """`--detector`, of a command that does this without it."""
+    return typer.Option(
+        "--detector",
+        help=f"Detector: a name, an artifact, an SDK folder; {UNSAID_DETECTOR}: the preset's, else the "
+        f"bundled one. Default: {default}.",
+    )
+
+
 Pose = Annotated[
     str,
-    typer.Option(help="Pose model: a name (see `rtmpose models`), an ONNX file, an SDK folder."),
+    typer.Option(
+        help="Pose model: a name (see `rtmpose models`), an artifact, a checkpoint, an SDK folder."
+    ),
 ]
-DetectorOption = Annotated[
-    str | None, typer.Option("--detector", help="Detector: a name, an ONNX file, an SDK folder.")
-]
+DetectorOption = Annotated[str | None, detector_option("none")]
 DetectorSize = Annotated[
     str | None,
     typer.Option(
@@ -37,7 +47,9 @@ DetectorSize = Annotated[
         "is faster, larger finds smaller persons. Default: its card's.",
     ),
 ]
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, coreml, dml, vulkan.")]
+DeviceOption = Annotated[
+    str, typer.Option("--device", help="cpu, cuda, cuda:1, coreml, dml, gpu (OpenVINO), vulkan.")
+]
 EngineOption = Annotated[
     str | None, typer.Option("--engine", help="Another engine that reads the file: openvino for ONNX.")
 ]
@@ -84,6 +96,33 @@ def to_file(*names: str, help: str, kinds: tuple[str, ...] = ()) -> Any:
     """An option that names a file to be written, see `output_file`; of one of `kinds`, if there are any."""
     check = functools.partial(output_of_kind, kinds=kinds) if kinds else output_file
     return typer.Option(*names, help=help, callback=lambda path: check(path))
+
+
+def detector_meant(pose: str, detector: str | None) -> str | None:
+    """The detector that `--detector` names; "auto" is the one of a preset, else the bundled one."""
+    found = models_meant(pose, detector)[1]
+    return None if found is None else str(found)
+
+
+def refuse_same_file(files: Iterable[tuple[str, Path | None]]) -> None:
+    """Two outputs in one file would keep only one of them.
+
+    Args:
+        files: the options' names, and what they name.
+
+    Raises:
+        OutputError: two name one file, also by different words (a link, `x/../`).
+    """
+    taken: dict[str, str] = {}
+    for option, file in files:
+        if file is None:
+            continue
+        real = os.path.normcase(os.path.realpath(file))
+        if real in taken:
+            raise OutputError(
+                f"{file}: {taken[real]} and {option} would both be written there; give them two names"
+            )
+        taken[real] = option
 
 
 def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:

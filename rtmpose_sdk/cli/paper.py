@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
-from rtmpose_sdk.cli.options import limit_opencv
+from rtmpose_sdk.cli.options import detector_meant, limit_opencv
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.predictor import Predictor
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_model
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, UNSAID_POSE, find_model
 
 
 def time_paper(
@@ -48,6 +48,7 @@ def time_paper(
     from rtmpose_sdk.exporters.resize import export_resized
     from rtmpose_sdk.exporters.untrained import export_untrained
 
+    detector = detector_meant(UNSAID_POSE, detector) or DEFAULT_DETECTOR
     limit_opencv(threads)
     console = Console()
     console.width = max(console.width, paper.TABLE_WIDTH)

@@ -11,13 +11,12 @@ import typer
 from rich.console import Console
 
 from rtmpose_sdk.cli.options import (
-    DetectorOption,
     DetectorSize,
     DeviceOption,
     EngineOption,
-    Pose,
     PrecisionOption,
     Threads,
+    detector_option,
     limit_opencv,
     parse_size,
     refuse_given,
@@ -36,7 +35,7 @@ from rtmpose_sdk.drawing import ColorBy, Painter
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.stream import DETECT_EVERY
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
+from rtmpose_sdk.zoo import DEFAULT_POSE, UNSAID_DETECTOR
 
 _VIDEOS, _DRAWING = "Videos", "Drawing"
 _FOR_VIDEOS = (
@@ -81,11 +80,18 @@ def predict(
     source: Annotated[
         list[str],
         typer.Argument(
-            help="Pictures or videos, folders, globs; a camera's number, rtsp:// or http:// addresses, -."
+            help="Pictures or videos, folders, globs; a camera's number, rtsp:// or http:// addresses; "
+            "- is standard input."
         ),
     ],
-    pose: Pose = DEFAULT_POSE,
-    detector: DetectorOption = None,
+    pose: Annotated[
+        str,
+        typer.Option(
+            help="Pose model: a name or a preset (see `rtmpose models`), an artifact, a checkpoint, an SDK "
+            "folder; auto: what `rtmpose tune` chose here, with its detector."
+        ),
+    ] = DEFAULT_POSE,
+    detector: Annotated[str | None, detector_option("auto; a tuned profile's with --pose auto")] = None,
     detector_size: DetectorSize = None,
     out: Annotated[Path, typer.Option(help="Folder for what is written.")] = Path("out"),
     boxes: Annotated[
@@ -125,7 +131,8 @@ def predict(
         bool, typer.Option(help="One-Euro filter on the keypoints.", rich_help_panel=_VIDEOS)
     ] = True,
     start: Annotated[
-        float, typer.Option(min=0, help="Seconds to begin at.", rich_help_panel=_VIDEOS)
+        float,
+        typer.Option(min=0, help="Seconds from the first frame to begin at.", rich_help_panel=_VIDEOS),
     ] = 0.0,
     end: Annotated[float | None, typer.Option(help="Seconds to end at.", rich_help_panel=_VIDEOS)] = None,
     stride: Annotated[int, typer.Option(min=1, help="Every so many frames.", rich_help_panel=_VIDEOS)] = 1,
@@ -136,13 +143,18 @@ def predict(
         ),
     ] = None,
     time_limit: Annotated[
-        float, typer.Option(min=0.1, help="Seconds to wait for an address.", rich_help_panel=_VIDEOS)
+        float,
+        typer.Option(
+            min=0.1,
+            help="Seconds to wait for an address to answer, or for a camera's picture.",
+            rich_help_panel=_VIDEOS,
+        ),
     ] = 10.0,
     overwrite: Annotated[
         bool,
         typer.Option(
             "--overwrite",
-            help="Replace files that exist; results.json always is.",
+            help="Replace files that exist; the results.json of pictures always is.",
         ),
     ] = False,
     resume: Annotated[
@@ -154,10 +166,10 @@ def predict(
     ] = False,
     track: Annotated[
         bool,
-        typer.Option("--track", help="Pictures are the frames of one video.", rich_help_panel=_VIDEOS),
+        typer.Option("--track", help="Pictures are one video's frames, in order.", rich_help_panel=_VIDEOS),
     ] = False,
     color_by: Annotated[
-        str, typer.Option(help="Colours by side or by id.", rich_help_panel=_DRAWING)
+        str, typer.Option(help="Colours by side (left, right) or by id.", rich_help_panel=_DRAWING)
     ] = "side",
     trail: Annotated[
         float, typer.Option(min=0, help="Seconds of people's ways to draw.", rich_help_panel=_DRAWING)
@@ -202,7 +214,7 @@ def predict(
         check_places(videos, options)
         with Pipeline(
             pose,
-            DEFAULT_DETECTOR if detector is None else detector,
+            UNSAID_DETECTOR if detector is None else detector,
             device,
             threads=threads,
             precision=precision,
@@ -222,7 +234,7 @@ def predict(
         if detector is not None:
             raise InputError("--boxes full needs no detector; leave out --detector or --boxes full")
     if boxes is Boxes.DETECT and detector is None:
-        detector = DEFAULT_DETECTOR
+        detector = UNSAID_DETECTOR
     limit_opencv(threads)
     pictures = find_pictures(source)
     targets = place_pictures(pictures, out, overwrite)

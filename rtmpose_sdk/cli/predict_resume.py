@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import math
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from rtmpose_sdk.json_lines import read_json_lines
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.parquet_writer import ParquetWriter
 from rtmpose_sdk.results import PoseResult
-from rtmpose_sdk.sources import Frame, Source
+from rtmpose_sdk.sources import Frame, Source, StartError
 from rtmpose_sdk.stream import PoseStream
 from rtmpose_sdk.writers import CocoWriter, CsvWriter, OpenPoseWriter, Writer, as_output_error, hold
 
@@ -77,7 +78,7 @@ class After(Source):
             InputError: those before are not the frames of the earlier run.
         """
         last, before = self._earlier.last_frame, -1
-        for frame in self._source:
+        for frame in self._source if last is None else self._or_none():
             if frame.index > self._earlier.last:
                 if last is not None:
                     raise self._other(f"it has no frame {last.number}")
@@ -90,6 +91,11 @@ class After(Source):
         if last is not None and not self._interrupted:
             ends = f"its last frame is {before}, there {last.number}"
             raise self._other("it has none of them" if before < 0 else ends)
+
+    def _or_none(self) -> Iterator[Frame]:
+        """The source's frames; none where it ends before its start: then the earlier run's are missing."""
+        with contextlib.suppress(StartError):
+            yield from self._source
 
     def _other(self, what: str) -> InputError:
         return InputError(

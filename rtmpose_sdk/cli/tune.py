@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.card import FITTING
-from rtmpose_sdk.cli.options import DetectorOption, Pose, Threads, parse_size, to_file
+from rtmpose_sdk.cli.options import Pose, Threads, detector_meant, parse_size, to_file
 from rtmpose_sdk.cli.tune_stopped import STATUS, report
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import pictures_in, read_image
@@ -38,7 +38,9 @@ _PAN = 0.75
 
 def tune(
     pose: Pose = DEFAULT_POSE,
-    detector: DetectorOption = DEFAULT_DETECTOR,
+    detector: Annotated[
+        str, typer.Option(help="Detector: a name, an artifact, an SDK folder; auto: the bundled one.")
+    ] = DEFAULT_DETECTOR,
     max_ms: Annotated[float | None, typer.Option(min=0, help="Most ms a frame, on average.")] = None,
     max_ap_loss: Annotated[
         float | None, typer.Option(min=0, help="Most points (of 100) that may be lost against fp32.")
@@ -93,8 +95,7 @@ def tune(
         raise InputError("--allow-missing is of the pictures of --annotations; give them, or leave it out")
     if fp32 and calibrate is not None:
         raise InputError("--calibrate is for int8, and --fp32 is without; leave out one of them")
-    if detector is None:
-        raise InputError("tune needs a detector; leave out --detector for the bundled one")
+    detector = detector_meant(pose, detector) or DEFAULT_DETECTOR
     from rtmpose_sdk.artifacts import artifact_card
     from rtmpose_sdk.benchmarks.accuracy import check_measurable
     from rtmpose_sdk.benchmarks.halving import choose

@@ -9,11 +9,13 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
+from rtmpose_sdk.cli.options import refuse_given
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 
 def web(
+    context: typer.Context,
     artifact: Annotated[
         Path | None,
         typer.Option(
@@ -34,6 +36,9 @@ def web(
     """Serve the page that finds people in the browser."""
     from rtmpose_sdk.web import check_page, make_server
 
+    if artifact is not None:
+        made_of = ["pose", "detector", "detection_threshold"]
+        refuse_given(context, made_of, "--artifact holds its models and its threshold; leave out one")
     check_page(page)
     with tempfile.TemporaryDirectory(prefix="rtmpose-web-") as folder:
         model = artifact or Path(folder) / "pipeline.onnx"

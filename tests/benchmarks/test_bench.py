@@ -32,7 +32,7 @@ from rtmpose_sdk.benchmarks.persons import fit
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, paper_tables, points
 from rtmpose_sdk.benchmarks.report_text import artifact_line, markdown, share_lines
 from rtmpose_sdk.benchmarks.stages import SkippedFrames, track_steps
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.pipeline import Pipeline
 from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
 
@@ -54,6 +54,12 @@ def test_lists_are_multiplied() -> None:
     found = list(choices(["a", "b"], [], ["fp32"], [1, 2], [], [1, 4]))
     assert len(found) == len(set(found)) == 8
     assert found[0].engine is None
+
+
+def test_two_outputs_in_one_file_are_refused(tmp_path: Path) -> None:
+    both = ["--json", f"{tmp_path}/x", "--html", f"{tmp_path}/../{tmp_path.name}/x"]
+    with pytest.raises(OutputError, match="--json and --html would both be written there"):
+        CliRunner().invoke(app, both, catch_exceptions=False)
 
 
 def test_a_crowd_holds_everybody_whole() -> None:

@@ -170,3 +170,45 @@ def test_live_is_yes_or_no() -> None:
 def test_items_that_are_no_frames(item: object) -> None:
     with pytest.raises(ImageError, match=r"frame 1 is a tuple \(.*\); expected an array .* or a pair"):
         list(open_source(iter([PICTURE, item])))
+
+
+def test_heic_is_named_before_a_decoder_tries_it(tmp_path: Path) -> None:
+    for name in ("a.heic", "b.HEIF"):
+        (tmp_path / name).write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+        with pytest.raises(ImageError, match=rf"{name} is a HEIC picture.*heif-convert, pillow-heif"):
+            open_source(tmp_path / name)
+    cv2.imwrite(str(tmp_path / "a.png"), PICTURE)
+    for source in (tmp_path, tmp_path / "*.he*", [tmp_path / "a.png", tmp_path / "a.heic"]):
+        with pytest.raises(ImageError, match=r"a\.heic is a HEIC picture"):
+            open_source(source)
+
+
+def test_what_is_only_called_heic_is_read(tmp_path: Path) -> None:
+    """Some programs convert a picture and keep its name."""
+    cv2.imwrite(str(tmp_path / "a.png"), PICTURE)
+    (tmp_path / "a.png").rename(tmp_path / "a.heic")
+    for source in (tmp_path / "a.heic", tmp_path, tmp_path / "*"):
+        with open_source(source) as opened:
+            assert len(list(opened)) == 1
+
+
+def test_a_generator_that_was_read_to_its_end_is_an_error() -> None:
+    frames = (PICTURE for _ in range(3))
+    assert len(list(open_source(frames))) == 3
+    with pytest.raises(SourceError, match="this generator was read to its end already, or closed"):
+        list(open_source(frames))
+    half = (PICTURE for _ in range(3))
+    next(iter(open_source(half)))
+    assert len(list(open_source(half))) == 2  # the rest of it
+    assert list(open_source(PICTURE for _ in range(0))) == []  # the first time, empty is empty
+
+
+def test_a_start_after_the_end_is_an_error() -> None:
+    frames = [PICTURE] * 10
+    with pytest.raises(SourceError, match=r"its last frame is at 0\.900 s, before start 1 s \(--start\)"):
+        list(open_source(frames, fps=10, start=1))
+    assert len(list(open_source(frames, fps=10, start=0.9))) == 1
+    assert list(open_source(frames, fps=1, start=0.5, end=0.9)) == []  # it ends where it was told to
+    stopped = open_source(frames, fps=10, start=1)
+    stopped.interrupt()
+    assert list(stopped) == []  # nobody knows where it would have ended
