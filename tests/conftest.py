@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ import pytest
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.locks import try_lock
 
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+"""Torch's threads do not spin while they wait: as many processes as cores test side by side."""
 Once = Callable[[str, Callable[[Path], object]], Path]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATA = Path(str(resources.files("rtmpose_sdk"))) / "data"

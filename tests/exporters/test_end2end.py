@@ -6,6 +6,7 @@ import functools
 import json
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from hypothesis import strategies as st
 
 from rtmpose_sdk import Detections, Detector, Pipeline, Predictor, read_image
 from rtmpose_sdk.errors import CardError, InputError
+from rtmpose_sdk.exporters.cli import main
 from rtmpose_sdk.exporters.end2end import Part, build_end2end
 from rtmpose_sdk.exporters.end2end_crop import crop, letterbox, picture_input
 from rtmpose_sdk.exporters.end2end_export import export_end2end, read_part, verification_pictures
@@ -37,9 +39,7 @@ def parts() -> tuple[Part, Part]:
     return read_part("rtmpose-t-own", False), read_part("rtmdet-nano-own", False)
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    folder = tmp_path_factory.mktemp("end2end")
+def make(folder: Path) -> None:
     pose, detector = parts()
     for kind in KINDS:
         found = export_end2end(
@@ -54,6 +54,11 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         assert found.boxes > 8
         assert found.box_shift < 0.05
         assert found.exact > 0.95 or kind == "detector"
+
+
+@pytest.fixture(scope="session")
+def files(once: Callable[[str, Callable[[Path], object]], Path]) -> dict[str, Path]:
+    folder = once("end2end", make)
     return {kind: folder / f"{kind}.onnx" for kind in KINDS}
 
 
@@ -227,41 +232,41 @@ def test_the_sdk_says_what_such_a_file_is(files: dict[str, Path]) -> None:
             Pipeline(files[kind])
 
 
-def test_command(tmp_path: Path) -> None:
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [BIN / "rtmpose-export", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            check=False,
-        )
-
-    done = run(
-        "--end2end", "pipeline", "--weights", "rtmpose-t-own", "--out", "p.onnx", "--storage", "fp16"
+def test_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["--end2end", "pipeline", "--weights", "rtmpose-t-own", "--out", "p.onnx", "--storage", "fp16"]
+    done = subprocess.run(
+        [BIN / "rtmpose-export", *words], capture_output=True, text=True, cwd=tmp_path, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "end2end pipeline" in done.stdout
     assert [p.name for p in tmp_path.iterdir()] == ["p.onnx"]
-    swapped = run("--end2end", "pose", "--weights", "rtmdet-nano-own", "--out", "q.onnx")
-    assert swapped.returncode == 1
-    assert "rtmdet-nano is a detector, expected a pose network" in swapped.stderr
-    backend = run(
+
+    monkeypatch.chdir(tmp_path)
+
+    def refused(*arguments: object) -> str:
+        monkeypatch.setattr(sys, "argv", ["rtmpose-export", *map(str, arguments)])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code == 1
+        return capsys.readouterr().err
+
+    swapped = refused("--end2end", "pose", "--weights", "rtmdet-nano-own", "--out", "q.onnx")
+    assert "rtmdet-nano is a detector, expected a pose network" in swapped
+    backend = refused(
         *("--end2end", "pose", "--weights", "rtmpose-t-own", "--out", "q.xml", "--backend", "openvino")
     )
-    assert backend.returncode == 1
-    assert "--backend: --end2end puts networks as they are" in backend.stderr
-    ignored = run(
+    assert "--backend: --end2end puts networks as they are" in backend
+    ignored = refused(
         *("--end2end", "pose", "--weights", "rtmpose-t-own", "--out", "q.onnx", "--notes", "hi", "--nms")
     )
-    assert ignored.returncode == 1
-    assert "--nms, --notes: --end2end puts" in ignored.stderr
+    assert "--nms, --notes: --end2end puts" in ignored
     grey = tmp_path.parent / "grey"
     grey.mkdir()
     cv2.imwrite(str(grey / "0.png"), np.full((64, 64, 3), 128, np.uint8))
-    nobody = run(
+    nobody = refused(
         *("--end2end", "detector", "--weights", "rtmdet-nano-own", "--out", "q.onnx", "--images", grey)
     )
-    assert nobody.returncode == 1
-    assert "nobody was found in 1 pictures" in nobody.stderr
+    assert "nobody was found in 1 pictures" in nobody
     assert [p.name for p in tmp_path.iterdir()] == ["p.onnx"]

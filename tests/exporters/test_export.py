@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -14,143 +15,174 @@ import torch
 from onnx import numpy_helper
 
 from rtmpose_sdk import Detector, Predictor, read_image
+from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.boxes import iou
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.decode_boxes import decode_boxes
+from rtmpose_sdk.exporters import onnx as onnx_files
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.export import export
-from rtmpose_sdk.exporters.graph import DecodedBoxes
+from rtmpose_sdk.exporters.graph import BoxDecode
 from rtmpose_sdk.exporters.network import open_network
 from rtmpose_sdk.exporters.new_card import new_card
-from rtmpose_sdk.exporters.onnx import build_onnx, save_onnx
+from rtmpose_sdk.exporters.onnx import save_onnx
 from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
-from rtmpose_sdk.exporters.verify import torch_reference, verify
+from rtmpose_sdk.exporters.trace import traced
+from rtmpose_sdk.exporters.verify import Verification, torch_reference, verify
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.runtimes import open_runtime
 
-
-@pytest.fixture(autouse=True)
-def _same_weights_every_time() -> None:
-    torch.manual_seed(0)
+Once = Callable[[str, Callable[[Path], object]], Path]
+POSE_CARD = new_card("rtmpose-t", (192, 256), "halpe26")
 
 
 def _crops(card: ModelCard) -> np.ndarray:
     return verification_images(card, None, None, 16)
 
 
-def _lively(network: torch.nn.Module) -> torch.nn.Module:
+def _network(name: str, **options: object) -> torch.nn.Module:
     """Random weights that keep a signal's size, so that the output does depend on the picture."""
+    torch.manual_seed(0)
+    network = build_model(name, **options)
     for parameter in network.parameters():
         if parameter.ndim > 1:
             torch.nn.init.normal_(parameter, std=1.4 / parameter[0].numel() ** 0.5)
     return network.eval()
 
 
-def _detect_network(name: str = "rtmdet-nano") -> torch.nn.Module:
-    network = _lively(build_model(name, input_size=(320, 320)))
+def _detect_network() -> torch.nn.Module:
+    network = _network("rtmdet-nano", input_size=(320, 320))
     for layer in network.bbox_head.rtm_reg:
         torch.nn.init.constant_(layer.bias, 3.0)  # distances of about three strides: solid boxes
     return network
 
 
-@pytest.fixture(scope="module")
-def own(own_checkpoint: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The shipped checkpoint, exported either way on 100 real crops."""
-    return tmp_path_factory.mktemp("own")
+def _pose_network() -> torch.nn.Module:
+    return _network("rtmpose-t", keypoint_set="halpe26")
+
+
+def _detect_card(kind: str, name: str) -> ModelCard:
+    card = new_card("rtmdet-nano", (320, 320), input_kind=kind, nms=name != "boxes")
+    return dataclasses.replace(card, max_detections=1000) if name == "all" else card
+
+
+@pytest.fixture(scope="session")
+def pose(once: Once) -> Path:
+    """full.onnx and half.onnx, of one network."""
+
+    def make(folder: Path) -> None:
+        subject = Subject(POSE_CARD, _pose_network())
+        for name in ("full", "half"):
+            settings = ExportSettings(half_storage=name == "half")
+            export(subject, folder / f"{name}.onnx", _crops(POSE_CARD), settings=settings)
+
+    return once("export-pose", make)
+
+
+@pytest.fixture(scope="session")
+def detector(once: Once) -> Callable[[str], Path]:
+    """Of an input kind: nms.onnx, all.onnx (NMS that keeps 1000) and boxes.onnx (without NMS)."""
+
+    def make(folder: Path, kind: str) -> None:
+        network, of_first = _detect_network(), []
+
+        def traced_once(network: torch.nn.Module, card: ModelCard) -> onnx.ModelProto:
+            """What NMS is put behind is the same for each."""
+            if not of_first:
+                of_first.append(traced(network, card))
+            return copy.deepcopy(of_first[0])
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(onnx_files, "traced", traced_once)
+            for name in ("nms", "all", "boxes") if kind == "image" else ("nms", "boxes"):
+                card = _detect_card(kind, name)
+                crops = _crops(card) if name != "all" else None
+                export(Subject(card, network), folder / f"{name}.onnx", crops)
+
+    return lambda kind: once(f"export-detector-{kind}", lambda folder: make(folder, kind))
+
+
+@pytest.fixture(scope="session")
+def own(once: Once, own_checkpoint: Path, coco: dict) -> Callable[[str], Path]:
+    """The shipped checkpoint's artifact of an input kind, verified on 100 real crops."""
+
+    def make(file: Path, kind: str) -> None:
+        network, keypoint_set = open_network(own_checkpoint)
+        card = new_card(network.name, network.input_size, keypoint_set, input_kind=kind)
+        crops = verification_images(card, coco["folder"], coco["file"], 100)
+        assert crops.shape == (100, 256, 192, 3)
+        export(Subject(card, network), file, crops)
+
+    return lambda kind: once(f"export-own-{kind}", lambda folder: make(folder / "t.onnx", kind)) / "t.onnx"
 
 
 @pytest.mark.parametrize("kind", ["image", "tensor"])
-def test_own_checkpoint_on_100_real_crops(own_checkpoint: Path, own: Path, coco: dict, kind: str) -> None:
-    network, keypoint_set = open_network(own_checkpoint)
-    card = new_card(network.name, network.input_size, keypoint_set, input_kind=kind)
-    crops = verification_images(card, coco["folder"], coco["file"], 100)
-    assert crops.shape == (100, 256, 192, 3)
-    found = export(Subject(card, network), own / f"{kind}.onnx", crops)
-    assert found.verified
-    assert max(found.largest_difference.values()) <= 1e-4
-    assert found.worst_shift <= 0.5
-    assert found.ties < 20
-    predictor = Predictor(own / f"{kind}.onnx", threads=1)
-    assert predictor.card.verification["verified"] is True
-    assert predictor.card.verification["crops"] == 100
+def test_own_checkpoint_on_100_real_crops(own: Callable[[str], Path], kind: str) -> None:
+    predictor = Predictor(own(kind), threads=1)
+    found = predictor.card.verification
+    assert found["verified"] is True
+    assert max(found["largest_difference"].values()) <= 1e-4
+    assert found["worst_shift"] <= 0.5
+    assert found["ties"] < 20
+    assert found["crops"] == 100
     assert predictor.card.takes_image == (kind == "image")
 
 
-def test_both_inputs_give_the_same_keypoints(
-    own_checkpoint: Path, coco_persons: list, tmp_path: Path
-) -> None:
-    network, keypoint_set = open_network(own_checkpoint)
-    results = []
+def test_both_inputs_give_the_same_keypoints(own: Callable[[str], Path], coco_persons: list) -> None:
     picture, boxes = read_image(coco_persons[3][0]), coco_persons[3][1]
-    for kind in ("image", "tensor"):
-        card = new_card(network.name, network.input_size, keypoint_set, input_kind=kind)
-        save_onnx(build_onnx(network, card), card, tmp_path / f"{kind}.onnx")
-        results.append(Predictor(tmp_path / f"{kind}.onnx", threads=1)(picture, boxes))
+    results = [Predictor(own(kind), threads=1)(picture, boxes) for kind in ("image", "tensor")]
     np.testing.assert_allclose(results[0].keypoint_scores, results[1].keypoint_scores, atol=1e-4)
     assert (np.abs(results[0].keypoints - results[1].keypoints) < 1e-3).mean() > 0.97
 
 
-def test_the_graph_is_plain_dynamic_and_carries_its_card(tmp_path: Path) -> None:
-    network = _lively(build_model("rtmpose-t", keypoint_set="halpe26"))
-    card = new_card("rtmpose-t", (192, 256), "halpe26")
-    found = export(Subject(card, network), tmp_path / "t.onnx", _crops(card))
-    assert found.verified
-    model = onnx.load(tmp_path / "t.onnx")
+def test_the_graph_is_plain_dynamic_and_carries_its_card(pose: Path) -> None:
+    model = onnx.load(pose / "full.onnx")
     assert {node.domain for node in model.graph.node} == {""}
     assert not model.functions
     assert model.producer_name == "rtmpose-sdk"
     kinds = {node.op_type for node in model.graph.node}
     assert not kinds & {"BatchNormalization", "Identity", "Constant", "Shape", "If", "Loop"}
-    text = (tmp_path / "t.onnx").read_bytes()
+    text = (pose / "full.onnx").read_bytes()
     assert b"/site-packages" not in text
     assert b"pkg.torch" not in text
-    assert str(tmp_path).encode() not in text
-    session = onnxruntime.InferenceSession(tmp_path / "t.onnx")
+    assert str(pose).encode() not in text
+    session = onnxruntime.InferenceSession(pose / "full.onnx")
     for batch in (1, 2, 5):
         x, y = session.run(None, {"image": np.zeros((batch, 256, 192, 3), np.uint8)})
         assert x.shape == (batch, 26, 384)
         assert y.shape == (batch, 26, 512)
-    read = Predictor(tmp_path / "t.onnx").card
-    assert dataclasses.replace(read, verification={}) == card
+    read = Predictor(pose / "full.onnx").card
+    assert read.verification["verified"] is True
+    assert dataclasses.replace(read, verification={}) == POSE_CARD
 
 
-def test_half_storage_halves_the_file_and_keeps_the_arithmetic(tmp_path: Path) -> None:
-    network = _lively(build_model("rtmpose-t", keypoint_set="coco17"))
-    card = new_card("rtmpose-t", (192, 256), "coco17")
-    assert export(Subject(card, network), tmp_path / "full.onnx", _crops(card)).verified
-    assert export(
-        Subject(card, network),
-        tmp_path / "half.onnx",
-        _crops(card),
-        settings=ExportSettings(half_storage=True),
-    ).verified
-    sizes = [(tmp_path / f"{n}.onnx").stat().st_size for n in ("half", "full")]
+def test_half_storage_halves_the_file_and_keeps_the_arithmetic(pose: Path) -> None:
+    for name in ("full", "half"):
+        assert artifact_card(pose / f"{name}.onnx").verification["verified"] is True
+    sizes = [(pose / f"{n}.onnx").stat().st_size for n in ("half", "full")]
     assert sizes[0] < 0.55 * sizes[1]
-    model = onnx.load(tmp_path / "half.onnx")
+    model = onnx.load(pose / "half.onnx")
     assert {o.type.tensor_type.elem_type for o in model.graph.output} == {onnx.TensorProto.FLOAT}
 
 
 @pytest.mark.parametrize("kind", ["image", "tensor"])
-@pytest.mark.parametrize("nms", [False, True])
-def test_detector_exports(photo: np.ndarray, tmp_path: Path, kind: str, nms: bool) -> None:
-    network = _detect_network()
-    card = new_card("rtmdet-nano", (320, 320), input_kind=kind, nms=nms)
-    found = export(Subject(card, network), tmp_path / "d.onnx", _crops(card))
-    assert found.verified, found
-    kinds = {n.op_type for n in onnx.load(tmp_path / "d.onnx").graph.node}
-    assert ("NonMaxSuppression" in kinds) == nms
-    detections = Detector(tmp_path / "d.onnx", threads=1)(photo)
-    assert len(detections) > 0
+@pytest.mark.parametrize("name", ["boxes", "nms"])
+def test_detector_exports(photo: np.ndarray, detector: Callable[[str], Path], kind: str, name: str) -> None:
+    file = detector(kind) / f"{name}.onnx"
+    card = artifact_card(file)
+    assert card.verification["verified"] is True, card.verification
+    assert dataclasses.replace(card, verification={}) == _detect_card(kind, name)
+    kinds = {n.op_type for n in onnx.load(file).graph.node}
+    assert ("NonMaxSuppression" in kinds) == (name == "nms")
+    assert len(Detector(file, threads=1)(photo)) > 0
 
 
-def test_nms_in_the_graph_serves_batches(tmp_path: Path) -> None:
-    card = new_card("rtmdet-nano", (320, 320), nms=True)
-    save_onnx(build_onnx(_detect_network(), card), card, tmp_path / "d.onnx")
-    crops = _crops(card)[:3]
-    with open_runtime(tmp_path / "d.onnx", threads=1) as runtime:
+def test_nms_in_the_graph_serves_batches(detector: Callable[[str], Path]) -> None:
+    crops = _crops(_detect_card("image", "nms"))[:3]
+    with open_runtime(detector("image") / "nms.onnx", threads=1) as runtime:
         boxes, scores, index = runtime.run(crops)
         assert set(index.tolist()) == {0, 1, 2}
         for i in range(3):
@@ -174,7 +206,7 @@ def test_boxes_are_decoded_by_hand_written_numbers() -> None:
             return (*logits, *distances)
 
     card = new_card("rtmdet-nano", (64, 64), input_kind="tensor")
-    boxes, scores = (v.numpy() for v in DecodedBoxes(Heads(), card)(torch.zeros(1, 3, 64, 64)))
+    boxes, scores = (v.numpy() for v in BoxDecode(card)(Heads()(torch.zeros(1, 3, 64, 64))))
     assert boxes.shape == (1, 64 + 16 + 4, 4)
     found, found_scores = decode_boxes({"boxes": boxes, "scores": scores}, card, 0.3)
     np.testing.assert_allclose(found, [[37, 12, 45, 22], [1, 22, 30, 52]])
@@ -195,11 +227,11 @@ def test_decoded_raw_heads_of_a_trained_detector_find_people(
             return (*(m[:, :1] for m in maps), *(m[:, 1:] for m in maps))
 
     card = new_card("rtmdet-nano", (320, 320), input_kind="tensor")
-    decode = DecodedBoxes(Heads(), card)
+    heads, decode = Heads(), BoxDecode(card)
     found = total = 0
     for path, truth in coco_persons[:40]:
         canvas, factors = letterbox(read_image(path), (320, 320), 114)
-        boxes, scores = decode(torch.from_numpy(normalize(canvas[None])))
+        boxes, scores = decode(heads(torch.from_numpy(normalize(canvas[None]))))
         kept, _ = decode_boxes({"boxes": boxes.numpy(), "scores": scores.numpy()}, card, 0.3)
         kept = kept * factors
         large = (truth[:, 2:] - truth[:, :2]).prod(axis=1) >= 96**2
@@ -209,22 +241,21 @@ def test_decoded_raw_heads_of_a_trained_detector_find_people(
     assert found / total > 0.8
 
 
-def test_a_wrong_nms_graph_is_noticed(tmp_path: Path) -> None:
-    network, card = _detect_network(), new_card("rtmdet-nano", (320, 320), nms=True)
-    card = dataclasses.replace(card, max_detections=1000)
-    save_onnx(build_onnx(network, card), card, tmp_path / "d.onnx")
+def test_a_wrong_nms_graph_is_noticed(detector: Callable[[str], Path]) -> None:
+    card = _detect_card("image", "all")
     faults = {
         "shifted": lambda boxes, scores, index: (boxes + np.float32(0.6), scores, index),
         "missing": lambda boxes, scores, index: (boxes[1:], scores[1:], index[1:]),
         "wrong score": lambda boxes, scores, index: (boxes, scores + np.float32(0.001), index),
     }
-    reference, crops = torch_reference(network, card), _crops(card)[:2]
-    with open_runtime(tmp_path / "d.onnx", threads=1) as runtime:
-        assert verify(reference, runtime, card, crops).verified
+    crops = _crops(card)[:2]
+    expected = torch_reference(_detect_network(), card)(crops)
+    with open_runtime(detector("image") / "all.onnx", threads=1) as runtime:
+        assert verify(lambda _: expected, runtime, card, crops).verified
         run = runtime.run
         for name, fault in faults.items():
             runtime.run = lambda array, fault=fault: fault(*run(array))
-            assert not verify(reference, runtime, card, crops).verified, name
+            assert not verify(lambda _: expected, runtime, card, crops).verified, name
 
 
 def _spoil(model: onnx.ModelProto, name_part: str, change: object) -> None:
@@ -236,12 +267,9 @@ def _spoil(model: onnx.ModelProto, name_part: str, change: object) -> None:
     raise AssertionError(f"no tensor of shape {name_part}")
 
 
-@pytest.fixture(scope="module")
-def exported() -> tuple[torch.nn.Module, ModelCard, onnx.ModelProto]:
-    torch.manual_seed(0)
-    network = _lively(build_model("rtmpose-t", keypoint_set="coco17"))
-    card = new_card("rtmpose-t", (192, 256), "coco17")
-    return network, card, build_onnx(network, card)
+def _verified(file: Path) -> Verification:
+    with open_runtime(file, threads=1) as runtime:
+        return verify(torch_reference(_pose_network(), POSE_CARD), runtime, POSE_CARD, _crops(POSE_CARD))
 
 
 @pytest.mark.parametrize(
@@ -252,36 +280,36 @@ def exported() -> tuple[torch.nn.Module, ModelCard, onnx.ModelProto]:
         lambda w: w[:, ::-1].copy(),
     ],
 )
-def test_a_wrong_artifact_is_noticed(
-    exported: tuple[torch.nn.Module, ModelCard, onnx.ModelProto], tmp_path: Path, change: object
-) -> None:
-    network, card, model = copy.deepcopy(exported)
+def test_a_wrong_artifact_is_noticed(pose: Path, tmp_path: Path, change: object) -> None:
+    model = onnx.load(pose / "full.onnx")
     _spoil(model, (256, 384), change)  # cls_x
-    save_onnx(model, card, tmp_path / "bad.onnx")
-    with open_runtime(tmp_path / "bad.onnx", threads=1) as runtime:
-        found = verify(torch_reference(network, card), runtime, card, _crops(card))
+    save_onnx(model, POSE_CARD, tmp_path / "bad.onnx")
+    found = _verified(tmp_path / "bad.onnx")
     assert not found.verified
-    save_onnx(model, dataclasses.replace(card, verification=found.as_dict()), tmp_path / "bad.onnx")
+    save_onnx(model, dataclasses.replace(POSE_CARD, verification=found.as_dict()), tmp_path / "bad.onnx")
     with pytest.warns(UserWarning, match="did not pass the check"):
         Predictor(tmp_path / "bad.onnx", threads=1)
 
 
-def test_swapped_colours_are_noticed(tmp_path: Path) -> None:
-    network = _lively(build_model("rtmpose-t", keypoint_set="coco17"))
-    card = new_card("rtmpose-t", (192, 256), "coco17")
-    wrong = dataclasses.replace(card, color_order="bgr")
-    save_onnx(build_onnx(network, wrong), wrong, tmp_path / "bgr.onnx")
-    with open_runtime(tmp_path / "bgr.onnx", threads=1) as runtime:
-        assert not verify(torch_reference(network, card), runtime, card, _crops(card)).verified
+def test_swapped_colours_are_noticed(pose: Path, tmp_path: Path) -> None:
+    model, swapped = onnx.load(pose / "full.onnx"), []
+    for tensor in model.graph.initializer:
+        values = numpy_helper.to_array(tensor)
+        if values.ndim == 4 and values.shape[1] == 3:  # mean, scale, and the first convolution
+            tensor.CopyFrom(numpy_helper.from_array(values[:, ::-1].copy(), tensor.name))
+            swapped.append(values.shape)
+    assert sorted(swapped) == [(1, 3, 1, 1), (1, 3, 1, 1), (12, 3, 3, 3)]
+    save_onnx(model, POSE_CARD, tmp_path / "bgr.onnx")
+    assert not _verified(tmp_path / "bgr.onnx").verified
 
 
 @pytest.mark.parametrize("name", ["rtmw-m", "rtmdet-s"])
 def test_the_other_families_export(tmp_path: Path, name: str) -> None:
     if name.startswith("rtmdet"):
-        network = _lively(build_model(name, input_size=(128, 128)))
+        network = _network(name, input_size=(128, 128))
         card = new_card(name, (128, 128))
     else:
-        network = _lively(build_model(name, keypoint_set="coco_wholebody133"))
+        network = _network(name, keypoint_set="coco_wholebody133")
         card = new_card(name, (192, 256), "coco_wholebody133")
         assert card.simcc_beta == 1.0
     assert export(Subject(card, network), tmp_path / "n.onnx", _crops(card)[:4]).verified

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -29,17 +30,18 @@ from rtmpose_sdk.runtimes import open_runtime
 CARD = new_card("rtmpose-t", (192, 256), "coco17")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def network(own_checkpoint: Path) -> nn.Module:
     return open_network(own_checkpoint)[0]
 
 
-@pytest.fixture(scope="module")
-def folder(network: nn.Module, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("ncnn")
-    write_ncnn(network, CARD, folder / "full.param", precision="fp32")
-    write_ncnn(network, CARD, folder / "half.param")
-    return folder
+@pytest.fixture(scope="session")
+def folder(network: nn.Module, once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    def make(folder: Path) -> None:
+        write_ncnn(network, CARD, folder / "full.param", precision="fp32")
+        write_ncnn(network, CARD, folder / "half.param")
+
+    return once("ncnn", make)
 
 
 @pytest.fixture(scope="module")

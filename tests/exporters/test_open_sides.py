@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -29,14 +30,16 @@ from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 from rtmpose_sdk.exporters.verify import torch_reference
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.models import build_model
-from rtmpose_sdk.runtimes.openvino import _MOST_NETWORKS
 from rtmpose_sdk.zoo import find_model
 
 SIZES = [(320, 320), (192, 320), (320, 96), (32, 32)]
 """Rows and columns."""
 
 
-@pytest.fixture(scope="module")
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
 def subject() -> Subject:
     """A detector whose weights say something, at least."""
     torch.manual_seed(3)
@@ -48,13 +51,22 @@ def subject() -> Subject:
     return Subject(new_card("rtmdet-nano", (320, 320)), network.eval())
 
 
-@pytest.fixture(scope="module")
-def onnx_file(subject: Subject, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    file = tmp_path_factory.mktemp("open") / "d.onnx"
-    found = export(subject, file, verification_images(subject.card, None, None, 16))
-    assert found is not None
-    assert found.verified
-    return file
+@pytest.fixture(scope="session")
+def onnx_file(subject: Subject, once: Once) -> Path:
+    def make(folder: Path) -> None:
+        found = export(subject, folder / "d.onnx", verification_images(subject.card, None, None, 16))
+        assert found is not None
+        assert found.verified
+
+    return once("open-sides-onnx", make) / "d.onnx"
+
+
+@pytest.fixture(scope="session")
+def openvino_file(onnx_file: Path, once: Once) -> Path:
+    given = subject_from_artifact(onnx_file)
+    return (
+        once("open-sides-openvino", lambda folder: exported(given, folder / "d.xml", "openvino")) / "d.xml"
+    )
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +91,9 @@ def pictures(rows: int, columns: int, count: int) -> np.ndarray:
 @pytest.mark.parametrize(("rows", "columns"), SIZES)
 @pytest.mark.parametrize("suffix", ["onnx", "xml"])
 def test_the_networks_boxes_at_any_size(
-    subject: Subject, onnx_file: Path, tmp_path: Path, suffix: str, rows: int, columns: int
+    subject: Subject, request: pytest.FixtureRequest, suffix: str, rows: int, columns: int
 ) -> None:
-    file = onnx_file if suffix == "onnx" else exported(subject, tmp_path / "d.xml", "openvino")
+    file = request.getfixturevalue({"onnx": "onnx_file", "xml": "openvino_file"}[suffix])
     given = pictures(rows, columns, 2)
     want = torch_reference(subject.network, subject.card)(given)[0]
     runtime, card = open_model(file, "detect", threads=1)
@@ -110,14 +122,14 @@ def test_engines_of_one_size_say_so(
         assert detector.letterbox(np.zeros((90, 160, 3), np.uint8))[0].shape == (320, 320, 3)
 
 
-def test_a_full_subject_has_the_cards_sides(subject: Subject, onnx_file: Path) -> None:
-    for each in (subject, subject_from_artifact(onnx_file)):
-        given = each.full().graph.graph.input[0].type.tensor_type.shape.dim
-        assert [d.dim_value for d in given[1:]] == [320, 320, 3]
-        assert [d.dim_param for d in each.graph.graph.input[0].type.tensor_type.shape.dim[1:3]] == [
-            "height",
-            "width",
-        ]
+def test_a_full_subject_has_the_cards_sides(onnx_file: Path) -> None:
+    """One of a file; that of a network is in `test_torch_graph`."""
+    subject = subject_from_artifact(onnx_file)
+    given = subject.full().graph.graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_value for d in given[1:]] == [320, 320, 3]
+    for model in (subject.graph, onnx.load(str(onnx_file))):  # the latter is what the network's graph was
+        sides = model.graph.input[0].type.tensor_type.shape.dim[1:3]
+        assert [d.dim_param for d in sides] == ["height", "width"]
 
 
 @pytest.mark.parametrize(
@@ -246,14 +258,16 @@ def test_a_size_without_a_detector() -> None:
         Pipeline(detector=None, threads=1, detector_size=256)
 
 
-def test_openvino_keeps_a_dozen_networks(subject: Subject, tmp_path: Path) -> None:
-    runtime, _ = open_model(exported(subject, tmp_path / "d.xml", "openvino"), "detect", threads=1)
+def test_openvino_keeps_the_networks_of_late(openvino_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    most = 4  # instead of a dozen, which take long to compile
+    monkeypatch.setattr("rtmpose_sdk.runtimes.openvino._MOST_NETWORKS", most)
+    runtime, _ = open_model(openvino_file, "detect", threads=1)
     with runtime:
-        for columns in range(32, 32 * (_MOST_NETWORKS + 3), 32):
+        for columns in range(32, 32 * (most + 3), 32):
             runtime.run(pictures(32, columns, 1))
             runtime.run(pictures(32, 32, 1))
         kept = list(runtime._requests)
-    assert len(kept) == _MOST_NETWORKS
+    assert len(kept) == most
     assert (1, 32, 32, 3) in kept
     assert (1, 32, 64, 3) not in kept
 
@@ -272,12 +286,14 @@ def test_a_fixed_size_on_request(fixed_detector: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [(512, 300), (300, 512), (200, 200)])
-def test_mmdeploys_outputs_say_the_same(size: tuple[int, int], tmp_path: Path, photo: np.ndarray) -> None:
-    main("rtmdet-nano-own", tmp_path / "dets.onnx")
+def test_mmdeploys_outputs_say_the_same(
+    size: tuple[int, int], tmp_path: Path, photo: np.ndarray, once: Once
+) -> None:
+    made = once("open-sides-dets", lambda folder: main("rtmdet-nano-own", folder / "dets.onnx"))
     picture = np.ascontiguousarray(photo[: size[1], : size[0]])
     with (
         Detector("rtmdet-nano-own", threads=1) as ours,
-        Detector(tmp_path / "dets.onnx", threads=1) as theirs,
+        Detector(made / "dets.onnx", threads=1) as theirs,
     ):
         assert (theirs.card.decoder, theirs.card.letterbox) == ("mmdeploy_dets", "fitted")
         want, have = ours(picture), theirs(picture)

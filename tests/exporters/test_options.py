@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 import torch
 from typer.testing import CliRunner
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.errors import InputError, ModelFileError
+from rtmpose_sdk.exporters import onnx as onnx_files
 from rtmpose_sdk.exporters.cli import app
 from rtmpose_sdk.exporters.convert import convert
 from rtmpose_sdk.exporters.end2end_export import read_part
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.subject import subject_from_artifact
+from rtmpose_sdk.exporters.trace import traced
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.models.checkpoint import NOTE
 from rtmpose_sdk.zoo import find_model
@@ -64,11 +68,18 @@ def test_storage_that_another_backend_does_not_look_at(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def of_kites(tmp_path: Path) -> Path:
-    """Weights of a run that says their licence and notes."""
+def of_kites(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, once: Callable[[str, Callable[[Path], object]], Path]
+) -> Path:
+    """Weights of a run that says their licence and notes. Their network is traced once for all tests."""
     card = replace(new_card("rtmpose-t", (192, 256), "coco17"), license="CC0-1.0", notes="of kites")
-    state = build_model("rtmpose-t", keypoint_set="coco17").state_dict()
-    torch.save({"state_dict": state, NOTE: {"card": card.to_json()}}, tmp_path / "weights.pth")
+    torch.manual_seed(0)
+    network = build_model("rtmpose-t", keypoint_set="coco17").eval()
+    made = once("options-trace", lambda folder: onnx.save(traced(network, card), str(folder / "t.onnx")))
+    monkeypatch.setattr(onnx_files, "traced", lambda network, card: onnx.load(str(made / "t.onnx")))
+    torch.save(
+        {"state_dict": network.state_dict(), NOTE: {"card": card.to_json()}}, tmp_path / "weights.pth"
+    )
     return tmp_path / "weights.pth"
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import onnx
 import pytest
@@ -12,7 +10,7 @@ from onnx import TensorProto, helper, numpy_helper
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.half import half_graph
-from rtmpose_sdk.exporters.onnx import build_onnx
+from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.exporters.thaw import network_from_artifact
 from rtmpose_sdk.exporters.torch_graph import TorchGraph
 from rtmpose_sdk.zoo import find_model
@@ -23,9 +21,11 @@ from .conftest import keypoint_drift, run_graph
 @pytest.mark.parametrize("name", ["rtmpose-t-own", "rtmdet-nano-own"])
 def test_fp32_is_the_same(name: str) -> None:
     file = find_model(name)
+    card = artifact_card(file)
     # Without open sides, whose sizes are computed in the graph.
-    model = build_onnx(network_from_artifact(file), replace(artifact_card(file), letterbox="full"))
+    model = Subject(card, network_from_artifact(file)).full().graph
     shape = [d.dim_value or 2 for d in model.graph.input[0].type.tensor_type.shape.dim]
+    assert shape == [2, *reversed(card.input_size), 3]
     images = np.random.default_rng(0).integers(0, 255, shape, np.uint8)
     for have, want in zip(TorchGraph(model)(images), run_graph(model, images), strict=True):
         assert have.shape == want.shape
