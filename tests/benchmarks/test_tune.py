@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,9 +104,12 @@ def test_weights_stored_as_half_come_back() -> None:
 
 
 @pytest.fixture(scope="module")
-def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A profile of copies of the bundled networks, and the report beside it."""
-    folder = tmp_path_factory.mktemp("tune")
+def tuned(once: Callable[[str, Callable[[Path], object]], Path]) -> Path:
+    """A profile of copies of the bundled networks, and the report beside it: to be read only."""
+    return once("tune-profile", _tune) / "p.json"
+
+
+def _tune(folder: Path) -> None:
     for name in ("rtmpose-t-own", "rtmdet-nano-own"):
         shutil.copy(find_model(name), folder)
     done = CliRunner().invoke(
@@ -121,7 +125,6 @@ def tuned(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     (folder / "report.txt").write_text(done.output)
     assert done.exit_code == 0, done.output
-    return folder / "p.json"
 
 
 def test_a_profile_runs_what_was_measured(tuned: Path, photo: np.ndarray) -> None:
@@ -138,10 +141,10 @@ def test_a_profile_runs_what_was_measured(tuned: Path, photo: np.ndarray) -> Non
     assert "detect fp32 up to 256x320: " in report
 
 
-def test_a_profile_says_the_detectors_size(tuned: Path) -> None:
+def test_a_profile_says_the_detectors_size(tuned: Path, tmp_path: Path) -> None:
     raw = json.loads(tuned.read_text())
     raw["detector"]["input_size"] = [256, 320]
-    sized = tuned.with_name("sized.json")
+    sized = tmp_path / "sized.json"
     sized.write_text(json.dumps(raw))
     with Pipeline(profile=sized) as pipeline:
         assert pipeline.detector is not None
@@ -204,10 +207,10 @@ def test_a_smaller_size_is_tried_where_its_loss_is_measured() -> None:
         ),
     ],
 )
-def test_a_profile_that_does_not_hold(tuned: Path, change, message: str) -> None:
+def test_a_profile_that_does_not_hold(tuned: Path, tmp_path: Path, change, message: str) -> None:
     raw = json.loads(tuned.read_text())
     change(raw)
-    broken = tuned.with_name("broken.json")
+    broken = tmp_path / "broken.json"
     broken.write_text(json.dumps(raw))
     with pytest.raises(InputError, match=message) as error:
         Pipeline(profile=broken)
@@ -244,6 +247,7 @@ def test_an_engine_of_another_distribution_has_its_version() -> None:
 
 def test_ctrl_c_ends_the_search_without_a_profile(tmp_path: Path) -> None:
     words = ["tune", "--threads", "1", "--frames", "2", "--runs", "1000000", "--intervals", "1"]
+    words += ["--persons", "1", "--fp32"]
     process = subprocess.Popen(
         [Path(sys.executable).with_name("rtmpose"), *words, "--out", tmp_path / "p.json"],
         stdout=subprocess.PIPE,
@@ -307,11 +311,11 @@ def test_an_int8_export_that_fails_is_left_out(monkeypatch: pytest.MonkeyPatch) 
     assert any(reason.startswith("openvino int8: its int8 export does not") for reason in found.left_out)
 
 
-def test_another_version_of_an_engine_is_said(tuned: Path) -> None:
+def test_another_version_of_an_engine_is_said(tuned: Path, tmp_path: Path) -> None:
     raw = json.loads(tuned.read_text())
     (engine,) = {raw["pose"]["engine"]}
     raw["engines"][engine] = "0.1"
-    older = tuned.with_name("older.json")
+    older = tmp_path / "older.json"
     older.write_text(json.dumps(raw))
     with pytest.warns(UserWarning, match=f"measured with {engine} 0.1"):
         Pipeline(profile=older).close()
@@ -325,13 +329,13 @@ def test_auto_without_a_profile_names_the_command(tmp_path: Path, monkeypatch: p
         Pipeline("auto", threads=2)
 
 
-def test_limits_that_nothing_keeps(tuned: Path) -> None:
-    never = tuned.with_name("never.json")
+def test_limits_that_nothing_keeps(tmp_path: Path) -> None:
+    never = tmp_path / "never.json"
     done = CliRunner().invoke(
         app,
         [
             *("tune", "--threads", "1", "--frames", "2", "--runs", "1", "--intervals", "1"),
-            *("--max-ms", "0.001", "--out", str(never)),
+            *("--max-ms", "0.001", "--persons", "1", "--fp32", "--out", str(never)),
         ],
     )
     assert isinstance(done.exception, InputError)
@@ -340,13 +344,24 @@ def test_limits_that_nothing_keeps(tuned: Path) -> None:
 
 
 def test_int8_of_an_sdk_folder_is_made_once(
-    shared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shared: Path, detector_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """At 96x96 px with few pictures, of which the layers' costs are measured on four."""
     pytest.importorskip("nncf", reason="OpenVINO's int8 needs nncf")
     monkeypatch.setenv("RTMPOSE_HOME", str(tmp_path))
-    folder = shared / "weights" / "rtmdet-nano"
+    monkeypatch.setattr("rtmpose_sdk.exporters.sensitivity.PROBE_CROPS", 4)
+    folder = tmp_path / "sdk"
+    folder.mkdir()
+    for file in detector_folder.iterdir():
+        shutil.copyfile(file, folder / file.name)
+    pipeline = json.loads((folder / "pipeline.json").read_text())
+    for step in pipeline["pipeline"]["tasks"][0]["transforms"]:
+        if "size" in step:
+            step["size"] = [96, 96]
+    (folder / "pipeline.json").write_text(json.dumps(pipeline))
     card = artifact_card(folder)
-    calibration = calibration_images(card, shared / "data" / "coco_train", DEFAULT_DETECTOR, limit=32)
+    assert card.input_size == (96, 96)
+    calibration = calibration_images(card, shared / "data" / "coco_train", DEFAULT_DETECTOR, limit=16)
     first = variants(folder, "detect", calibration)
     int8 = next(v for v in first.able if v.kind == "int8")
     assert artifact_card(int8.path).precision == "int8"
