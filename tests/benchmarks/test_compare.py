@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -18,9 +19,11 @@ import typer
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Detector, Pipeline, Predictor
+from rtmpose_sdk.benchmarks import latency
 from rtmpose_sdk.benchmarks.compare import _same_bins, compare_poses, find_rows
 from rtmpose_sdk.benchmarks.compare_boxes import compare_boxes
 from rtmpose_sdk.cli.compare import compare
+from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.results import Detections
 
@@ -192,15 +195,15 @@ def test_a_detectors_command_draws_the_pictures(
     sheet = tmp_path / "s.png"
     names = ["rtmdet-nano-own", "rtmdet-nano-own", "--images", str(folder), "--draw", str(sheet)]
     names += ["--detection-threshold", "0.05"]  # few of noise have more
-    app = typer.Typer()
-    app.command()(compare)
-    done = CliRunner().invoke(app, [*names, "--size-b", "320x256"])
+    alone = typer.Typer()
+    alone.command()(compare)
+    done = CliRunner().invoke(alone, [*names, "--size-b", "320x256"])
     assert done.exit_code == 0, done.output
     [sizes] = [line for line in done.output.splitlines() if line.startswith("│ input")]
     assert sizes.split()[3:6:2] == ["384x384", "320x256"]
-    refused = CliRunner().invoke(app, ["rtmpose-t-own", "rtmpose-t-own", *names[2:4], "--size-b", "256"])
+    refused = CliRunner().invoke(alone, ["rtmpose-t-own", "rtmpose-t-own", *names[2:4], "--size-b", "256"])
     assert "--size-a and --size-b are of detectors" in str(refused.exception)
-    done = CliRunner().invoke(app, names)
+    done = CliRunner().invoke(alone, names)
     assert done.exit_code == 0, done.output
     assert "scores: largest difference / largest value of a" in done.output
     assert "NaN or infinite values of b" in done.output
@@ -218,40 +221,36 @@ def test_nothing_to_compare(folder: Path, tmp_path: Path) -> None:
         find_rows(tmp_path / "empty", None)
 
 
-def test_the_command(folder: Path, tmp_path: Path) -> None:
+def test_the_command(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("openvino")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(latency, "measure", partial(latency.measure, warm_up=2, runs=10))
+    monkeypatch.setattr(latency, "MEASURED_RUNS", 10)
 
-    def run(*arguments: object) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [BIN / "rtmpose", "compare", *map(str, arguments)],
-            capture_output=True,
-            text=True,
-            cwd=tmp_path,
-            timeout=300,
-            check=False,
-            env={"COLUMNS": "160", "PATH": ""},
-        )
+    def run(*arguments: object) -> str:
+        words = ["compare", *map(str, arguments), "--threads", "1"]
+        done = CliRunner().invoke(app, words, env={"COLUMNS": "160"}, catch_exceptions=False)
+        assert done.exit_code == 0, done.output
+        return done.stdout
 
-    done = run(
-        "rtmpose-t-own",
-        "rtmpose-t-own",
-        "--engine-b",
-        "openvino",
-        "--images",
-        folder,
-        "--speed",
-        "--draw",
-        "s.png",
-    )
-    assert done.returncode == 0, done.stderr
-    assert "openvino" in done.stdout
-    assert "persons compared" in done.stdout
-    assert "times as fast as a" in done.stdout
+    own, places = "rtmpose-t-own", ("--images", folder, "--speed", "--draw", "s.png")
+    said = run(own, own, "--engine-b", "openvino", *places)
+    assert "openvino" in said
+    assert "persons compared" in said
+    assert "network, p50 ms " in said
+    assert "times as fast as a" in said
     assert cv2.imread(str(tmp_path / "s.png")).shape[1] == 4 * 320
-    done = run("rtmdet-nano-own", "rtmdet-nano-own", "--images", folder, "--speed", "--threads", 1)
-    assert done.returncode == 0, done.stderr
-    assert re.search(r"network, mean ms of \d+ pictures", done.stdout)
-    done = run("rtmpose-t-own", "rtmdet-nano-own", "--images", folder)
+    said = run("rtmdet-nano-own", "rtmdet-nano-own", "--images", folder, "--speed")
+    assert re.search(r"network, mean ms of \d+ pictures", said)
+    done = subprocess.run(
+        [BIN / "rtmpose", "compare", own, "rtmdet-nano-own", "--images", folder],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        timeout=300,
+        check=False,
+        env={"COLUMNS": "160", "PATH": ""},
+    )
     assert done.returncode == 1
     assert "is for task pose, rtmdet-nano-own for detect" in done.stderr
     assert "Traceback" not in done.stderr
@@ -276,28 +275,29 @@ def test_ap_is_of_the_pictures_that_are_compared(folder: Path, tmp_path: Path) -
     """A picture beyond the limit may be missing."""
     (folder / "b.png").unlink()
     file = _annotated(folder, tmp_path / "two.json")
-    app = typer.Typer()
-    app.command()(compare)
+    alone = typer.Typer()
+    alone.command()(compare)
     words = ["rtmpose-t-own", "rtmpose-t-own", "--images", str(folder), "--annotations", str(file)]
-    done = CliRunner().invoke(app, [*words, "--limit", "1"])
+    done = CliRunner().invoke(alone, [*words, "--limit", "1"])
     assert done.exit_code == 0, done.output
     [ap] = [line.split() for line in done.output.splitlines() if "│ AP" in line]
     assert ap[3] == ap[5] != "-"
-    refused = CliRunner().invoke(app, words)
+    refused = CliRunner().invoke(alone, words)
     assert "1 of 2 annotated pictures are missing" in str(refused.exception)
 
 
 def test_noise_is_nobody(folder: Path) -> None:
     """Boxes that no pipeline poses are not compared."""
-    app = typer.Typer()
-    app.command()(compare)
+    alone = typer.Typer()
+    alone.command()(compare)
     words = ["rtmpose-t-own", "rtmpose-t-own", "--images", str(folder), "--detector", "rtmdet-nano-own"]
+    words += ["--threads", "1"]
     counts = []
-    for more in ([], ["--detection-threshold", "0.02"]):
-        done = CliRunner().invoke(app, [*words, *more])
+    for more in ([], ["--detection-threshold", "0.1"]):
+        done = CliRunner().invoke(alone, [*words, *more])
         assert done.exit_code == 0, done.output
         [row] = [line for line in done.output.splitlines() if "persons compared" in line]
         counts.append(int(row.split()[-2]))
-    with Pipeline() as pipeline:
+    with Pipeline(threads=1) as pipeline:
         posed = [len(pipeline(cv2.imread(str(file)))) for file in sorted(folder.iterdir())]
     assert counts[0] == sum(posed) < counts[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -17,7 +18,29 @@ from rtmpose_sdk.benchmarks.cli import app
 from rtmpose_sdk.benchmarks.latency import summarize
 from rtmpose_sdk.benchmarks.report_html import paper_page
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.resize import export_resized
 from rtmpose_sdk.exporters.untrained import export_untrained
+from rtmpose_sdk.zoo import find_model
+
+Once = Callable[[str, Callable[[Path], object]], Path]
+
+
+@pytest.fixture(scope="session")
+def untrained(once: Once) -> Path:
+    """RTMPose-t with random weights."""
+    return once(
+        "untrained-rtmpose-t",
+        lambda folder: export_untrained("rtmpose-t", "coco17", (192, 256), folder / "t.onnx"),
+    ).joinpath("t.onnx")
+
+
+@pytest.fixture(scope="session")
+def resized(once: Once) -> Path:
+    """The bundled detector for the paper's pictures."""
+    return once(
+        "rtmdet-nano-own-320x320",
+        lambda folder: export_resized(find_model("rtmdet-nano-own"), (320, 320), folder / "d.onnx"),
+    ).joinpath("d.onnx")
 
 
 def test_rows_are_the_papers() -> None:
@@ -49,9 +72,8 @@ def test_ratios_are_to_rtmpose_m_of_the_same_table() -> None:
     assert "| RTMPose-t 256x192 | 24.81 | 0.47 | 12.403 | 0.47 | 2.467 | 0.57 | 18.78 | 0.58 |" in text
 
 
-def test_untrained_networks_are_timed(tmp_path: Path, photo: np.ndarray) -> None:
-    export_untrained("rtmpose-t", "coco17", (192, 256), tmp_path / "t.onnx")
-    with Predictor(tmp_path / "t.onnx", threads=1) as t, Detector("rtmdet-nano-own", threads=1) as detector:
+def test_untrained_networks_are_timed(untrained: Path, photo: np.ndarray) -> None:
+    with Predictor(untrained, threads=1) as t, Detector("rtmdet-nano-own", threads=1) as detector:
         assert len(t(photo, [[90, 5, 360, 500]])) == 1
         every = defaultdict(lambda: t)
         found = paper.time_rows(every, detector, photo, (90, 5, 360, 500), 0, 2)
@@ -74,21 +96,28 @@ def test_the_papers_page_holds_its_tables() -> None:
     assert "engine &lt;x&gt;, threads 1" in text
 
 
-def test_settings_hold_for_the_detector_and_opencv(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_settings_hold_for_the_detector_and_opencv(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, untrained: Path, resized: Path
+) -> None:
     """Times nothing: what is opened, and how, is looked at."""
-    export_untrained("rtmpose-t", "coco17", (192, 256), tmp_path / "t.onnx")
     seen: dict[str, object] = {}
 
     def time_rows(predictors: dict, detector: Detector, *_: object) -> dict:
         seen["opencv"] = cv2.getNumThreads()
         seen["precision"] = detector.runtime.precision
+        seen["size"] = detector.card.input_size
         return {row.step: summarize([1e7]) for row in paper.rows()}
 
     def copied(*arguments: object) -> None:
-        shutil.copy(tmp_path / "t.onnx", arguments[-1])
+        shutil.copy(untrained, arguments[-1])
+
+    def resized_before(*arguments: object) -> None:
+        assert arguments[:2] == (find_model("rtmdet-nano-own"), (320, 320))
+        shutil.copy(resized, arguments[2])
 
     monkeypatch.setattr("rtmpose_sdk.benchmarks.paper.time_rows", time_rows)
     monkeypatch.setattr("rtmpose_sdk.exporters.untrained.export_untrained", copied)
+    monkeypatch.setattr("rtmpose_sdk.exporters.resize.export_resized", resized_before)
     before = cv2.getNumThreads()
     words = ["--paper", "--threads", "1", "--engine", "openvino", "--precision", "fp32"]
     try:
@@ -97,5 +126,5 @@ def test_settings_hold_for_the_detector_and_opencv(monkeypatch: pytest.MonkeyPat
     finally:
         cv2.setNumThreads(before)
     assert done.exit_code == 0, done.output
-    assert seen == {"opencv": 1, "precision": "fp32"}
+    assert seen == {"opencv": 1, "precision": "fp32", "size": (320, 320)}
     assert (tmp_path / "p.html").read_text().startswith("<!doctype html>")

@@ -1,7 +1,9 @@
-"""The commands as a user calls them: real processes, exit codes, files, messages."""
+"""The commands as a user calls them: processes, exit codes, files, messages."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import os
 import shutil
@@ -16,6 +18,7 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import Pipeline
+from rtmpose_sdk.cli.main import main
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.zoo import find_model
 
@@ -34,6 +37,25 @@ def run(command: str, *arguments: object, cwd: Path) -> subprocess.CompletedProc
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def called(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`rtmpose` from its entry point to its exit code, in this process: importing anew takes seconds."""
+    out, complaints = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(cwd)
+        patched.setenv("COLUMNS", "160")
+        patched.setattr(sys, "argv", ["rtmpose", *map(str, arguments)])
+        patched.setattr(os, "_exit", sys.exit)  # past a thread that hangs; it would end the tests, too
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(complaints),
+            pytest.raises(SystemExit) as end,
+        ):
+            main()
+    code = end.value.code or 0
+    assert isinstance(code, int), code
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), complaints.getvalue())
 
 
 def test_one_picture(photo_path: Path, photo: np.ndarray, tmp_path: Path) -> None:
@@ -58,7 +80,7 @@ def test_ninety_nine_good_pictures_and_a_bad_one(photo: np.ndarray, tmp_path: Pa
     for i in range(99):
         cv2.imwrite(str(folder / f"{i:03}.jpg"), small)
     (folder / "050b.jpg").write_bytes((folder / "050.jpg").read_bytes()[:700])
-    done = run("rtmpose", "predict", "in", "--boxes", "full", "--out", "out", cwd=tmp_path)
+    done = run("rtmpose", "predict", "in", "--boxes", "full", "--threads", 1, "--out", "out", cwd=tmp_path)
     assert done.returncode == 1
     assert "1 of 100 pictures could not be used" in done.stderr
     assert "050b.jpg is truncated" in done.stderr
@@ -73,10 +95,10 @@ def test_pictures_without_a_suffix_and_links_to_them(photo_path: Path, tmp_path:
     (tmp_path / "links").mkdir()
     for name in ("one.jpg", "two.jpg"):
         (tmp_path / "links" / name).symlink_to("../blobs/0a1b")
-    done = run("rtmpose", "predict", "links", "--boxes", "full", "--out", "o", cwd=tmp_path)
+    done = called("predict", "links", "--boxes", "full", "--out", "o", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "o").iterdir()} == {"one.jpg", "two.jpg", "results.json"}
-    done = run("rtmpose", "predict", "blobs/*", "--boxes", "full", "--out", "p", cwd=tmp_path)
+    done = called("predict", "blobs/*", "--boxes", "full", "--out", "p", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert {p.name for p in (tmp_path / "p").iterdir()} == {"0a1b.png", "results.json"}
 
@@ -94,12 +116,12 @@ def test_what_drawn_pictures_must_not_replace(photo: np.ndarray, tmp_path: Path)
         (("in/a.jpg",), "in/x", "in/x/a.jpg: exists already; --overwrite replaces it"),
         (("n/*",), "o", "o/scan.png: both n/scan and n/scan.png would be drawn there"),
     ):
-        done = run("rtmpose", "predict", *sources, *full, "--out", out, cwd=tmp_path)
+        done = called("predict", *sources, *full, "--out", out, cwd=tmp_path)
         assert done.returncode == 1
         assert message in done.stderr
         assert (tmp_path / "in/x/a.jpg").read_bytes() == before
         assert not list(tmp_path.rglob("results.json"))
-    done = run("rtmpose", "predict", "in/a.jpg", *full, "--out", "in/x", "--overwrite", cwd=tmp_path)
+    done = called("predict", "in/a.jpg", *full, "--out", "in/x", "--overwrite", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "in/x/a.jpg").read_bytes() != before
 
@@ -123,9 +145,9 @@ def test_stopped_between_pictures_what_is_done_is_kept(
     photo: np.ndarray, tmp_path: Path, number: signal.Signals
 ) -> None:
     (tmp_path / "many").mkdir()
-    small = cv2.resize(photo, (96, 96))
+    small = cv2.imencode(".jpg", cv2.resize(photo, (96, 96)))[1].tobytes()
     for i in range(2000):
-        cv2.imwrite(str(tmp_path / "many" / f"{i:04}.jpg"), small)
+        (tmp_path / "many" / f"{i:04}.jpg").write_bytes(small)
     process = subprocess.Popen(
         [BIN / "rtmpose", "predict", "many", "--boxes", "full", "--threads", "1", "--out", "o"],
         cwd=tmp_path,
@@ -158,7 +180,7 @@ def test_stopped_between_pictures_what_is_done_is_kept(
 def test_pictures_of_a_kind_that_nobody_writes_are_said_before_the_work(
     words: list[str], tmp_path: Path
 ) -> None:
-    done = run("rtmpose", *words, cwd=tmp_path)
+    done = called(*words, cwd=tmp_path)
     assert done.returncode == 1
     assert "x.foo: is of kind '.foo'; expected ." in done.stderr
 
@@ -168,8 +190,7 @@ def test_folders_globs_and_names_that_repeat(photo_path: Path, tmp_path: Path) -
         (tmp_path / name).mkdir()
         shutil.copy(photo_path, tmp_path / name / "x.jpg")
     (tmp_path / "a" / "notes.txt").touch()
-    done = run(
-        "rtmpose",
+    done = called(
         "predict",
         "a",
         "b/*.jpg",
@@ -226,7 +247,7 @@ def test_wrong_calls(photo_path: Path, tmp_path: Path, arguments: list[str], mes
     shutil.copy(photo_path, tmp_path / "photo.jpg")
     (tmp_path / "empty").mkdir()
     out = [] if "--out" in arguments else ["--out", "o"]
-    done = run("rtmpose", "predict", *arguments, *out, cwd=tmp_path)
+    done = called("predict", *arguments, *out, cwd=tmp_path)
     assert done.returncode == 1
     assert message in done.stderr
     assert (tmp_path / "photo.jpg").read_bytes() == photo_path.read_bytes()
@@ -235,7 +256,7 @@ def test_wrong_calls(photo_path: Path, tmp_path: Path, arguments: list[str], mes
 
 
 def test_models_lists_what_can_be_named(tmp_path: Path) -> None:
-    done = run("rtmpose", "models", cwd=tmp_path)
+    done = called("models", cwd=tmp_path)
     assert done.returncode == 0
     assert "rtmpose-t-own" in done.stdout
     assert run("rtmpose", "--version", cwd=tmp_path).stdout.startswith("rtmpose-sdk ")
@@ -281,7 +302,7 @@ def test_the_detectors_size_is_an_option_of_each_command(
     [report] = json.loads((tmp_path / "b.json").read_text())["reports"]
     assert report["setting"]["detector size"] == [256, 320]
     shutil.copy(photo_path, tmp_path / "photo.jpg")
-    done = run("rtmpose", "predict", "photo.jpg", *small, "--out", "o", cwd=tmp_path)
+    done = called("predict", "photo.jpg", *small, "--out", "o", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     [row] = json.loads((tmp_path / "o" / "results.json").read_text())
     with Pipeline(threads=1, detector_size=(256, 320)) as pipeline:
@@ -293,17 +314,6 @@ def test_the_detectors_size_is_an_option_of_each_command(
     truth["annotations"] = [a for a in truth["annotations"] if a["image_id"] in kept]
     (tmp_path / "t.json").write_text(json.dumps(truth))
     places = ("--annotations", "t.json", "--images", coco["folder"], "--json", "e.json")
-    done = run("rtmpose", "eval", *small, *places, cwd=tmp_path)
+    done = called("eval", *small, *places, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert json.loads((tmp_path / "e.json").read_text())["settings"]["detector size"] == [256, 320]
-
-
-def test_eval_prints_ap(coco: dict, tmp_path: Path) -> None:
-    done = run(
-        *("rtmpose", "eval", "--annotations", coco["file"], "--images", coco["folder"]),
-        *("--json", "f.json"),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "212 pictures, 594 persons, ground-truth boxes, flip test off" in done.stdout
-    assert json.loads((tmp_path / "f.json").read_text())["AP"] == pytest.approx(0.438, abs=0.003)

@@ -1,8 +1,10 @@
-"""`rtmpose predict` on videos and `rtmpose plot`: real processes, stopped and resumed, wrong calls."""
+"""`rtmpose predict` on videos and `rtmpose plot`: stopped and resumed, wrong calls."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import io
 import json
 import os
 import shutil
@@ -22,7 +24,7 @@ from typer.testing import CliRunner
 
 from rtmpose_sdk import Detections, FrameResult, PoseResult, PoseStream, get_keypoint_set
 from rtmpose_sdk.benchmarks.scenes import COCO, SIZE, Scene, walk
-from rtmpose_sdk.cli.main import app
+from rtmpose_sdk.cli.main import app, main
 from rtmpose_sdk.cli.predict_resume import After, Earlier
 from rtmpose_sdk.cli.predict_sources import common_folder, left_out, name_of, split_sources
 from rtmpose_sdk.cli.predict_stages import finish
@@ -50,6 +52,25 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def called(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """`rtmpose` from its entry point to its exit code, in this process: importing anew takes seconds."""
+    out, complaints = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patched:
+        patched.chdir(cwd)
+        patched.setenv("COLUMNS", "160")
+        patched.setattr(sys, "argv", ["rtmpose", *map(str, arguments)])
+        patched.setattr(os, "_exit", sys.exit)  # past a thread that hangs; it would end the tests, too
+        with (
+            contextlib.redirect_stdout(out),
+            contextlib.redirect_stderr(complaints),
+            pytest.raises(SystemExit) as end,
+        ):
+            main()
+    code = end.value.code or 0
+    assert isinstance(code, int), code
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), complaints.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -95,15 +116,15 @@ def test_a_video_into_every_kind(clip: Path, tmp_path: Path) -> None:
     drawn = list(av.open(str(tmp_path / "o" / "astronaut.mp4")).decode(video=0))
     assert len(drawn) == 30
     assert not list((tmp_path / "o").glob(".*"))
-    again = run("predict", clip, "--out", "o", cwd=tmp_path)
+    again = called("predict", clip, "--out", "o", cwd=tmp_path)
     assert again.returncode == 1
     assert "o/astronaut.mp4: exists already; --overwrite replaces it" in " ".join(again.stderr.split())
-    plotted = run("plot", "o/astronaut.jsonl", "--joint", "left_wrist", "--joint", "nose", cwd=tmp_path)
+    plotted = called("plot", "o/astronaut.jsonl", "--joint", "left_wrist", "--joint", "nose", cwd=tmp_path)
     assert plotted.returncode == 0, plotted.stderr
     assert cv2.imread(str(tmp_path / "o" / "astronaut_left_wrist_nose.png")).shape[1] > 800
-    wrong = run("plot", "o/astronaut.jsonl", "--joint", "tail", cwd=tmp_path)
+    wrong = called("plot", "o/astronaut.jsonl", "--joint", "tail", cwd=tmp_path)
     assert "there is no joint 'tail'; it has nose, left_eye" in wrong.stderr
-    nobody = run(
+    nobody = called(
         "plot", "o/astronaut.jsonl", "--joint", "nose", "--person", 9, "--out", "p.png", cwd=tmp_path
     )
     assert "no person [9] in it; there is 1" in nobody.stderr
@@ -158,13 +179,13 @@ def test_a_truncated_video_keeps_what_was_found(clip: Path, tmp_path: Path) -> N
     (tmp_path / "cut.mp4").write_bytes(b"")
     (tmp_path / "bad.mp4").write_bytes(clip.read_bytes()[:5000])
     (tmp_path / "cut.mkv").write_bytes(whole[: len(whole) * 9 // 10])
-    done = run("predict", "cut.mkv", "--out", "o", "--threads", 1, cwd=tmp_path)
+    done = called("predict", "cut.mkv", "--out", "o", "--threads", 1, cwd=tmp_path)
     rows = lines(tmp_path / "o" / "cut.jsonl")
     assert 10 < len(rows) < 60
     assert len(list(av.open(str(tmp_path / "o" / "cut.mp4")).decode(video=0))) == len(rows)
     assert done.returncode in (0, 1)  # Matroska does not say how many frames there should be
     for name, message in (("cut.mp4", "the file is empty"), ("bad.mp4", "cannot be opened as a video")):
-        failed = run("predict", name, "--out", "p", "--threads", 1, cwd=tmp_path)
+        failed = called("predict", name, "--out", "p", "--threads", 1, cwd=tmp_path)
         assert failed.returncode == 1
         assert message in failed.stderr
         assert not (tmp_path / "p").exists() or not list((tmp_path / "p").iterdir())
@@ -175,7 +196,7 @@ def test_pictures_as_one_video(photo_path: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for index in range(4):
         cv2.imwrite(str(tmp_path / "in" / f"{index}.png"), photo)
-    done = run("predict", "in", "--track", "--fps", 10, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
+    done = called("predict", "in", "--track", "--fps", 10, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [r["time"] for r in lines(tmp_path / "out" / "in.jsonl")] == [0, 0.1, 0.2, 0.3]
 
@@ -188,7 +209,7 @@ def test_pictures_that_a_shell_named_are_one_video(photo_path: Path, tmp_path: P
         cv2.imwrite(str(tmp_path / "frames" / f"{index}.png"), photo[: 256 - index])
     files = sorted(str(p.relative_to(tmp_path)) for p in (tmp_path / "frames").iterdir())
     for out, sources in (("expanded", files), ("quoted", ["frames/*.png"])):
-        done = run(
+        done = called(
             *("predict", *sources, "--track", "--save", "jsonl", "--threads", 1, "--out", out), cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
@@ -288,7 +309,7 @@ def test_a_folder_of_videos(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / "in" / name).write_bytes(clip.read_bytes())
-    done = run("predict", "in", "--end", 0.2, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
+    done = called("predict", "in", "--end", 0.2, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [len(lines(tmp_path / "out" / f"{name}.jsonl")) for name in "ab"] == [4, 4]
 
@@ -297,7 +318,7 @@ def test_a_bad_one_among_videos(clip: Path, tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     for name, content in (("a.mp4", b""), ("b.mp4", clip.read_bytes())):
         (tmp_path / "in" / name).write_bytes(content)
-    done = run("predict", "in", "--end", 0.2, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
+    done = called("predict", "in", "--end", 0.2, "--save", "jsonl", "--threads", 1, cwd=tmp_path)
     assert done.returncode == 1
     assert "in/a.mp4: the file is empty" in done.stderr
     assert "1 of 2 videos could not be used, see above" in done.stderr
@@ -310,10 +331,10 @@ def test_resumed_in_every_kind(clip: Path, tmp_path: Path) -> None:
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
     arguments = ("predict", clip, "--save", "jsonl,video,openpose,parquet", "--threads", 1, "--out", "o")
-    assert run(*arguments, "--end", 0.5, cwd=tmp_path).returncode == 0
+    assert called(*arguments, "--end", 0.5, cwd=tmp_path).returncode == 0
     out = tmp_path / "o"
     assert len(pandas.read_parquet(out / "astronaut.parquet")) == 10
-    done = run(*arguments, "--end", 1, "--resume", cwd=tmp_path)
+    done = called(*arguments, "--end", 1, "--resume", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert [row["frame"] for row in lines(out / "astronaut.jsonl")] == list(range(20))
     assert pandas.read_parquet(out / "astronaut.parquet")["frame"].tolist() == list(range(20))
@@ -321,7 +342,7 @@ def test_resumed_in_every_kind(clip: Path, tmp_path: Path) -> None:
     for name in ("astronaut.mp4", "astronaut.2.mp4"):
         assert len(list(av.open(str(out / name)).decode(video=0))) == 10
     (out / "astronaut.jsonl").unlink()
-    lost = run(*arguments, "--resume", cwd=tmp_path)
+    lost = called(*arguments, "--resume", cwd=tmp_path)
     assert lost.returncode == 1
     assert "from which --resume would go on, does not; --overwrite begins anew" in " ".join(
         lost.stderr.split()
@@ -584,7 +605,7 @@ def test_wrong_calls(
     for name in ("done.mp4", "out/done.mp4"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_bytes(clip.read_bytes())
-    done = run("predict", *arguments, cwd=tmp_path)
+    done = called("predict", *arguments, cwd=tmp_path)
     assert done.returncode == 1
     assert message in " ".join(done.stderr.split())
     assert not list(tmp_path.glob("out/*.jsonl"))
@@ -608,7 +629,7 @@ def test_the_threshold_holds_for_videos_too(clip: Path, tmp_path: Path) -> None:
     """The bundled detector sees ghosts in this clip at 0.3, one person by default, nobody at 0.99."""
     found = {}
     for threshold in (0.3, 0.99):
-        done = run(
+        done = called(
             *("predict", clip, "--out", str(threshold), "--save", "jsonl", "--threads", 1),
             *("--end", 1, "--detection-threshold", threshold),
             cwd=tmp_path,

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hub_helpers import sdk_files, simcc, tiny_network, zipped
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from rtmpose_sdk import Detector, Pipeline
 from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import (
     ArchiveError,
     CardError,
@@ -202,21 +203,25 @@ def test_download_verify_clean(server, home: Path, pose_archive: bytes, tmp_path
     usb = {"RTMPOSE_HOME": str(tmp_path / "usb"), "RTMPOSE_OFFLINE": "1"}
     folder = Path(got.stdout.split(": ")[1].strip())
     assert (tmp_path / folder / "end2end.onnx").is_file()
-    assert "1 files" in rtmpose("models", "verify", cwd=tmp_path, **usb).stdout
-    listed = rtmpose("models", "list", "--cached", cwd=tmp_path, **usb).stdout
+
+    def models(*words: str) -> Result:
+        return CliRunner().invoke(app, ["models", *words], env={"COLUMNS": "200", **usb})
+
+    assert "1 files" in models("verify").stdout
+    listed = models("list", "--cached").stdout
     assert "rtmpose-t-coco17-256x192" in listed
     assert "1 published models" in listed
     file = tmp_path / "usb" / "files" / row.files[0].name
     data = bytearray(file.read_bytes())
     data[len(data) // 2] ^= 1
     file.write_bytes(data)
-    bad = rtmpose("models", "verify", cwd=tmp_path, **usb)
-    assert bad.returncode == 1
+    bad = models("verify")
+    assert bad.exit_code == 1
     assert "WRONG" in bad.stdout
     (tmp_path / "usb" / "files" / "x.zip.part").write_bytes(b"half")
-    assert "x.zip.part" in rtmpose("models", "clean", cwd=tmp_path, **usb).stdout
+    assert "x.zip.part" in models("clean").stdout
     assert file.exists()
-    rtmpose("models", "clean", "rtmpose-t", cwd=tmp_path, **usb)
+    assert models("clean", "rtmpose-t").exit_code == 0
     assert not file.exists()
     again = rtmpose("models", "clean", "rtmpose-t", cwd=tmp_path, **usb)
     assert again.returncode != 0

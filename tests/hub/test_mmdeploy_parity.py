@@ -47,7 +47,7 @@ def test_the_network_sees_the_same_picture(peer, tmp_path: Path, photo: np.ndarr
     outputs = {"simcc_x": [1, count, 1], "simcc_y": [1, count, 1]}
     probe = peer.PoseDetector(str(folder_of(tmp_path, nodes, outputs, [shape])), "cpu", 0)
     rng = np.random.default_rng(0)
-    for _ in range(20):
+    for _ in range(10):
         corner, side = rng.uniform(-20, 400, 2), rng.uniform(20, 400, 2)
         box = np.array([[*corner, *(corner + side)]], np.float32)
         levels = np.asarray(probe(photo, box))[0, :, 2].reshape(3, SIZE[1], SIZE[0]).transpose(1, 2, 0)

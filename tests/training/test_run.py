@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from unittest.mock import MagicMock
@@ -42,6 +43,7 @@ from rtmpose_sdk.training.worst_persons import write_worst_persons
 
 KITE = ("top", "left_wing", "right_wing", "middle", "tail")
 COMMAND = [str(Path(sys.executable).parent / "rtmpose")]
+Once = Callable[[str, Callable[[Path], object]], Path]
 SMALL = ["--input-size", "64x64", "--batch", "8", "--evaluate-epochs", "9", "--save-steps", "3"]
 
 
@@ -58,16 +60,22 @@ def _rtmpose(*arguments: object, ok: bool = True) -> Done:
     return Done(result.stderr + str(result.exception or ""))
 
 
-@pytest.fixture(scope="module")
-def trained(kites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def _without_export(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is over before a run exports."""
+    monkeypatch.setattr("rtmpose_sdk.training.run.export_artifact", lambda *_: None)
+
+
+@pytest.fixture(scope="session")
+def trained(kites: Path, once: Once) -> Path:
     """A short run: pre-training, SimCC, export."""
-    run = tmp_path_factory.mktemp("runs") / "kites"
-    _rtmpose(
-        *("train", "pose", "--data", kites, "--val-data", kites, "--out", run, "--epochs", 8),
-        *("--weak-epochs", 2, "--rate", 2e-3, "--pretrain-epochs", 4, "--pretrain-size", "64x64"),
-        *("--tensorboard", "--storage", "fp16", "--license", "CC0-1.0", *SMALL),
+    return once(
+        "training-kites",
+        lambda run: _rtmpose(
+            *("train", "pose", "--data", kites, "--val-data", kites, "--out", run, "--epochs", 4),
+            *("--weak-epochs", 1, "--rate", 2e-3, "--pretrain-epochs", 2, "--pretrain-size", "64x64"),
+            *("--tensorboard", "--storage", "fp16", "--license", "CC0-1.0", *SMALL),
+        ),
     )
-    return run
 
 
 def test_five_made_up_keypoints_become_an_artifact_that_pipeline_runs(trained: Path, kites: Path) -> None:
@@ -95,8 +103,8 @@ def test_the_run_leaves_a_report_logs_and_weights(trained: Path) -> None:
         assert picture is not None
         assert picture.std() > 5
     log = read_log(trained / "log.csv")
-    assert log["step"][-1] == 24
-    assert read_log(trained / "figures.csv")["step"] == [24]
+    assert log["step"][-1] == 12
+    assert read_log(trained / "figures.csv")["step"] == [12]
     assert read_log(trained / "pretraining" / "log.csv")["heatmap"][-1] > 0
     network = build_model("rtmpose-t", keypoint_set=5, input_size=(64, 64))
     network.load_state_dict(read_checkpoint(trained / "weights.pth"))
@@ -106,15 +114,20 @@ def test_the_run_leaves_a_report_logs_and_weights(trained: Path) -> None:
 
 
 def test_a_run_that_is_killed_hard_resumes_to_the_same_weights(kites: Path, tmp_path: Path) -> None:
-    options = ["--data", kites, "--epochs", 12, "--pretrain-epochs", 0, "--rate", 1e-3, *SMALL]
+    options = ["--data", kites, "--epochs", 3, "--pretrain-epochs", 0, "--rate", 1e-3, *SMALL]
     options += ["--optimizer", "muon"]  # AdamW is a part of it
     whole, cut = tmp_path / "whole", tmp_path / "cut"
 
-    def alone(*words: object) -> None:
+    def alone(command: list[str], *words: object) -> None:
         """In a process of its own, as a user's: bits may depend on what ran in a process before."""
-        subprocess.run([*COMMAND, *map(str, words)], check=True, capture_output=True)
+        subprocess.run([*command, *map(str, words)], check=True, capture_output=True)
 
-    alone("train", "pose", *options, "--out", whole)
+    # Of the whole run only the weights are looked at; the other one exports.
+    no_export = (
+        "from rtmpose_sdk.training import run; run.export_artifact = lambda *_: None; "
+        "from rtmpose_sdk.cli.main import main; main()"
+    )
+    alone([sys.executable, "-c", no_export], "train", "pose", *options, "--out", whole)
     process = subprocess.Popen(
         [*COMMAND, "train", "pose", *map(str, options), "--out", str(cut)],
         stdout=subprocess.DEVNULL,
@@ -127,8 +140,9 @@ def test_a_run_that_is_killed_hard_resumes_to_the_same_weights(kites: Path, tmp_
     process.kill()
     process.wait()
     done_before = torch.load(cut / "last.pt", weights_only=True)["step"]
-    assert done_before < 36
-    alone("train", "--resume", cut)
+    assert done_before < 9
+    alone(COMMAND, "train", "--resume", cut)
+    assert (cut / "rtmpose-t.onnx").is_file()
     first, second = (read_checkpoint(f / "weights.pth") for f in (whole, cut))
     for name, value in first.items():
         assert torch.equal(value, second[name]), f"{name} differs; killed after step {done_before}"
@@ -202,24 +216,31 @@ def test_weights_of_an_ablation_are_opened_as_what_they_are(
         open_checkpoint(tmp_path / "weights.pth", keypoint_set="halpe26")
 
 
-@pytest.fixture(scope="module")
-def heatmap_teacher(kites: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    run = tmp_path_factory.mktemp("runs") / "heatmaps"
-    _rtmpose(
-        *("train", "pose", "--data", kites, "--out", run, "--head", "heatmap", "--epochs", 12),
-        *("--rate", 2e-3, "--weak-epochs", 0, "--init", "rtmpose-t-own", *SMALL),
+@pytest.fixture(scope="session")
+def heatmap_run(kites: Path, once: Once) -> Path:
+    return once(
+        "training-heatmaps",
+        lambda run: _rtmpose(
+            *("train", "pose", "--data", kites, "--out", run, "--head", "heatmap", "--epochs", 4),
+            *("--rate", 2e-3, "--weak-epochs", 0, "--init", "rtmpose-t-own", *SMALL),
+        ),
     )
-    return run / "rtmpose-t.onnx"
 
 
 @pytest.mark.parametrize("decoder", ["simcc", "heatmap"])
 def test_a_teacher_labels_and_is_imitated(
-    decoder: str, request: pytest.FixtureRequest, kites: Path, tmp_path: Path
+    decoder: str,
+    request: pytest.FixtureRequest,
+    kites: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody's `tail` is labelled; the teacher knows it."""
-    teacher = request.getfixturevalue("trained") / "rtmpose-t.onnx"
-    if decoder == "heatmap":
-        teacher = request.getfixturevalue("heatmap_teacher")
+    teacher = (
+        request.getfixturevalue("heatmap_run" if decoder == "heatmap" else "trained") / "rtmpose-t.onnx"
+    )
+    if decoder == "heatmap":  # no matter to the export
+        _without_export(monkeypatch)
     content = json.loads(kites.read_text())
     for row in content["annotations"]:
         row["keypoints"][12:] = [0, 0, 0]
@@ -227,7 +248,7 @@ def test_a_teacher_labels_and_is_imitated(
     (tmp_path / "images").symlink_to(kites.parent / "images")
     (tmp_path / "no_tail.json").write_text(json.dumps(content))
     done = _rtmpose(
-        *("train", "pose", "--data", tmp_path / "no_tail.json", "--out", tmp_path / "run", "--epochs", 2),
+        *("train", "pose", "--data", tmp_path / "no_tail.json", "--out", tmp_path / "run", "--epochs", 1),
         *("--teacher", teacher, "--teacher-confidence", 0, "--pretrain-epochs", 0),
         *SMALL,
     )
@@ -239,12 +260,18 @@ def test_a_teacher_labels_and_is_imitated(
 
 
 @pytest.mark.parametrize("head", ["heatmap", "simcc", "simcc-star"])
-def test_ablation_heads_train_export_and_run(head: str, kites: Path, tmp_path: Path) -> None:
-    _rtmpose(
-        *("train", "pose", "--data", kites, "--out", tmp_path / "run", "--epochs", 1, "--head", head),
-        *("--pretrain-epochs", 0, *SMALL),
-    )
-    with Pipeline(tmp_path / "run" / "rtmpose-t.onnx", None, threads=1, flip_test=True) as pipeline:
+def test_ablation_heads_train_export_and_run(
+    head: str, request: pytest.FixtureRequest, kites: Path, tmp_path: Path
+) -> None:
+    if head == "heatmap":
+        run = request.getfixturevalue("heatmap_run")
+    else:
+        run = tmp_path / "run"
+        _rtmpose(
+            *("train", "pose", "--data", kites, "--out", run, "--epochs", 1, "--head", head),
+            *("--pretrain-epochs", 0, *SMALL),
+        )
+    with Pipeline(run / "rtmpose-t.onnx", None, threads=1, flip_test=True) as pipeline:
         result = pipeline(cv2.imread(str(kites.parent / "images" / "1.png")), "full")
         assert pipeline.predictor.card.decoder == ("heatmap" if head == "heatmap" else "simcc")
     assert np.isfinite(result.keypoints).all()
@@ -253,7 +280,7 @@ def test_ablation_heads_train_export_and_run(head: str, kites: Path, tmp_path: P
 def test_a_detector_is_trained_and_exported(kites: Path, tmp_path: Path) -> None:
     _rtmpose(
         *("train", "detector", "--data", kites, "--val-data", kites, "--out", tmp_path / "run"),
-        *("--epochs", 4, "--weak-epochs", 1, *SMALL),
+        *("--epochs", 2, "--weak-epochs", 1, *SMALL),
     )
     model = open_model(tmp_path / "run" / "rtmdet-nano.onnx", "detect", threads=1)
     assert model.card.input_size == (64, 64)
@@ -264,7 +291,7 @@ def test_a_detector_is_trained_and_exported(kites: Path, tmp_path: Path) -> None
 
 
 def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None:
-    arguments = ["train", "pose", "--data", kites, "--out", tmp_path / "run", "--epochs", 2, *SMALL]
+    arguments = ["train", "pose", "--data", kites, "--out", tmp_path / "run", "--epochs", 1, *SMALL]
     done = subprocess.run(
         [*COMMAND, *map(str, arguments), "--devices", "2", "--pretrain-epochs", "0"],
         capture_output=True,
