@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import math
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from rtmpose_sdk.benchmarks.machine import differences
 from rtmpose_sdk.benchmarks.stages import SKIPPING
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, OutputError
 
 REPORT_VERSION = 1
 SAME_CANDIDATE = (
@@ -52,12 +53,23 @@ class Change(NamedTuple):
         return self.new / self.old - 1
 
 
-def read_baseline(path: Path) -> dict[str, Any]:
+def read_baseline(path: Path, written: Iterable[tuple[str, Path | None]] = ()) -> dict[str, Any]:
     """A file that `rtmpose-bench --json` wrote.
+
+    Args:
+        path: the file.
+        written: options and the files that they name: slower figures in the baseline's place would pass
+            the next time.
 
     Raises:
         InputError: it cannot be read, or is something else.
+        OutputError: it is one of those to be written.
     """
+    for option, file in written:
+        if file is not None and file.resolve() == path.resolve():
+            raise OutputError(
+                f"{file}: {option} would replace the baseline that --compare reads; give it another name"
+            )
     try:
         content = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:
@@ -90,13 +102,21 @@ def pairs(new: list[dict[str, Any]], old: list[dict[str, Any]]) -> list[Pair]:
         InputError: nothing in common.
     """
     before, after = _by_key(old), _by_key(new)
-    found = [pair for key, ours in after.items() for pair in _paired(ours, before[key])]
+    found = [pair for key, ours in after.items() for pair in _paired(ours, before.get(key, []))]
     if not found:
         raise InputError(
             "the baseline holds nothing that is measured now: give the same models, engines, threads, "
             "batch, persons, picture and box as then"
         )
     return found
+
+
+def unpaired(new: list[dict[str, Any]], old: list[dict[str, Any]]) -> tuple[list[str], list[str]]:
+    """Names of what only one side has: of `new` and of `old`; see `pairs`, which says what it raises."""
+    found = pairs(new, old)
+    paired = {id(report) for pair in found for report in pair}
+    left = [[str(r.get("name", "?")) for r in side if id(r) not in paired] for side in (new, old)]
+    return left[0], left[1]
 
 
 def compare(new: dict[str, Any], old: dict[str, Any], force: bool = False) -> list[Change]:

@@ -20,6 +20,7 @@ from rtmpose_sdk.benchmarks.baseline import (
     pairs,
     parse_percent,
     read_baseline,
+    unpaired,
 )
 from rtmpose_sdk.benchmarks.candidates import Candidate, choices, open_candidates
 from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, SPINNING, WARM_UP_RUNS, Latency, measure
@@ -126,7 +127,8 @@ def bench(
     what was measured so far.
     """
     outputs = (json_file, markdown_file, html_file, png_file)
-    refuse_same_file(zip(("--json", "--markdown", "--html", "--png"), outputs, strict=True))
+    options = list(zip(("--json", "--markdown", "--html", "--png"), outputs, strict=True))
+    refuse_same_file(options)
     if baseline is None:
         names = ["fail_if_slower", "force"]
         refuse_given(context, names, "nothing to compare with; give an older report: --compare old.json")
@@ -134,7 +136,7 @@ def bench(
         if device.split(":")[0] != kind:
             refuse_given(context, [name], f"for --device {kind}, and this is --device {device}")
     allowed = parse_percent(ALLOWED if fail_if_slower is None else fail_if_slower)
-    old = read_baseline(baseline) if baseline else None
+    old = read_baseline(baseline, options) if baseline else None
     if is_remote(device):
         if paper:
             raise InputError("--paper runs on this machine only; call rtmpose-bench --paper over there")
@@ -277,7 +279,7 @@ def _write(
 
 
 def _judge(content: dict[str, Any], old: dict[str, Any], allowed: float, force: bool) -> None:
-    """Print what changed.
+    """Print what changed, and what could not be compared.
 
     Raises:
         InputError: something of ours became slower by more than is allowed.
@@ -286,6 +288,11 @@ def _judge(content: dict[str, Any], old: dict[str, Any], allowed: float, force: 
     for c in changes:
         of = ", mean a frame" if c.figure == "mean" else ""
         typer.echo(f"{c.candidate}, {c.step}{of}: {c.old:.3f} -> {c.new:.3f} ms ({c.slower:+.1%})")
+    added, gone = unpaired(content["reports"], old["reports"])
+    for name in added:
+        typer.echo(f"{name}: not compared, the baseline has no figures of it")
+    for name in gone:
+        typer.echo(f"{name}: not compared, of the baseline alone")
     worse = [c for c in changes if c.slower > allowed and not c.step.startswith(PEER)]
     if worse:
         names = ", ".join(f"{c.candidate}, {c.step} ({c.slower:+.1%})" for c in worse)

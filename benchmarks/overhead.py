@@ -6,6 +6,7 @@ Run it with `python -m rtmpose_sdk.benchmarks.overhead`.
 from __future__ import annotations
 
 import time
+from typing import Annotated
 
 import numpy as np
 import typer
@@ -19,7 +20,12 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()
-def overhead(pose: str = DEFAULT_POSE, threads: int = 1, repeats: int = 10, runs: int = 100) -> None:
+def overhead(
+    pose: Annotated[str, typer.Option(help="Pose model.")] = DEFAULT_POSE,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the engine.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, help="Ratios to take the median of.")] = 10,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of either for a ratio.")] = 100,
+) -> None:
     """Print both medians, ms, in each repeat, and the median of their ratios."""
     runtime, _ = open_model(pose, "pose", threads=threads)
     with runtime:

@@ -109,6 +109,7 @@ def _kept(
     known = _read(file, settings, keypoint_set)
     fresh = poser([task for task in tasks if task.picture not in known])
     with _writing(file):
+        file.parent.mkdir(parents=True, exist_ok=True)
         lines = file.open("a", encoding="utf-8")
         is_new = lines.tell() == 0
     try:

@@ -17,8 +17,8 @@ from rtmpose_sdk.card import OF_FP32
 _STYLE = (
     "body{font:15px system-ui,sans-serif;margin:2em auto;max-width:1100px;padding:0 1em;color:#222}"
     "table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}td,th{padding:.3em .6em;"
-    "border-bottom:1px solid #ddd;text-align:right}td:first-child,th:first-child,td:nth-child(2){"
-    "text-align:left}th{cursor:pointer;background:#f4f4f4}.warn{background:#fff3cd;padding:.6em}"
+    "border-bottom:1px solid #ddd;text-align:right}.words{text-align:left}"
+    "th{cursor:pointer;background:#f4f4f4}.warn{background:#fff3cd;padding:.6em}"
     "svg text{font-size:12px}"
 )
 _SORT = (
@@ -29,6 +29,8 @@ _SORT = (
     "*(d==='1'?1:-1)}).forEach(r=>b.append(r))})"
 )
 _WIDTH, _HEIGHT, _MARGIN = 700, 360, 50
+_LEGEND_LETTERS, _LEGEND_LINE = 84, 0.18
+"""Most letters of a line under the PNG's plot, and its height in inches."""
 
 
 def paper_tables() -> dict[str, Any]:
@@ -120,10 +122,25 @@ def _cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
-def _table(titles: Any, lines: Any) -> str:
-    head = "".join(f"<th>{html.escape(t)}</th>" for t in titles)
-    body = "".join("<tr>" + "".join(f"<td>{html.escape(c)}</td>" for c in line) + "</tr>" for line in lines)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+def _table(titles: Sequence[str], lines: Sequence[Sequence[str]]) -> str:
+    """Columns of words stand at the left, titles and all; those of numbers at the right."""
+    words = [any(cell and not _is_number(cell) for cell in column) for column in zip(*lines, strict=True)]
+
+    def row(kind: str, cells: Sequence[str]) -> str:
+        marks = [" class=words" if of_words else "" for of_words in words or [True] * len(cells)]
+        inner = (f"<{kind}{m}>{html.escape(c)}</{kind}>" for m, c in zip(marks, cells, strict=True))
+        return f"<tr>{''.join(inner)}</tr>"
+
+    body = "".join(row("td", line) for line in lines)
+    return f"<table><thead>{row('th', titles)}</thead><tbody>{body}</tbody></table>"
+
+
+def _is_number(text: str) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _plot(content: dict[str, Any]) -> str:
@@ -177,21 +194,31 @@ def picture(content: dict[str, Any]) -> bytes:
     from rtmpose_sdk.errors import MissingExtraError
 
     try:
+        from matplotlib import rc_context
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingExtraError("matplotlib", "plot", "A PNG of the benchmark") from None
     import io
 
-    figure = Figure(figsize=(7, 4), layout="constrained")
-    axes = figure.subplots()
     found = points(content)
-    for name, ms, ap in found:
-        axes.plot(ms, ap, "o", label=name)
-    right, top = _limits(found)
-    axes.set(xlabel="ms, all persons, median", xlim=(0, right), ylim=(0, top))
-    axes.set_ylabel(textwrap.fill(shared_ap(content) or "", 40))
-    axes.set_title(content["machine"]["processor"])
-    axes.legend()
+    names = [f"{number}  {name}" for number, (name, *_) in enumerate(found, 1)]
+    fold = textwrap.TextWrapper(_LEGEND_LETTERS, subsequent_indent="    ", break_on_hyphens=False).fill
+    names = [fold(name) for name in names]
+    lines = sum(name.count("\n") + 1 for name in names)
     data = io.BytesIO()
-    figure.savefig(data, format="png", dpi=120)
+    with rc_context({"text.parse_math": False}):  # a `$` in a name is one
+        # Beneath the plot, as high as it has to be: names within it would lie upon the points.
+        figure = Figure(figsize=(7, 4 + _LEGEND_LINE * (lines + 1)), layout="constrained")
+        axes = figure.subplots()
+        for (_, ms, ap), (number, label) in zip(found, enumerate(names, 1), strict=True):
+            axes.plot(ms, ap, "o", label=label)
+            axes.annotate(
+                str(number), (ms, ap), (0, 5), textcoords="offset points", ha="center", fontsize=8
+            )
+        right, top = _limits(found)
+        axes.set(xlabel="ms, all persons, median", xlim=(0, right), ylim=(0, top))
+        axes.set_ylabel(textwrap.fill(shared_ap(content) or "", 40))
+        axes.set_title(content["machine"]["processor"])
+        figure.legend(loc="outside lower left", fontsize=8, labelspacing=0.3)
+        figure.savefig(data, format="png", dpi=120)
     return data.getvalue()

@@ -66,6 +66,20 @@ def share_lines(report: dict[str, Any]) -> list[str]:
     return lines
 
 
+def persons_lines(report: dict[str, Any]) -> list[str]:
+    """What the pipeline was timed on, where that is not what was asked for."""
+    wanted = report["setting"].get("persons")
+    lines = []
+    for name, found in report["setting"].items():
+        who, _, peer = name.partition(" by ")
+        if who == "persons found" and found != wanted:
+            of = f"peer {peer}" if peer else "pipeline"
+            lines.append(
+                f"{of}: finds {found} persons in this picture, and is timed on these, not on {wanted}"
+            )
+    return lines
+
+
 def machine_line(machine: dict[str, Any]) -> str:
     """The machine in one line."""
     return ", ".join(f"{key} {said(value)}" for key, value in machine.items() if value is not None)
@@ -83,7 +97,8 @@ def peer_lines(report: dict[str, Any]) -> list[str]:
 
 def report_lines(report: dict[str, Any]) -> list[str]:
     """All that is said of one candidate beside its table."""
-    return [setting_line(report), artifact_line(report), *share_lines(report), *peer_lines(report)]
+    shares = share_lines(report) + peer_lines(report)
+    return [setting_line(report), artifact_line(report), *persons_lines(report), *shares]
 
 
 def run_lines(content: dict[str, Any]) -> list[str]:

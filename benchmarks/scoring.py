@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
     """
     content = read_json(file)
     if mpii.is_mpii(content):
-        lists = [row["joints"] for row in content if isinstance(row, dict) and "joints" in row]
-        _check_counts({len(row) for row in lists if isinstance(row, list)}, file, keypoint_set)
+        lists = [row.get("joints") if isinstance(row, dict) else None for row in content]
+        joints = [(len(row), f"person {i}") for i, row in enumerate(lists) if isinstance(row, list)]
+        _check_counts(joints, file, keypoint_set)
         truth = mpii.to_coco(content, file, keypoint_set.names)
     else:
         truth = as_annotations(content, file)
@@ -33,7 +35,11 @@ def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
     if wholebody.is_wholebody(truth) and len(keypoint_set) == wholebody.KEYPOINTS:
         truth = wholebody.join_parts(truth, file)
     _check_counts(
-        {len(row["keypoints"]) // 3 for row in truth["annotations"] if "keypoints" in row},
+        [
+            (len(row["keypoints"]) // 3, f"annotation {row['id']}")
+            for row in truth["annotations"]
+            if "keypoints" in row
+        ],
         file,
         keypoint_set,
     )
@@ -61,13 +67,15 @@ def _of_persons(truth: dict[str, Any], file: Path) -> dict[str, Any]:
     return {**truth, "annotations": rows}
 
 
-def _check_counts(counts: set[int], file: Path, keypoint_set: KeypointSet) -> None:
+def _check_counts(counts: Sequence[tuple[int, str]], file: Path, keypoint_set: KeypointSet) -> None:
+    """Each person's number of keypoints, and who that is."""
     if not counts:
         raise InputError(f"{file}: no annotation has keypoints; measure a detector on it with --boxes-only")
-    if counts != {len(keypoint_set)}:
-        raise InputError(
-            f"{file}: annotations have {sorted(counts)} keypoints, the model {len(keypoint_set)}"
-        )
+    expected, numbers = len(keypoint_set), sorted({number for number, _ in counts})
+    if numbers != [expected]:
+        odd = next(f"; {who} has {number}" for number, who in counts if number != expected)
+        where = odd if expected in numbers else ""
+        raise InputError(f"{file}: annotations have {numbers} keypoints, the model {expected}{where}")
 
 
 class Scoring:

@@ -21,14 +21,20 @@ def present(
     """The annotations of the pictures that are there, and the names of those that are not.
 
     Raises:
-        InputError: some are missing and that is not allowed, or all are; what else to do is the `advice`.
+        InputError: no folder; some are missing and that is not allowed, what else to do is the `advice`; or
+            all are.
     """
+    if not images.is_dir():
+        raise InputError(f"{images}: not a folder; expected the one with the annotated pictures")
     missing = [row["file_name"] for row in truth["images"] if not (images / row["file_name"]).is_file()]
     if missing and (not allow_missing or len(missing) == len(truth["images"])):
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        what = f"Fetch them{advice}"
+        if len(missing) == len(truth["images"]):
+            what = "Expected the folder that these names start from"
         raise InputError(
             f"{images}: {len(missing)} of {len(truth['images'])} annotated pictures are missing: "
-            f"{', '.join(missing[:_SHOWN])}{more}. Fetch them{advice}"
+            f"{', '.join(missing[:_SHOWN])}{more}. {what}"
         )
     gone = set(missing)
     return _of(truth, [row for row in truth["images"] if row["file_name"] not in gone]), missing

@@ -30,7 +30,7 @@ def read_json(file: Path) -> Any:
         InputError: unreadable, or not JSON.
     """
     try:
-        return json.loads(file.read_text("utf-8"))
+        return json.loads(file.read_text("utf-8-sig"))  # Windows writes a mark of the order of bytes
     except OSError as error:
         raise InputError(f"{file}: cannot be read ({error.strerror})") from None
     except ValueError as error:
@@ -56,7 +56,8 @@ def labelled(row: dict[str, Any]) -> int:
 
 
 def person_category(content: dict[str, Any], file: Path) -> dict[str, Any]:
-    """The category that is posed: the one called "person", else the only one, or only one with keypoints.
+    """The category that is posed: the one called "person", else the only one, the only one with keypoints,
+    or the only one that annotations have (Roboflow lists a parent that has none).
 
     Args:
         content: what `read_annotations` gave.
@@ -67,14 +68,22 @@ def person_category(content: dict[str, Any], file: Path) -> dict[str, Any]:
     """
     rows = [row for row in content["categories"] if isinstance(row, dict) and "id" in row]
     named = [row for row in rows if row.get("name") == "person"]
-    for group in (named, rows, [row for row in rows if row.get("keypoints")]):
+    used = [row.get("category_id") for row in content["annotations"] if isinstance(row, dict)]
+    had = {identity for identity in used if isinstance(identity, int | str)}
+    for group in (
+        named,
+        rows,
+        [row for row in rows if row.get("keypoints")],
+        [row for row in rows if isinstance(row["id"], int | str) and row["id"] in had],
+    ):
         if len(group) == 1:
             category: dict[str, Any] = group[0]
             return category
     names = ", ".join(str(row.get("name")) for row in rows) or "none"
     raise InputError(
         f"{file}: categories are {names}; expected one called 'person', or a single one (with the names of "
-        "its keypoints under 'keypoints')"
+        "its keypoints under 'keypoints'). One kind is learned or measured at a time: call its category "
+        "'person', whatever it shows, or leave the others out"
     )
 
 

@@ -176,7 +176,9 @@ def _read(path: Path) -> Profile:
     try:
         raw = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
-        raise InputError(f"{path}: no profile of this machine; {_AGAIN}") from None
+        if path == auto_file():
+            raise InputError(f"{path}: no profile of this machine; {_AGAIN}") from None
+        raise InputError(f"{path}: no such file; `rtmpose tune --out {path}` writes a profile") from None
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: cannot be read as a profile ({error}); {_AGAIN}") from None
     try:

@@ -72,6 +72,16 @@ def photo(photo_path: Path) -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
+def resized(once: Once) -> Path:
+    """The bundled detector for pictures of 320x320."""
+    pytest.importorskip("torch")
+    from rtmpose_sdk.exporters.resize import export_resized
+
+    file = DATA / "rtmdet-nano-own.onnx"
+    return once("resized", lambda folder: export_resized(file, (320, 320), folder / "d.onnx")) / "d.onnx"
+
+
+@pytest.fixture(scope="session")
 def detector_folder(shared: Path) -> Path:
     return shared / "weights" / "rtmdet-nano"
 

@@ -13,6 +13,7 @@ from rtmpose_sdk.coco import person_category, read_annotations
 from rtmpose_sdk.errors import DataError, ImageError
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet, keypoint_set_named, names_a_side
+from rtmpose_sdk.training.missing import Neighbours
 from rtmpose_sdk.training.persons import LEAST_SIDE, Source, posed_set
 from rtmpose_sdk.training.rows import keypoint_names, known, picture_fault, triplets, xywh
 
@@ -78,7 +79,8 @@ def check(source: Source, track: Track = iter) -> DataReport:
         if single:
             raise DataError(
                 f"{source.annotations}: {len(single)} persons, and the id that one of them names is no "
-                f"picture's (image_id {single[0].get('image_id')!r}); there is nothing to learn from"
+                f"picture's (image_id {single[0].get('image_id')!r}){_such_as(content)}; there is "
+                "nothing to learn from"
             )
         if rows:
             raise DataError(
@@ -120,6 +122,7 @@ def look_at(
         except DataError as error:
             findings.append(Finding("skeleton", source.annotations.name, str(error)))
     pictures: set[Any] = set()
+    neighbours = Neighbours(source.images)
     sizes: dict[Any, tuple[int, int]] = {}
     for number, row in enumerate(track(content["images"])):
         if fault := picture_fault(row):
@@ -131,15 +134,15 @@ def look_at(
             )
         pictures.add(row["id"])
         said = stated_size(row)
-        found = _picture(source, row["file_name"], decode)
+        found = _picture(source, row["file_name"], decode, neighbours)
         if isinstance(found, Finding):
             findings.append(found)
         elif found and said and found != said:
-            findings.append(Finding("other size", row["file_name"], f"file {found}, annotation {said}"))
+            findings.append(Finding("other size", row["file_name"], other_size(found, said)))
         size = said if isinstance(found, Finding) else found or said
         if size:
             sizes[row["id"]] = size
-    persons = labelled = 0
+    persons = labelled = unnamed = 0
     counts = np.zeros(len(names), int)
     pairs = _pairs(keypoint_set_named("checked", names))
     seen: set[Any] = set()
@@ -156,18 +159,21 @@ def look_at(
         persons += 1
         size = sizes.get(row["image_id"])
         findings += _box(name, row, size)
-        if not names or row.get("keypoints") is None:
+        if not names and keypoints and row.get("keypoints"):
+            unnamed += 1
+        if not names or "keypoints" not in row:
             continue
         values = triplets(row)
         if values is None or len(values) != 3 * len(names):
             what = "not a list of numbers" if values is None else f"{len(values)} numbers"
-            findings.append(Finding("keypoint count", name, f"{what}, expected {3 * len(names)}"))
+            more = ", all 0 where nothing is labelled" if values == [] else ""
+            findings.append(Finding("keypoint count", name, f"{what}, expected {3 * len(names)}{more}"))
             continue
         points = np.array(values, float).reshape(len(names), 3)
         visible = points[:, 2] > 0
         stated = row.get("num_keypoints", int(visible.sum()))
         if stated != int(visible.sum()):
-            what = f"{stated}, but {int(visible.sum())} are labelled; evaluation skips persons with 0"
+            what = f"{stated!r}, but {int(visible.sum())} are labelled; evaluation skips persons with 0"
             findings.append(Finding("num_keypoints", name, what))
         counts += visible
         labelled += bool(visible.any())
@@ -175,6 +181,9 @@ def look_at(
         findings += _swaps(name, points, visible, pairs)
     if names and persons and labelled == 0:
         findings.append(Finding("no keypoints", source.annotations.name, f"on none of {persons} persons"))
+    if unnamed:
+        what = f"{unnamed} persons have keypoints; list their names under 'keypoints' of the category"
+        findings.append(Finding("no keypoint names", f"category '{category.get('name')}'", what))
     for name, count in zip(names, counts.tolist(), strict=True):
         if labelled and count == 0:
             findings.append(Finding("never labelled", name, "it cannot be learned"))
@@ -202,10 +211,25 @@ def stated_size(row: dict[str, Any]) -> tuple[int, int] | None:
     return (width, height) if isinstance(width, int) and isinstance(height, int) else None
 
 
-def _picture(source: Source, name: str, decode: bool) -> Finding | tuple[int, int] | None:
+def other_size(found: tuple[int, int], said: tuple[int, int]) -> str:
+    """Figures of a picture that is not as large as its row says."""
+    text = f"file {found}, annotation {said}"
+    turned = found == said[::-1]
+    return f"{text}: turned by its EXIF orientation, and its labels are not?" if turned else text
+
+
+def _such_as(content: dict[str, Any]) -> str:
+    ids = [row["id"] for row in content["images"] if not picture_fault(row)]
+    return f"; pictures have ids such as {ids[0]!r}" if ids else ""
+
+
+def _picture(
+    source: Source, name: str, decode: bool, neighbours: Neighbours
+) -> Finding | tuple[int, int] | None:
     """(width, height) px where it is decoded, or what is wrong."""
     if not (source.images / name).is_file():
-        return Finding("missing picture", name, f"not in {source.images}")
+        hint = neighbours.hint(name)
+        return Finding("missing picture", name, f"not in {source.images}" + (f"; {hint}" if hint else ""))
     if not decode:
         return None
     try:

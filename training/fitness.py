@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from os.path import abspath
 from pathlib import Path
 from typing import Any
 
@@ -11,30 +12,34 @@ from rtmpose_sdk.benchmarks.coco_score import scorer
 from rtmpose_sdk.benchmarks.scoring import Scoring, read_truth
 from rtmpose_sdk.coco import labelled, person_boxes, person_category, read_annotations
 from rtmpose_sdk.coco_rows import check_rows
-from rtmpose_sdk.errors import DataError, InputError
+from rtmpose_sdk.errors import DataError, ImageError, InputError
 from rtmpose_sdk.geometry import check_boxes
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.training.check import look_at, stated_size
+from rtmpose_sdk.training.check import look_at, other_size, stated_size
 from rtmpose_sdk.training.config import RunConfig
+from rtmpose_sdk.training.missing import Neighbours
 from rtmpose_sdk.training.persons import LEAST_SIDE, Source
 from rtmpose_sdk.training.progress import Progress
 from rtmpose_sdk.training.rows import (
     annotation_rows,
     corners,
     keypoint_names,
+    picture_fault,
     picture_files,
     triplets,
     xywh,
 )
 
 _SHOWN = 5
+_SAMPLED = 8
+"""Pictures that are decoded: labels of pictures that EXIF turns are all wrong, and nothing else says so."""
 
 
 def check_data(config: RunConfig, keypoint_set: KeypointSet | None, cut: bool, progress: Progress) -> None:
     """Look at all annotations, and whether the pictures are there; what may be wrong is said.
 
-    Pictures are not decoded: that is what `rtmpose data check` is for.
+    Few pictures are decoded: all are by `rtmpose data check`.
 
     Args:
         config: the run.
@@ -47,9 +52,11 @@ def check_data(config: RunConfig, keypoint_set: KeypointSet | None, cut: bool, p
         InputError: not COCO annotations, or validation data that cannot be measured on.
         MissingExtraError: there is validation data, and what measures AP is not installed.
     """
+    learned: set[str] = set()
     for source in config.sources:
         content = read_annotations(source.annotations)
         files = picture_files(content, source.annotations, source.images)
+        learned.update(map(abspath, files.values()))
         if keypoint_set is not None and not cut:
             posed = _posed(content, source, bool(config.teacher))
             _stop(source, [file for i, file in files.items() if i in posed], "--images")
@@ -58,10 +65,12 @@ def check_data(config: RunConfig, keypoint_set: KeypointSet | None, cut: bool, p
         _warn(content, source, keypoint_set, progress)
     if config.val_annotations:
         source = Source.of(Path(config.val_annotations), Path(config.val_images))
-        _check_validation(source, keypoint_set, progress)
+        _check_validation(source, keypoint_set, learned, progress)
 
 
-def _check_validation(source: Source, keypoint_set: KeypointSet | None, progress: Progress) -> None:
+def _check_validation(
+    source: Source, keypoint_set: KeypointSet | None, learned: set[str], progress: Progress
+) -> None:
     """Everything that an evaluation would stumble over, hours later."""
     scorer()
     file = source.annotations
@@ -70,6 +79,7 @@ def _check_validation(source: Source, keypoint_set: KeypointSet | None, progress
     for row in annotation_rows(content, file):
         corners(row, file)
     check_rows(content, file)
+    _warn_of_shared(learned, files.values(), file, progress)
     if keypoint_set is None:
         category = person_category(content, file)["id"]
         if all(row.get("iscrowd") for row in annotation_rows(content, file, category)):
@@ -85,6 +95,11 @@ def _check_validation(source: Source, keypoint_set: KeypointSet | None, progress
                 f"{file}: its keypoints are {', '.join(names)}; those of the training data are "
                 f"{', '.join(keypoint_set.names)}"
             )
+    if not any(row.get("keypoints") for row in annotation_rows(content, file)):
+        raise DataError(
+            f"{file}: no annotation has keypoints; a pose network is measured on those of the training "
+            f"data ({', '.join(keypoint_set.names)}). Add them, or leave out --val-data"
+        )
     truth = read_truth(file, keypoint_set)
     if not Scoring(truth, file, keypoint_set, boxes_given=True).gives_ap:
         raise DataError(
@@ -121,6 +136,18 @@ def _check_boxes(truth: dict[str, Any], source: Source) -> None:
             ) from None
 
 
+def _warn_of_shared(
+    learned: set[str], measured: Iterable[Path], validation: Path, progress: Progress
+) -> None:
+    """Pictures that are learned from and measured on: what is known by heart looks good."""
+    names = {abspath(file) for file in measured}
+    if shared := len(names & learned):
+        progress.say(
+            f"warning: {validation}: {shared} of its {len(names)} pictures are training pictures, too; AP "
+            "will be flattered"
+        )
+
+
 def _posed(content: dict[str, Any], source: Source, unlabelled: bool) -> set[Any]:
     """Ids of the pictures that persons are cut out of."""
     category = person_category(content, source.annotations)["id"]
@@ -144,10 +171,12 @@ def _stop(source: Source, needed: Iterable[Path], option: str) -> None:
     if missing:
         shown = ", ".join(_name(file, source.images) for file in missing[:_SHOWN])
         more = f" and {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        hint = Neighbours(source.images, option).hint(_name(missing[0], source.images))
         raise DataError(
             f"{source.annotations}: {len(missing)} of {len(files)} pictures are missing in "
-            f"{source.images}: {shown}{more}. Say where they are with {option}, or take their rows out of "
-            "the file"
+            f"{source.images}: {shown}{more}. "
+            f"Say where they are with {option}, or take their rows out of the file"
+            + (f". The first: {hint}" if hint else "")
         )
 
 
@@ -167,9 +196,25 @@ def _warn(
         keypoints=keypoint_set is not None,
         track=lambda rows: progress.track("annotations", rows),
     )
+    if other := _other_size(content, source):
+        progress.say(f"warning: {source.annotations}: other size: {other}")
     kinds = Counter(finding.kind for finding in report.findings)
     for kind, count in kinds.most_common():
         first = next(f for f in report.findings if f.kind == kind)
         progress.say(f"warning: {source.annotations}: {count} x {kind}: {first.where}, {first.what}")
-    if kinds:
+    if kinds or other:
         progress.say(f"look closer: rtmpose data check {source.annotations} --images {source.images}")
+
+
+def _other_size(content: dict[str, Any], source: Source) -> str:
+    """The first of some pictures that is not as large as its row says, and its figures; "" is none."""
+    rows = [row for row in content["images"] if not picture_fault(row) and stated_size(row)]
+    for row in rows[:: max(len(rows) // _SAMPLED, 1)][:_SAMPLED]:
+        said = stated_size(row)
+        try:
+            height, width = read_image(source.images / row["file_name"]).shape[:2]
+        except ImageError:  # told where it is needed
+            continue
+        if said and said != (width, height):
+            return f"{row['file_name']}, {other_size((width, height), said)}"
+    return ""

@@ -28,6 +28,8 @@ from rtmpose_sdk.training.state import State, save_weights
 
 LAST, BEST = "last.pt", "best.pth"
 LOG_EVERY = 50
+LOGGED = 20
+"""Rows that log.csv has at least, where a run has as many steps: a short one's curve is seen, too."""
 MOST_SKIPPED = 20
 """Of fp16's steps in a row; as often halved, the scaler's first scale of 65,536 is below 1."""
 
@@ -90,6 +92,7 @@ def run_training(
     folder: Path,
     fabric: Fabric,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
+    on_evaluation: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
 ) -> nn.Module:
     """Train, or go on where `folder` was left.
 
@@ -99,6 +102,7 @@ def run_training(
         folder: the run: last.pt (everything that resuming needs), best.pth, log.csv, figures.csv.
         fabric: devices and precision.
         on_step: shown the number of steps done and the latest figures.
+        on_evaluation: shown the number of steps done and an evaluation's figures.
 
     Returns:
         The network to ship: the best by the task's figure, else the last average.
@@ -126,13 +130,16 @@ def run_training(
     fabric.barrier()  # all have read the state before one of them writes another
     log = Log(folder, done, state.evaluated, schedule.tensorboard) if fabric.is_global_zero else None
     means = _Means()
+    log_every = max(min(LOG_EVERY, schedule.steps // LOGGED), 1)
 
     def evaluate() -> None:
         """Saves before, for an evaluation may break, and after, for it may have found the best."""
         if log is not None:
             state.save(done)
-            _evaluate(task, ema.network, state, log, folder, done)
+            figures = _evaluate(task, ema.network, state, log, folder, done)
             state.save(done)
+            if figures:
+                on_evaluation(done, figures)
         fabric.barrier()
         means.restart()
 
@@ -173,7 +180,7 @@ def run_training(
                 means.add(values)
             done = step + 1
             last = done == schedule.steps
-            if (done % LOG_EVERY == 0 or last) and means:
+            if (done % log_every == 0 or last) and means:
                 figures = means.take() | {"rate": rate}
                 if log is not None:
                     log.step(done, figures)
@@ -225,15 +232,19 @@ class _Means:
         return figures
 
 
-def _evaluate(task: Task, network: nn.Module, state: State, log: Log, folder: Path, done: int) -> None:
+def _evaluate(
+    task: Task, network: nn.Module, state: State, log: Log, folder: Path, done: int
+) -> dict[str, float]:
+    """The figures; empty where there is nothing to evaluate on."""
     figures = task.evaluate(network)
     state.evaluated = done
     if not figures:
-        return
+        return figures
     log.evaluation(done, figures)
     if figures[task.figure] >= state.best:
         state.best = figures[task.figure]
         save_weights(network, folder / BEST)
+    return figures
 
 
 def _shipped(folder: Path, network: nn.Module) -> nn.Module:

@@ -124,7 +124,8 @@ def read_keypoint_set(sources: Sequence[Source]) -> KeypointSet:
         if not names:
             raise DataError(
                 f"{source.annotations}: category '{category.get('name')}' has no keypoints; expected their "
-                'names, in order, as COCO has them ("keypoints": ["nose", "left_eye", ...])'
+                'names, in order, as COCO has them ("keypoints": ["nose", "left_eye", ...]); boxes alone '
+                "are for rtmpose train detector"
             )
         made = posed_set(category, names, source.annotations)
         if found is not None and made.names != found.names:

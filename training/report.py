@@ -13,6 +13,8 @@ from rtmpose_sdk.training.persons import Source
 from rtmpose_sdk.training.worst_persons import write_worst_persons
 from rtmpose_sdk.training.worst_pictures import write_worst_pictures
 
+_MARKED = 40
+"""Rows of a log up to which each is marked: a line of one has no length."""
 REPORT, CURVES, WORST = "report.md", "curves.png", "worst.jpg"
 
 
@@ -38,7 +40,7 @@ def write_report(folder: Path, config: RunConfig, artifact: Path) -> Path:
         ]
         for i, step in enumerate(figures["step"]):
             mark = " (shipped)" if i == best else ""
-            row = " | ".join(f"{figures[name][i]:.3f}" for name in names)
+            row = " | ".join(_figure(figures[name][i]) for name in names)
             lines.append(f"| {step:.0f}{mark} | {row} |")
     else:
         lines.append("No validation data was given, so no AP is known: the last average was exported.")
@@ -58,11 +60,20 @@ def _worst(config: RunConfig, folder: Path, artifact: Path) -> list[str]:
         count = write_worst_persons(source, artifact, folder / WORST)
         if not count:
             return ["Nobody has a visible keypoint."]
-        return [f"The {count} worst persons by mean distance, in box sizes:", *shown]
+        return [
+            f"The {count} worst persons by mean distance, in box sizes: labels are white crosses, what the "
+            "artifact says is drawn in colours:",
+            *shown,
+        ]
     count = write_worst_pictures(source, artifact, folder / WORST)
     if not count:
         return ["No person is missed, and no box is false, at the score threshold of the card."]
     return [f"The {count} pictures with most mistakes: missed persons white, false boxes red:", *shown]
+
+
+def _figure(value: float) -> str:
+    """COCO's -1 is that of nobody: no person of this size."""
+    return "-" if value < 0 else f"{value:.3f}"
 
 
 def write_curves(folder: Path, file: Path) -> None:
@@ -76,7 +87,8 @@ def write_curves(folder: Path, file: Path) -> None:
     left, right = figure.subplots(1, 2)
     plain = ("step", "rate", "gradient", "steps_per_second", "loss")
     for name in [n for n in steps if n not in plain]:
-        left.plot(steps["step"], steps[name], label=name, linewidth=1)
+        marker = "." if len(steps["step"]) <= _MARKED else ""
+        left.plot(steps["step"], steps[name], label=name, linewidth=1, marker=marker)
     left.set(xlabel="step", ylabel="loss")
     if steps:
         left.legend(frameon=False)

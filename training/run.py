@@ -62,6 +62,8 @@ __all__ = ["RunConfig", "Source", "default_input_size", "resume", "start"]
 _PATIENCE = timedelta(days=1)
 """How long processes wait for the first one, which alone asks a teacher, cuts crops and evaluates."""
 _PRETRAINING = "pretraining"
+_FEW_STEPS = 500
+"""Fewer learn keypoints of one's own badly: see the table of docs/training.md, Few pictures."""
 
 
 def start(config: RunConfig, folder: Path, progress: Progress) -> Path:
@@ -216,6 +218,8 @@ def _train(
             progress.say("exporting")
             export_artifact(config, folder, trained.cpu(), keypoint_set, artifact)
             progress.say(f"report: {write_report(folder, config, artifact)}")
+            chosen = "--boxes full --pose" if config.task == "pose" else "--detector"
+            progress.say(f"try it: rtmpose predict PICTURE {chosen} {artifact}")
         for file in (folder / CANVASES, mark_file(folder / CANVASES)):
             file.unlink(missing_ok=True)
     if not exported:  # what follows reads the weights; else the others need not wait for the export
@@ -247,11 +251,31 @@ def _learned(
         f"steps of {config.batch} on {config.devices} x {config.device}, {config.precision}; the last "
         f"{weak_steps(config, count)} with weak augmentation"
     )
+    if schedule.steps < _FEW_STEPS and not config.light and not (folder / LAST).is_file():
+        more = "; --heatmap-weight 2 helps, too" if _may_learn_heatmaps(config) else ""
+        progress.say(
+            f"{schedule.steps} steps are few to learn something new in: give more --epochs, or a smaller "
+            f"--batch and a --rate, whose default falls with it{more} (docs/training.md, Few pictures)"
+        )
+    name = Path(config.val_annotations).name
     trained = run_training(
-        task, schedule, folder, fabric, lambda done, figures: progress.step(done, schedule.steps, figures)
+        task,
+        schedule,
+        folder,
+        fabric,
+        lambda done, figures: progress.step(done, schedule.steps, figures),
+        lambda done, figures: progress.say(f"step {done}: {_in_short(figures)} on {name}"),
     )
     fabric.barrier()
     return trained
+
+
+def _in_short(figures: dict[str, float]) -> str:
+    return ", ".join(f"{name} {figures[name]:.3f}" for name in ("AP", "AP50") if name in figures)
+
+
+def _may_learn_heatmaps(config: RunConfig) -> bool:
+    return config.task == "pose" and config.head != "heatmap" and not config.heatmap_weight
 
 
 def _fabric(config: RunConfig) -> Fabric:

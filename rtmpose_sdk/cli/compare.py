@@ -86,6 +86,11 @@ def compare(
     if tasks[0] != tasks[1]:
         raise InputError(f"{a} is for task {tasks[0]}, {b} for {tasks[1]}; expected two of a kind")
     sizes = [None if said is None else parse_size(said, square=True) for said in (size_a, size_b)]
+    if tasks[0] == "detect" and detector is not None:
+        raise InputError(
+            f"--detector {detector}: gives the boxes that poses are compared in, and {a} and {b} are "
+            "detectors; leave it out"
+        )
     if tasks[0] != "detect" and any(sizes):
         raise InputError("--size-a and --size-b are of detectors; a pose network has one input size")
     names = {str(row.path.relative_to(images)) for row in rows}
@@ -98,9 +103,10 @@ def compare(
         {"device": device_a, "threads": threads, "precision": precision_a, "engine": engine_a},
         {"device": device_b, "threads": threads, "precision": precision_b, "engine": engine_b},
     ]
-    console, least = Console(), detection_threshold
+    console, least, errors = Console(), detection_threshold, Console(stderr=True)
     table = Table("figure", "a", "b")
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    # What is no terminal would get an empty line of it.
+    with Progress(console=errors, transient=True, disable=not errors.is_terminal) as progress:
         if tasks[0] == "detect":
             with (
                 Detector(a, **settings[0], score_threshold=least, input_size=sizes[0]) as one,
@@ -130,7 +136,8 @@ def compare(
             kind, drawn = "pictures", _draw_boxes(found.pictures[:_SHEET], draw)
         told = f"the {kind} that differ most, a in green, b in magenta"
         told = told if drawn else "not drawn, outputs are finite on no picture"
-        console.print(f"{draw}: {told}", soft_wrap=True)
+        # Names of files may hold brackets, which are no markup.
+        console.print(f"{draw}: {told}", markup=False, soft_wrap=True)
 
 
 def _describe(table: Table, a: Predictor | Detector, b: Predictor | Detector) -> None:

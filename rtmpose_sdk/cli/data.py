@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import Progress
 from rich.table import Table
 
 from rtmpose_sdk.cli.options import to_file
+from rtmpose_sdk.errors import DataError
 from rtmpose_sdk.images import DRAWN_SUFFIXES, write_image
 from rtmpose_sdk.keypoint_sets import keypoint_set_named, keypoint_set_with
 
@@ -31,7 +33,9 @@ def check(
     ] = None,
     sheet_file: Annotated[
         Path | None,
-        to_file("--sheet", help="Write a contact sheet of labelled persons here.", kinds=DRAWN_SUFFIXES),
+        to_file(
+            "--sheet", help="Write a contact sheet of labelled persons or boxes here.", kinds=DRAWN_SUFFIXES
+        ),
     ] = None,
     shown: Annotated[int, typer.Option(min=0, help="Findings of each kind that are listed.")] = 3,
 ) -> None:
@@ -51,16 +55,24 @@ def check(
     )
     if report.keypoints:
         counts = ", ".join(f"{name} {count}" for name, count in report.keypoints.items())
-        console.print(f"labelled: {counts}", soft_wrap=True, highlight=False)
+        console.print(f"labelled: {counts}", soft_wrap=True, highlight=False, markup=False)
+    else:
+        console.print("the category names no keypoints: data for a detector")
     named = list(report.keypoints)
     if named and keypoint_set_with(named) is None:
         text = mirror_pairs(keypoint_set_named("checked", named))
         console.print(text, soft_wrap=True, highlight=False, markup=False)
     if sheet_file is not None:
         broken = any(finding.kind == "skeleton" for finding in report.findings)
-        drawn = keypoint_set_named("checked", named) if broken else read_keypoint_set([source])
-        write_image(sheet_file, sheet(source, drawn))
-        console.print(f"contact sheet: {sheet_file}", soft_wrap=True)
+        whole = read_keypoint_set([source]) if named and not broken else None
+        drawn = keypoint_set_named("checked", named) if named and broken else whole
+        try:
+            write_image(sheet_file, sheet(source, drawn))
+            console.print(f"contact sheet: {sheet_file}", soft_wrap=True, markup=False)
+        except DataError as error:  # the findings say why
+            if not report.findings:
+                raise
+            console.print(f"no contact sheet: {error}", soft_wrap=True, markup=False, highlight=False)
     if not report.findings:
         console.print("nothing wrong was found")
         return
@@ -68,6 +80,6 @@ def check(
     table = Table("finding", "how many", "for example")
     for kind, count in kinds.most_common():
         examples = [f for f in report.findings if f.kind == kind][:shown]
-        table.add_row(kind, str(count), "\n".join(f"{f.where}: {f.what}" for f in examples))
+        table.add_row(kind, str(count), escape("\n".join(f"{f.where}: {f.what}" for f in examples)))
     console.print(table)
     raise typer.Exit(1)

@@ -81,7 +81,7 @@ def evaluate(
     ] = DEFAULT_BATCH_LIMIT,
     resume: Annotated[
         Path | None,
-        typer.Option(help="Keep what is found in this file; a run that was cut off goes on from it."),
+        to_file(help="Keep what is found in this file; a run that was cut off goes on from it."),
     ] = None,
     worst: Annotated[
         tuple[int, Path] | None, typer.Option(help="Number and picture file: a sheet of the worst persons.")
@@ -102,7 +102,14 @@ def evaluate(
         write_card=write_card,
     )  # fmt: skip
     check_options(asked)
-    measured = measure(asked)
+    try:
+        measured = measure(asked)
+    except KeyboardInterrupt:
+        if resume is not None and resume.is_file():
+            typer.echo(
+                f"stopped: what was found is in {resume}, the same command goes on from it", err=True
+            )
+        raise
     console = Console()
     content = print_report(console, asked, measured)
     write_all(console, asked, measured, content)

@@ -55,7 +55,9 @@ class Measured:
 def measure(asked: Asked) -> Measured:
     """Boxes or keypoints, with a bar on standard error."""
     detector = asked.boxes_of
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    # What is no terminal would get an empty line of it.
+    with Progress(console=console, transient=True, disable=not console.is_terminal) as progress:
         if detector is None:
             return measure_keypoints(asked, progress.track)
         return measure_boxes(asked, detector, progress.track)

@@ -20,7 +20,8 @@ WEIGHT_DECAY = 0.05
 """Of RTMDet and of RTMPose m, l, x; RTMPose t and s have none (paper, section 4.1)."""
 POSE, DETECTOR, RUN = "Pose", "Detector", "Where and how it runs"
 
-
+_WEIGHTS, _STATE = "weights.pth", "last.pt"
+"""What `rtmpose_sdk.training` leaves in a run's folder; that room is imported late."""
 _PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
 _DEFAULTS: dict[Task, dict[str, Any]] = {
     Task.POSE: {"model": "rtmpose-t", "epochs": 210.0, "weak_epochs": 30.0, "batch": 64},
@@ -62,7 +63,8 @@ def train(
     init: Annotated[
         str | None,
         typer.Option(
-            help="Checkpoint (.pth) to begin with: a file or a published name. What does not fit is listed."
+            help="Checkpoint to begin with: a file (.pth, .onnx), a run's folder or a published name. What "
+            "does not fit is listed."
         ),
     ] = None,
     freeze: Annotated[
@@ -267,7 +269,7 @@ def train(
         task=task.value,
         model=name,
         **_sources(training, data, images or [], val_data, val_images),
-        init=str(find_checkpoint(init).path.resolve()) if init else "",
+        init=_checkpoint(init),
         freeze=freeze,
         input_size=parse_size(input_size) if input_size else training.default_input_size(name),
         epochs=length,
@@ -352,6 +354,30 @@ def _sources(
         "val_annotations": str(val.annotations) if val else "",
         "val_images": str(val.images.resolve()) if val else "",
     }
+
+
+def _checkpoint(init: str | None) -> str:
+    """A file by its whole path; of a run's folder, the weights that it gave.
+
+    Raises:
+        InputError: a run's state, or a folder without weights.
+    """
+    if not init:
+        return ""
+    path = Path(init)
+    if path.name == _STATE and path.is_file():
+        raise InputError(
+            f"--init {init}: is the state of a run; go on with it (rtmpose train --resume {path.parent}), "
+            f"or begin with its {_WEIGHTS} or best.pth"
+        )
+    if path.is_dir():
+        if not (path / _WEIGHTS).is_file():
+            raise InputError(
+                f"--init {init}: is a folder without {_WEIGHTS}; expected a checkpoint file, or the folder "
+                "of a run that came to its end"
+            )
+        path = path / _WEIGHTS
+    return str(find_checkpoint(str(path) if path.is_file() else init).path.resolve())
 
 
 def _resolved(teacher: str | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timezone
 from importlib import resources
 from itertools import islice
@@ -17,11 +18,19 @@ from rich.table import Table
 from rtmpose_sdk.card import FITTING
 from rtmpose_sdk.cli.options import Pose, Threads, detector_meant, parse_size, to_file
 from rtmpose_sdk.cli.tune_stopped import STATUS, report
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.images import pictures_in, read_image
-from rtmpose_sdk.profile import NetworkSettings, Profile, auto_file, engine_versions, hashes, this_machine
+from rtmpose_sdk.profile import (
+    AUTO,
+    NetworkSettings,
+    Profile,
+    auto_file,
+    engine_versions,
+    hashes,
+    this_machine,
+)
 from rtmpose_sdk.runtimes import allowed_cores
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, existing
 
 if TYPE_CHECKING:
     from rtmpose_sdk.benchmarks.tune import Choice, Found, Setting
@@ -95,7 +104,14 @@ def tune(
         raise InputError("--allow-missing is of the pictures of --annotations; give them, or leave it out")
     if fp32 and calibrate is not None:
         raise InputError("--calibrate is for int8, and --fp32 is without; leave out one of them")
+    if pose == AUTO and existing(pose) is None:
+        raise InputError("--pose auto is a profile of this command; expected the model that is to be tuned")
     detector = detector_meant(pose, detector) or DEFAULT_DETECTOR
+    read: list[tuple[str, Path | str | None]] = [
+        ("annotations", annotations), ("annotations of --calibrate", calibrate), ("clip", video),
+        ("pose model", pose), ("detector", detector), *(("candidate", file) for file in candidate or ()),
+    ]  # fmt: skip
+    _check_target(out, read)
     from rtmpose_sdk.artifacts import artifact_card
     from rtmpose_sdk.benchmarks.accuracy import check_measurable
     from rtmpose_sdk.benchmarks.halving import choose
@@ -110,6 +126,8 @@ def tune(
             said = f"{len(missing)} pictures are missing: {', '.join(missing)}"
             console.print(said, markup=False, soft_wrap=True)
     every = _intervals(intervals)
+    # Before the exports, too: what cannot be read costs minutes otherwise.
+    clip, pictures = _clip(video, frames), _pictures(images) if annotations is None else []
     files = tuple(candidate or ())
     card = artifact_card(detector)
     sizes = _sizes(detector_sizes, card, measured=images is not None)
@@ -126,8 +144,8 @@ def tune(
     job = Job(
         poses.able,
         finders.able,
-        _clip(video, frames),
-        _pictures(images) if annotations is None else [],
+        clip,
+        pictures,
         Truth(annotations, images, allow_missing)
         if annotations is not None and images is not None
         else None,
@@ -146,8 +164,10 @@ def tune(
     limits = {"max_ms": max_ms, "max_ap_loss": max_ap_loss, "threads": most}
     if best is None:
         raise InputError(
-            f"no configuration within --max-ms {max_ms}, --max-ap-loss {max_ap_loss} (see the table); no "
-            "profile is written. Allow more, or give a smaller model with --pose"
+            f"no configuration within {_limits(max_ms, max_ap_loss)}: the fastest takes "
+            f"{min(p.ms for p in found.points.values()):.2f} ms, the most accurate loses "
+            f"{min(p.loss for p in found.points.values()):.2f}; no profile is written. Allow more, or give "
+            "a smaller model with --pose"
         )
     target = out or auto_file()
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -156,9 +176,23 @@ def tune(
     Console().print(f"profile: {target}; use it with {use}", markup=False, soft_wrap=True)
 
 
+def _limits(max_ms: float | None, max_ap_loss: float | None) -> str:
+    """The limits that were given, in words."""
+    given = {"--max-ms": max_ms, "--max-ap-loss": max_ap_loss}
+    return " and ".join(f"{option} {limit:g}" for option, limit in given.items() if limit is not None)
+
+
+def _check_target(out: Path | None, read: Iterable[tuple[str, Path | str | None]]) -> None:
+    """Raise OutputError where the profile would replace what is read."""
+    for what, source in read:
+        there = None if source is None or out is None else existing(source)
+        if out is not None and there is not None and out.resolve() == there.resolve():
+            raise OutputError(f"{out}: holds the {what}; expected another file to be written")
+
+
 def _intervals(text: str) -> tuple[int, ...]:
     parts = text.split(",")
-    if not all(p.strip().isdigit() and int(p) for p in parts):
+    if not all(p.strip().isdecimal() and int(p) for p in parts):
         raise InputError(f"--intervals '{text}'; expected frames, for example {_INTERVALS}")
     return tuple(sorted({int(p) for p in parts}))
 

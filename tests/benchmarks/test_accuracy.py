@@ -189,6 +189,22 @@ def test_broken_rows_are_named_before_the_work(
         check_measurable(tmp_path / "a.json", tmp_path, get_keypoint_set("coco17"))
 
 
+def test_the_row_with_other_keypoints_is_named(tmp_path: Path) -> None:
+    file, coco17 = tmp_path / "a.json", get_keypoint_set("coco17")
+    rows = [{**_LABEL, "id": 1}, {**_LABEL, "id": 8, "keypoints": [5, 5, 2] * 16, "num_keypoints": 16}]
+    content = {
+        "images": [{"id": 1, "file_name": "a.jpg"}],
+        "annotations": rows,
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"\[16, 17\] keypoints, the model 17; annotation 8 has 16$"):
+        check_measurable(file, tmp_path, coco17)
+    file.write_text(json.dumps([{"joints": [[5, 5]] * n} for n in (16, 15)]))
+    with pytest.raises(InputError, match=r"\[15, 16\] keypoints, the model 16; person 1 has 15$"):
+        check_measurable(file, tmp_path, get_keypoint_set("mpii16"))
+
+
 def test_rows_without_boxes_of_persons(tmp_path: Path) -> None:
     content = {
         "images": [{"id": 1, "file_name": "a.jpg"}, {"id": 2}],

@@ -16,7 +16,7 @@ from rtmpose_sdk.benchmarks import cli
 from rtmpose_sdk.benchmarks.baseline import compare, pairs, read_baseline
 from rtmpose_sdk.benchmarks.latency import summarize
 from rtmpose_sdk.benchmarks.machine import machine_record
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.zoo import DEFAULT_POSE, find_model
 
 WORDS = ["--threads", "1", "--warm-up", "0", "--runs", "2"]
@@ -173,6 +173,32 @@ def test_which_reports_are_of_the_same_file() -> None:
     for new, old in ((["p1", "p2"], [None]), (["p1", "p2"], ["p3"])):
         with pytest.raises(InputError, match="nothing"):
             matched(new, old)
+
+
+def test_what_one_side_alone_has_is_said(capsys: pytest.CaptureFixture[str]) -> None:
+    """A gate that says nothing of a new model would pass for one that held it."""
+    new = content(report(), report(threads=2), report(pose="s (new.onnx)"))
+    old = content(report(), report(threads=4))
+    for each, name in zip(new["reports"] + old["reports"], "abcxy", strict=True):
+        each["name"] = name
+    cli._judge(new, old, 0.05, False)
+    said = capsys.readouterr().out.splitlines()
+    assert said[-3:] == [
+        "b: not compared, the baseline has no figures of it",
+        "c: not compared, the baseline has no figures of it",
+        "y: not compared, of the baseline alone",
+    ]
+    assert all(line.startswith("a, ") for line in said[:-3])
+
+
+@pytest.mark.parametrize("option", ["--json", "--markdown", "--html", "--png"])
+def test_the_baseline_is_not_written_over(tmp_path: Path, timed: list[str], option: str) -> None:
+    """Slower figures in its place would pass the next time."""
+    file = tmp_path / "base.json"
+    file.write_text(json.dumps(content()))
+    with pytest.raises(OutputError, match=f"{option} would replace the baseline"):
+        bench("--compare", file, option, tmp_path / "x" / ".." / "base.json")
+    assert not timed
 
 
 def test_sizes_of_detectors_are_compared() -> None:

@@ -13,7 +13,7 @@ import sys
 import time
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -24,13 +24,14 @@ from rtmpose_sdk.benchmarks import stages
 from rtmpose_sdk.benchmarks.baseline import compare, parse_percent, read_baseline
 from rtmpose_sdk.benchmarks.candidates import choices, crowd
 from rtmpose_sdk.benchmarks.cli import app
-from rtmpose_sdk.benchmarks.latency import measure
+from rtmpose_sdk.benchmarks.latency import measure, summarize
 from rtmpose_sdk.benchmarks.machine import machine_record, peak_gflops
 from rtmpose_sdk.benchmarks.multiply_adds import multiply_adds
 from rtmpose_sdk.benchmarks.peers import mmdeploy, open_peer
 from rtmpose_sdk.benchmarks.persons import fit
+from rtmpose_sdk.benchmarks.report_content import report_content
 from rtmpose_sdk.benchmarks.report_html import ap_of, page, paper_tables, points
-from rtmpose_sdk.benchmarks.report_text import artifact_line, markdown, share_lines
+from rtmpose_sdk.benchmarks.report_text import artifact_line, markdown, persons_lines, share_lines
 from rtmpose_sdk.benchmarks.stages import SkippedFrames, track_steps
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.pipeline import Pipeline
@@ -69,6 +70,13 @@ def test_a_crowd_holds_everybody_whole() -> None:
     for x1, y1, x2, y2 in boxes.astype(int):
         np.testing.assert_array_equal(scene[y1:y2, x1:x2], shot[1:3, 1:4])
     assert len({tuple(box) for box in boxes.tolist()}) == 5
+
+
+def test_the_json_has_what_is_documented(content: dict[str, Any]) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "benchmarks.md").read_text("utf-8")
+    [told] = [part for part in text.split("\n- ") if part.startswith("The JSON holds")]
+    written = set(content) - {"file"} | set(content["reports"][0])
+    assert written == set(re.findall(r"`([^`]+)`", told))
 
 
 def test_report_tells_what_was_measured(content: dict[str, Any]) -> None:
@@ -373,6 +381,44 @@ def test_shares_of_the_engine() -> None:
     ]
     report["setting"]["persons found"] = 3  # other persons than those of the bare call
     assert len(share_lines(report)) == 1
+
+
+def test_what_a_pipeline_was_timed_on_is_said() -> None:
+    """A pipeline that finds nobody is fast."""
+    setting = {
+        "persons": 2,
+        "persons found": 0,
+        "persons found by rtmlib": 3,
+        "persons found by mmdeploy": 2,
+    }
+    assert persons_lines({"setting": setting}) == [
+        "pipeline: finds 0 persons in this picture, and is timed on these, not on 2",
+        "peer rtmlib: finds 3 persons in this picture, and is timed on these, not on 2",
+    ]
+    assert persons_lines({"setting": {"persons": 1, "persons found": 1}}) == []
+    assert persons_lines({"setting": {"persons": 1}}) == []
+
+
+@pytest.mark.parametrize(
+    ("runs", "jumps", "warnings"),
+    [
+        (20, "", []),
+        (20, "bare engine", ["noisy machine"]),
+        (20, "detector, bare engine", ["noisy machine"]),
+        (3, "", ["3 measured runs"]),
+        (3, "bare engine", ["noisy machine", "3 measured runs"]),
+    ],
+)
+def test_noise_of_either_engine_is_said(runs: int, jumps: str, warnings: list[str]) -> None:
+    """And that a few runs cannot tell it."""
+    artifact, setting = {"multiply-adds": None}, {"device": "cuda:0"}
+    found = {
+        name: summarize([5e6 + (4e6 if name == jumps and i % 3 == 0 else 0) for i in range(runs)])
+        for name in ("bare engine", "detector, bare engine")
+    }
+    candidate: Any = SimpleNamespace(name="a", artifact=artifact, setting=setting)
+    said = report_content({}, [candidate], [found], {})["noise warning"]
+    assert re.findall(r"noisy machine|\d+ measured runs", said) == warnings
 
 
 def test_the_line_through_persons() -> None:

@@ -192,7 +192,7 @@ def test_a_detectors_command_draws_the_pictures(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    sheet = tmp_path / "s.png"
+    sheet = tmp_path / "s[red].png"
     names = ["rtmdet-nano-own", "rtmdet-nano-own", "--images", str(folder), "--draw", str(sheet)]
     names += ["--detection-threshold", "0.05"]  # few of noise have more
     alone = typer.Typer()
@@ -203,11 +203,14 @@ def test_a_detectors_command_draws_the_pictures(
     assert sizes.split()[3:6:2] == ["384x384", "320x256"]
     refused = CliRunner().invoke(alone, ["rtmpose-t-own", "rtmpose-t-own", *names[2:4], "--size-b", "256"])
     assert "--size-a and --size-b are of detectors" in str(refused.exception)
+    refused = CliRunner().invoke(alone, [*names, "--detector", "auto"])
+    assert "--detector auto: gives the boxes that poses are compared in" in str(refused.exception)
     done = CliRunner().invoke(alone, names)
     assert done.exit_code == 0, done.output
+    assert done.stderr == ""  # no terminal, no bar
+    assert f"{sheet}: the pictures that differ most" in done.output
     assert "scores: largest difference / largest value of a" in done.output
     assert "NaN or infinite values of b" in done.output
-    assert "the pictures that differ most" in done.output
     drawn = cv2.imread(str(sheet))
     assert drawn.shape == (320 + 16, 4 * 320, 3)
     assert (drawn == (220, 60, 220)).all(axis=-1).sum() > 300  # boxes of the second, over the first's

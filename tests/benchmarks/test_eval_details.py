@@ -25,6 +25,7 @@ from rtmpose_sdk.benchmarks.report_html import ap_of
 from rtmpose_sdk.benchmarks.subset import present, single_person
 from rtmpose_sdk.benchmarks.tune import Truth
 from rtmpose_sdk.card import CARD_VERSION
+from rtmpose_sdk.cli import evaluate
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.keypoint_sets import get_keypoint_set
@@ -123,8 +124,13 @@ def test_missing_pictures_are_listed(tmp_path: Path) -> None:
     assert [row["id"] for row in there["images"]] == [3]
     assert len(missing) == 13
     (tmp_path / "3.jpg").unlink()
-    with pytest.raises(InputError, match="14 of 14"):
-        present(truth, tmp_path, True)
+    for allowed in (False, True):
+        with pytest.raises(
+            InputError, match=r"14 of 14 .* Expected the folder that these names start from$"
+        ):
+            present(truth, tmp_path, allowed)
+    with pytest.raises(InputError, match="none: not a folder; expected the one with the annotated pict"):
+        present(truth, tmp_path / "none", False)
 
 
 def test_the_command_on_real_pictures(coco: dict, tmp_path: Path) -> None:
@@ -218,6 +224,7 @@ def test_brackets_in_names_are_no_markup(some: tuple[Path, Path], tmp_path: Path
     done = _eval((tmp_path / "some.json", some[1]), "--allow-missing", "--detector", detector)
     assert done.exit_code == 0, done.exception
     assert f"persons, boxes of {detector}, flip" in done.output
+    assert done.stderr == ""  # no terminal, no bar
     assert "1 pictures are missing: [/red].png" in done.output
 
 
@@ -236,6 +243,27 @@ def test_the_annotations_are_kept(some: tuple[Path, Path], tmp_path: Path, optio
     done = _eval((file, some[1]), "--allow-missing", option, tmp_path / "x" / ".." / file.name)
     assert "holds the annotations" in str(done.exception)
     assert file.read_bytes() == some[0].read_bytes()
+
+
+def test_a_folder_is_no_file_to_resume_from(some: tuple[Path, Path], tmp_path: Path) -> None:
+    done = _eval(some, "--pose", "no such model", "--resume", tmp_path)
+    assert f"{tmp_path}: is a folder" in str(done.exception)
+
+
+def test_ctrl_c_says_where_it_goes_on(
+    some: tuple[Path, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stopped(_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(evaluate, "measure", stopped)
+    file = tmp_path / "kept.jsonl"
+    assert _eval(some, "--resume", file).stderr.strip() in ("", "Aborted!", "Aborted.")
+    file.touch()
+    said = f"stopped: what was found is in {file}, the same command goes on from it"
+    done = _eval(some, "--resume", file)
+    assert done.exit_code != 0
+    assert said in done.stderr
 
 
 def test_boxes_only_counts_missing_pictures(some: tuple[Path, Path], tmp_path: Path) -> None:

@@ -3,9 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from typer.testing import CliRunner
 
+from rtmpose_sdk.benchmarks import overhead
 from rtmpose_sdk.benchmarks.latency import OwnClock, measure, summarize
 from rtmpose_sdk.errors import InputError
+
+
+@pytest.mark.parametrize("option", ["--runs", "--repeats", "--threads"])
+def test_nothing_has_no_median(option: str) -> None:
+    done = CliRunner().invoke(overhead.app, [option, "0"])
+    assert done.exit_code == 2
+    assert "nan" not in done.output
 
 
 def test_figures_of_known_times() -> None:

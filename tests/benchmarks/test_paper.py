@@ -92,7 +92,7 @@ def test_the_papers_page_holds_its_tables() -> None:
     compared = paper.compare_rows({row.step: summarize([1e7]) for row in rows})
     text = paper_page(paper.cells(compared), ["engine <x>, threads 1"])
     assert text.count("<table>") == 3
-    assert "<td>RTMPose-l 384x288 COCO-WholeBody</td>" in text
+    assert "<td class=words>RTMPose-l 384x288 COCO-WholeBody</td>" in text
     assert "engine &lt;x&gt;, threads 1" in text
 
 

@@ -161,8 +161,7 @@ def test_a_file_that_cannot_be_written(
     tasks: list[Task], predictor: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = functools.partial(kept, one_by_one(predictor), keypoint_set=predictor.keypoint_set)
-    with pytest.raises(OutputError, match=r"none/r\.jsonl: cannot be written \(No such file"):
-        list(start(tmp_path / "none" / "r.jsonl", settings=SETTINGS)(tasks))
+    list(start(tmp_path / "new" / "folder" / "r.jsonl", settings=SETTINGS)(tasks[:1]))  # is made
     file, opened = tmp_path / "r.jsonl", Path.open
 
     def full(path: Path, mode: str = "r", **options: object):

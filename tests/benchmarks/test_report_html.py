@@ -61,3 +61,32 @@ def test_every_point_is_inside(ap: float, monkeypatch: pytest.MonkeyPatch) -> No
     assert (axes.get_xlim()[0], axes.get_ylim()[0]) == (0, 0)
     assert axes.get_xlim()[1] > 1.05 * 8.5
     assert axes.get_ylim()[1] > 1.05 * ap
+
+
+def test_many_long_names_leave_the_plot_its_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    """They stand beneath it, whole, and a number says which point is whose: colours come again."""
+    figure = pytest.importorskip("matplotlib.figure").Figure
+    long = "trained-on-everything.onnx, openvino, fp32, 2 threads, batch 16, 8 persons, of $3 and $\\x$"
+    report = content(**{f"model-{i}-{long}": {ALL: 0.4 + 0.01 * i} for i in range(12)})
+    drawn: list[Any] = []
+    save = figure.savefig
+    monkeypatch.setattr(figure, "savefig", lambda self, *a, **k: (save(self, *a, **k), drawn.append(self)))
+    picture(report)
+    [axes], [legend] = drawn[0].axes, drawn[0].legends
+    room, names = axes.get_window_extent(), legend.get_window_extent()
+    assert room.width > 0.8 * drawn[0].bbox.width
+    assert room.height > 200
+    assert 0 <= names.y0 < names.y1 <= room.y0
+    assert names.x1 <= drawn[0].bbox.width
+    assert [mark.get_text() for mark in axes.texts] == [str(i) for i in range(1, 13)]
+    told = [" ".join(text.get_text().split()) for text in legend.get_texts()]
+    assert told == [f"{i} {r['name']}" for i, r in enumerate(report["reports"], 1)]
+
+
+def test_titles_stand_over_their_columns() -> None:
+    """Words at the left, numbers at the right, a title as its cells."""
+    text = page(content(a={ALL: 0.4}))
+    assert "<th class=words>candidate</th><th class=words>step</th><th>mean</th>" in text
+    assert "<td class=words>a</td><td class=words>bare engine</td><td>8.500</td>" in text
+    assert "<td class=words>RTMPose-t</td>" in text
+    assert "nth-child" not in text

@@ -26,9 +26,10 @@ from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.agreement import disagreement
 from rtmpose_sdk.benchmarks.halving import Point, choose, halve, halve_to_front, pareto
 from rtmpose_sdk.benchmarks.tune import Job, Truth, _pair_losses, tune
+from rtmpose_sdk.cli import tune as command
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.tune import _sizes
-from rtmpose_sdk.errors import InputError, VerificationError
+from rtmpose_sdk.errors import InputError, OutputError, RTMPoseError, VerificationError
 from rtmpose_sdk.exporters.calibrate import calibration_images
 from rtmpose_sdk.exporters.candidates import variants
 from rtmpose_sdk.exporters.onnx import full_storage, half_storage, replace_card
@@ -339,8 +340,52 @@ def test_limits_that_nothing_keeps(tmp_path: Path) -> None:
         ],
     )
     assert isinstance(done.exception, InputError)
-    assert "no configuration within" in str(done.exception)
+    said = str(done.exception)
+    assert "no configuration within --max-ms 0.001: the fastest takes " in said
+    assert "ms, the most accurate loses 0.00; no profile is written" in said
     assert not never.exists()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--intervals", "\N{SUPERSCRIPT TWO}"], "expected frames, for example 1,2,5,10"),
+        (["--intervals", "0"], "expected frames"),
+        (["--pose", "auto"], "expected the model that is to be tuned"),
+    ],
+)
+def test_what_is_no_setting_is_refused(tmp_path: Path, words: list[str], message: str) -> None:
+    done = CliRunner().invoke(app, ["tune", *words, "--out", str(tmp_path / "p.json")])
+    assert isinstance(done.exception, InputError)
+    assert message in str(done.exception)
+
+
+def test_a_profile_that_is_not_there(tmp_path: Path) -> None:
+    file = tmp_path / "typo.json"
+    with pytest.raises(InputError, match=r"typo.json: no such file; `rtmpose tune --out .*` writes"):
+        usable_profile(file)
+
+
+@pytest.mark.parametrize("option", ["--images", "--video"])
+def test_what_cannot_be_read_is_said_before_the_exports(
+    tmp_path: Path, option: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(command, "_variants", lambda *_: pytest.fail("exports before its inputs are read"))
+    done = CliRunner().invoke(app, ["tune", option, str(tmp_path / "none"), "--out", str(tmp_path / "p")])
+    assert isinstance(done.exception, RTMPoseError)
+    assert str(tmp_path / "none") in str(done.exception)
+
+
+@pytest.mark.parametrize("option", ["--calibrate", "--candidate", "--pose", "--detector", "--video"])
+def test_a_profile_replaces_nothing_that_is_read(tmp_path: Path, option: str) -> None:
+    file = tmp_path / "precious"
+    file.write_text("{}")
+    done = CliRunner().invoke(
+        app, ["tune", option, str(file), "--out", str(tmp_path / "x" / ".." / file.name)]
+    )
+    assert isinstance(done.exception, OutputError)
+    assert "expected another file to be written" in str(done.exception)
+    assert file.read_text() == "{}"
 
 
 def test_int8_of_an_sdk_folder_is_made_once(

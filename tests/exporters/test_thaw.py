@@ -22,7 +22,6 @@ from rtmpose_sdk.errors import CheckpointError  # noqa: E402
 from rtmpose_sdk.exporters.cli import app  # noqa: E402
 from rtmpose_sdk.exporters.export import export  # noqa: E402
 from rtmpose_sdk.exporters.new_card import new_card  # noqa: E402
-from rtmpose_sdk.exporters.resize import export_resized  # noqa: E402
 from rtmpose_sdk.exporters.subject import Subject  # noqa: E402
 from rtmpose_sdk.exporters.thaw import network_from_artifact  # noqa: E402
 from rtmpose_sdk.models import build_model  # noqa: E402
@@ -79,11 +78,9 @@ def test_the_bundled_weights_go_to_torch_and_into_training(tmp_path: Path) -> No
     assert "head.cls_x.weight" in loaded.other_shape
 
 
-def test_a_detector_for_another_size_finds_the_same_people(photo_path: Path, tmp_path: Path) -> None:
-    out = tmp_path / "d.onnx"
-    export_resized(DATA / "rtmdet-nano-own.onnx", (320, 320), out)
+def test_a_detector_for_another_size_finds_the_same_people(photo_path: Path, resized: Path) -> None:
     picture = read_image(photo_path)
-    with Detector("rtmdet-nano-own", threads=1) as bundled, Detector(out, threads=1) as other:
+    with Detector("rtmdet-nano-own", threads=1) as bundled, Detector(resized, threads=1) as other:
         assert other.card.input_size == (320, 320) != bundled.card.input_size
         want, have = bundled(picture), other(picture)
     assert iou(want.boxes[:1], have.boxes[:1])[0, 0] > 0.8

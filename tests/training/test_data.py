@@ -76,6 +76,7 @@ def _drop_categories(content: dict[str, Any]) -> None:
 
 def _two_categories(content: dict[str, Any]) -> None:
     content["categories"] = [{"id": 7, "name": "kite"}, {"id": 8, "name": "bird"}]
+    content["annotations"][0]["category_id"] = 8
 
 
 def _no_names(content: dict[str, Any]) -> None:
@@ -102,7 +103,7 @@ def _nobody(content: dict[str, Any]) -> None:
     ("change", "message"),
     [
         (_drop_categories, "categories are none"),
-        (_two_categories, "categories are kite, bird"),
+        (_two_categories, "categories are kite, bird; .* call its category 'person'"),
         (_no_names, "category 'kite' has no keypoints"),
         (_short, "annotation 6 has 3 keypoint numbers; expected 15"),
         (_no_box, "has no usable bbox"),

@@ -75,7 +75,42 @@ def _nothing(content: dict[str, Any]) -> None:
 @pytest.mark.parametrize("validation", [False, True])
 @pytest.mark.parametrize("task", ["pose", "detector"])
 def test_good_data_says_nothing(task: str, validation: bool, kites: Path, tmp_path: Path) -> None:
-    assert _check(kites, tmp_path, task, _nothing, validation) == []
+    said = _check(kites, tmp_path, task, _nothing, validation)
+    assert [line for line in said if "flattered" not in line] == []
+
+
+@pytest.mark.parametrize("task", ["pose", "detector"])
+def test_pictures_that_are_learned_from_and_measured_on_are_counted(
+    task: str, kites: Path, tmp_path: Path
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for row in content["images"][3:]:
+            row["file_name"] = f"../images/{row['file_name']}"
+
+    (said,) = _check(kites, tmp_path, task, change, validation=True)
+    assert "24 of its 24 pictures are training pictures, too" in said
+
+
+@pytest.mark.parametrize("validation", [False, True])
+@pytest.mark.parametrize("task", ["pose", "detector"])
+def test_turned_pictures_are_said_before_the_first_step(
+    task: str, validation: bool, kites: Path, tmp_path: Path
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["images"][3].update(width=110, height=120)
+
+    said = _check(kites, tmp_path, task, change, validation)
+    assert any("other size: 3.png, file (120, 110), annotation (110, 120): turned by" in s for s in said)
+    assert any(line.startswith("look closer: rtmpose data check") for line in said)
+
+
+def test_validation_data_of_boxes_alone_stops_a_pose_run(kites: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for row in content["annotations"]:
+            del row["keypoints"], row["num_keypoints"]
+
+    with pytest.raises(DataError, match=r"no annotation has keypoints; .* leave out --val-data"):
+        _check(kites, tmp_path, "pose", change, validation=True)
 
 
 @pytest.mark.parametrize("validation", [False, True])
