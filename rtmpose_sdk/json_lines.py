@@ -35,7 +35,10 @@ def read_json_lines(path: Path, on_broken: Callable[[int], None] | None = None) 
                     if on_broken is not None and not line.endswith(b"\n"):
                         on_broken(offset)
                         return
-                    raise InputError(f"{path}: line {number} is no result of a frame ({error})") from None
+                    raise InputError(
+                        f"{path}: line {number} is no result of a frame ({error}); expected a file that "
+                        "`rtmpose predict --save jsonl` wrote"
+                    ) from None
                 yield row
                 offset += len(line)
     except OSError as error:

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import os
+import shutil
+import struct
 import sys
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
 from time import perf_counter
 from types import ModuleType
-from typing import Any
-
-import cv2
-import numpy as np
-from numpy.typing import NDArray
+from typing import IO, Any
 
 from rtmpose_sdk.errors import MissingExtraError, SourceError
 from rtmpose_sdk.reopening import Pause, Reopening
 from rtmpose_sdk.sources import Frame, Source, is_address, without_login
+from rtmpose_sdk.upright import as_shown, pixel_aspect, upright
 
 NUDGE = 1e-3
 """Seconds after the frame before, for one that has the same time stamp: times must grow."""
+_HEAD = 4096
+"""Bytes of standard input that are looked at before it is read."""
 PATIENCE = 1.0
 """Seconds that closing waits for a read in another thread; then that thread closes when it is back."""
 SHORTFALL = 2
@@ -73,11 +74,16 @@ class VideoSource(Source):
         super().__init__("standard input" if address == "-" else without_login(address))
         self._address, self._fps, self._time_limit = address, fps, time_limit
         self._threads = threads
+        self._spool: IO[bytes] | None = None
         self._is_address = is_address(address)
         self._stopped = threading.Event()
         self._reading = threading.Lock()  # a container must not be closed while it is read
         self._again = Reopening(self.name, self._stopped, pause)
-        self._container, self._stream = self._open()
+        try:
+            self._container, self._stream = self._open()
+        except BaseException:
+            self._end_spool()
+            raise
         self.live = self._is_address and not self._container.duration and not self._has_size()
         self._reopen = reopen and self.live
         rate = self._stream.average_rate
@@ -106,7 +112,7 @@ class VideoSource(Source):
 
     def _open(self) -> tuple[Any, Any]:
         av: Any = import_av()
-        file: Any = sys.stdin.buffer if self._address == "-" else self._address
+        file: Any = self._standard_input() if self._address == "-" else self._address
         if self._address != "-" and not self._is_address:
             file = os.path.abspath(self._address)  # FFmpeg takes what stands before a colon for a protocol
         if self._address != "-" and not self._is_address:
@@ -128,11 +134,11 @@ class VideoSource(Source):
             raise SourceError(
                 f"{self.name}: cannot be opened as a video ({reason(error)}); {advice}"
             ) from None
-        if not container.streams.video:
+        stream = _main_stream(container)
+        if stream is None:
             kinds = _kinds(container)
             container.close()
             raise SourceError(f"{self.name}: there is no video in it, only {kinds}")
-        stream = container.streams.video[0]
         if stream.codec_context is None:
             tag = stream.codec_tag if hasattr(stream, "codec_tag") else "?"
             container.close()
@@ -143,6 +149,26 @@ class VideoSource(Source):
         if self._threads is not None:
             stream.codec_context.thread_count = self._threads
         return container, stream
+
+    def _standard_input(self) -> Any:
+        """Where an MP4 comes from a pipe, with its index at its end, a copy on the disk."""
+        given: Any = sys.stdin.buffer
+        if given.seekable() or not _index_is_last(given.peek(_HEAD)):
+            return given
+        self._spool = tempfile.TemporaryFile()  # noqa: SIM115 - `close` ends it
+        try:
+            shutil.copyfileobj(given, self._spool)
+        except OSError as error:
+            raise SourceError(
+                f"{self.name}: cannot be kept in {tempfile.gettempdir()} ({error.strerror}), as an MP4 "
+                "with its index at the end has to be; give the file's name instead"
+            ) from None
+        self._spool.seek(0)
+        return self._spool
+
+    def _end_spool(self) -> None:
+        if self._spool is not None:
+            self._spool.close()
 
     def frames(self) -> Iterator[Frame]:
         """All frames; a live stream that breaks is opened again.
@@ -180,6 +206,7 @@ class VideoSource(Source):
         from av.video.reformatter import VideoReformatter
 
         convert = VideoReformatter()  # one for all frames: setting it up costs as much as half a frame
+        aspect = pixel_aspect(self._stream)
         first: float | None = None
         last = stamp_before = -1.0
         end = shown = 0.0
@@ -205,9 +232,14 @@ class VideoSource(Source):
                     stamp_before = time
                     time = time if time > last else last + NUDGE
                 last = time
-                yield Frame(_upright(picture, convert), index + count, time)
+                yield Frame(upright(picture, convert, **as_shown(picture, aspect)), index + count, time)
                 count += 1
         except (av.FFmpegError, OSError) as error:
+            if index + count == 0:
+                advice = "did the connection break?" if self._is_address else "is it truncated, or damaged?"
+                raise SourceError(
+                    f"{self.name}: not one frame can be decoded ({reason(error)}); {advice}"
+                ) from None
             raise SourceError(
                 f"{self.name}: broken after {index + count} frames ({reason(error)}); the frames "
                 "before it are good"
@@ -274,36 +306,39 @@ class VideoSource(Source):
         if self._reading.acquire(timeout=PATIENCE):
             try:
                 self._container.close()
+                self._end_spool()
             finally:
                 self._reading.release()
 
 
-def _upright(picture: Any, convert: Any) -> NDArray[np.uint8]:
-    """(H,W,3) uint8 BGR, turned and mirrored by the file's display matrix."""
-    image: Any = convert.reformat(picture, format="bgr24").to_ndarray()
-    a, b, c, d = _display_matrix(picture)
-    if abs(a) + abs(d) < abs(b) + abs(c):
-        image, a, d = cv2.transpose(image), c, b
-    if a < 0 or d < 0:
-        image = cv2.flip(image, -1 if a < 0 and d < 0 else int(a < 0))
-    return np.asarray(image, np.uint8)
+def _index_is_last(head: bytes) -> bool:
+    """True where a file begins as an MP4 or MOV whose pictures come before what says where they are."""
+    place = 0
+    while place + 8 <= len(head):
+        size, kind = struct.unpack_from(">I4s", head, place)
+        if kind == b"mdat":
+            return True
+        if kind not in (b"ftyp", b"free", b"skip", b"wide", b"uuid") or size < 8:
+            return False
+        place += size
+    return False
 
 
-def _display_matrix(picture: Any) -> tuple[float, float, float, float]:
-    """a, b, c, d: what is at (x, y) is shown at (a x + c y, b x + d y), but for scale and place."""
-    try:
-        data = picture.side_data.get("DISPLAYMATRIX")
-    except ValueError:  # PyAV cannot list them where FFmpeg has a kind that it does not know
-        turn = math.radians(picture.rotation)  # counter-clockwise
-        return math.cos(turn), -math.sin(turn), math.sin(turn), math.cos(turn)
-    if data is None:
-        return 1, 0, 0, 1
-    a, b, _, c, d, *_ = np.frombuffer(data, np.int32).tolist()
-    return a, b, c, d
+def _main_stream(container: Any) -> Any:
+    """The video that players show: of those with a decoder the default one, or the largest; no cover."""
+    flags = import_av().stream.Disposition
+
+    def rank(stream: Any) -> tuple[bool, bool, int]:
+        context, default = stream.codec_context, bool(stream.disposition & flags.default)
+        return context is not None, default, 0 if context is None else context.width * context.height
+
+    films = (s for s in container.streams.video if not s.disposition & flags.attached_pic)
+    return max(films, key=rank, default=None)
 
 
 def _kinds(container: Any) -> str:
-    return ", ".join(sorted({s.type for s in container.streams})) or "nothing"
+    kinds = {"a cover picture" if s.type == "video" else s.type for s in container.streams}
+    return " and ".join(sorted(kinds)) or "nothing"
 
 
 def reason(error: Exception) -> str:

@@ -24,6 +24,13 @@ GAP_STEPS = 1.5
 """The same in usual steps from frame to frame, for files of fewer than three frames a second."""
 
 
+NAMED = 4
+"""Joints that the name of the PNG lists; of more it says how many."""
+
+MOST = 100
+"""Plots in one PNG, one above the other: more make no picture that is opened."""
+
+
 class What(str, enum.Enum):
     """What is plotted."""
 
@@ -51,7 +58,13 @@ def plot(
 ) -> None:
     """Plot chosen joints over time, a line for each person."""
     joint = list(dict.fromkeys(joint))
-    target = out or results.with_name(f"{results.stem}_{'_'.join(joint)}.png")
+    if len(joint) * len(set(what)) > MOST:
+        raise InputError(
+            f"{len(joint)} joints with {len(set(what))} plots each; expected at most {MOST} plots in all, "
+            "give the rest to another call"
+        )
+    said = "_".join(joint) if len(joint) <= NAMED else f"{len(joint)}_joints"
+    target = out or results.with_name(f"{results.stem}_{said}.png")
     if target.exists() and not overwrite:
         raise OutputError(f"{target}: exists already; --overwrite replaces it, --out takes another name")
     ways, step = read_ways(results, joint, person)
@@ -165,7 +178,8 @@ def _png(lines: dict[tuple[str, What], dict[int, Line]], persons: int, title: st
     axes[-1].set_xlabel("time, s")
     axes[0].set_title(title, loc="left", fontsize=10)
     if persons <= 12:
-        axes[0].legend(ncols=min(persons, 6), loc="upper right", fontsize=8, framealpha=0.8)
+        beside = {"loc": "lower right", "bbox_to_anchor": (1, 1)}  # inside it would hide lines
+        axes[0].legend(ncols=6, fontsize=8, frameon=False, borderaxespad=0.2, **beside)
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
     return stream.getvalue()

@@ -187,7 +187,11 @@ def predict(
     size = None if detector_size is None else parse_size(detector_size, square=True)
     videos, others = split_sources(source, track)
     if videos and others:
-        raise InputError("pictures and videos together; give them to two calls")
+        find_pictures(others)  # one that is not there is said to be that
+        one = videos[0] if isinstance(videos[0], str) else videos[0][0]
+        raise InputError(
+            f"pictures and videos together ({others[0]} is no video, {one} is one); give them to two calls"
+        )
     if beside := left_out(source, track):
         typer.echo(beside, err=True)
     if videos:
@@ -225,6 +229,7 @@ def predict(
         ) as pipeline:
             _each_video(videos, pipeline, options)
         return
+    pictures = find_pictures(source)
     why = "for videos, and these are pictures; add --track where they are the frames of one video"
     refuse_given(context, _FOR_VIDEOS, why)
     if boxes is Boxes.FULL:
@@ -236,7 +241,6 @@ def predict(
     if boxes is Boxes.DETECT and detector is None:
         detector = UNSAID_DETECTOR
     limit_opencv(threads)
-    pictures = find_pictures(source)
     targets = place_pictures(pictures, out, overwrite)
     with Pipeline(
         pose,

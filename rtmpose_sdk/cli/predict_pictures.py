@@ -126,8 +126,10 @@ def predict_pictures(
         TimeRemainingColumn(),
     )
     _prepare(out)
+    console = Console(stderr=True)
     with (
-        Progress(*columns, console=Console(stderr=True), transient=True) as progress,
+        # Into a file it would write an empty line.
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
         asked_to_stop() as stop,
     ):
         task = progress.add_task("predict", total=len(pictures))

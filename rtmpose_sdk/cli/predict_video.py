@@ -46,7 +46,9 @@ class Save(str, enum.Enum):
 
 DEFAULT_SAVE = "video,jsonl"
 PARTS = ("decode", "detect", "pose", "own", "draw", "write")
-"""What the progress bar tells of a frame's time."""
+"""What the progress bar tells of a frame's time, where there is room."""
+NAME, BAR, WIDE = 20, 20, 150
+"""Columns of the source's name, of the bar, and of a terminal with room for the parts."""
 
 
 @dataclass(frozen=True)
@@ -124,10 +126,9 @@ def predict_video(source: VideoInput, pipeline: Pipeline, options: VideoOptions,
             earlier.replay(writers)
         done = _run(opened, stream, writers, window, options, console, earlier)
     files = [str(writer.path) for writer in writers if writer.path.exists()]  # no video of no frame
-    ids = done.highest
-    typer.echo(
-        f"{name}: {done.frames} frames, {ids} {'person' if ids == 1 else 'people'}: {', '.join(files)}"
-    )
+    frames = f"{done.frames} {'frame' if done.frames == 1 else 'frames'}"
+    people = f"{done.highest} {'person' if done.highest == 1 else 'people'}"
+    typer.echo(f"{name}: {frames}, {people}: {', '.join(files)}")
     if done.interrupted:
         where = f"stopped at frame {done.last}" if done.last >= 0 else "stopped before the first frame"
         resumable = not opened.live and Save.JSONL in options.save and done.last >= 0
@@ -161,7 +162,7 @@ def _run(
     rest = After(source, earlier) if earlier else source
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
+        BarColumn(BAR),
         TaskProgressColumn(show_speed=False),
         TextColumn("{task.fields[state]}"),
         TimeRemainingColumn(),
@@ -174,9 +175,10 @@ def _run(
         contextlib.closing(
             finish(follow(rest, stream, stop=stop), painter, writers, depth, stop)
         ) as finished,
-        Progress(*columns, console=console, transient=True) as progress,
+        # Into a file it would write an empty line.
+        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
     ):
-        task = progress.add_task(source.name[-40:], total=rest.length, state="")
+        task = progress.add_task(Path(source.name).name[-NAME:], total=rest.length, state="")
         for frame, found, picture in finished:
             done.frames += 1
             done.last = frame.index
@@ -186,10 +188,11 @@ def _run(
             for key in spent:
                 spent[key] += 0.1 * (1000 * found.seconds.get(key, 0.0) - spent[key])
             rate = done.frames / max(perf_counter() - clock, 1e-6)
-            parts = ", ".join(f"{key} {value:.1f}" for key, value in spent.items())
-            progress.update(
-                task, advance=1, state=f"{rate:.1f} fps, {len(found.poses)} people; ms: {parts}"
-            )
+            count = len(found.poses)
+            state = f"{rate:.1f} fps, {count} {'person' if count == 1 else 'people'}"
+            if console.width >= WIDE:
+                state += "; ms: " + ", ".join(f"{key} {value:.1f}" for key, value in spent.items())
+            progress.update(task, advance=1, state=state)
             if window is not None and picture is not None and not window.show(picture):
                 stop.ended = True  # what is under way is written still
     done.interrupted = stop.asked

@@ -1,4 +1,4 @@
-"""`rtmpose plot`: slow files, lone points, and nothing to draw."""
+"""`rtmpose plot`: slow files, lone points, nothing to draw, and many joints."""
 
 from __future__ import annotations
 
@@ -80,3 +80,39 @@ def test_a_lone_point_is_seen(tmp_path: Path) -> None:
     height, width = drawn.shape[:2]
     middle = drawn[height // 4 : 3 * height // 4, width // 4 : 3 * width // 4]
     assert (np.ptp(middle, axis=2) > 60).any()  # a colour, where the grid is grey
+
+
+def test_many_joints_have_a_short_name_and_a_limit(tmp_path: Path) -> None:
+    """Forty names are longer than a file's name may be."""
+    pytest.importorskip("matplotlib")
+    joints = [f"left_shoulder_blade_{i}" for i in range(40)]
+    point = {"x": 1.0, "y": 2.0, "confidence": 0.9}
+    person = {"track_id": 1, "keypoints": dict.fromkeys(joints, point)}
+    file = tmp_path / "a.jsonl"
+    file.write_text(json.dumps({"frame": 0, "time": 0.0, "persons": [person]}) + "\n")
+
+    def plot(count: int, *words: str) -> None:
+        named = [word for joint in joints[:count] for word in ("--joint", joint)]
+        CliRunner().invoke(app, ["plot", str(file), *named, *words], catch_exceptions=False)
+
+    plot(5, "--what", "x")
+    assert [p.name for p in tmp_path.glob("*.png")] == ["a_5_joints.png"]
+    with pytest.raises(InputError, match="40 joints with 3 plots each; expected at most 100 plots"):
+        plot(40, "--what", "x", "--what", "y", "--what", "speed")
+
+
+def test_the_legend_hides_no_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    figure = pytest.importorskip("matplotlib.figure")
+    boxes = []
+
+    def look(self: object, *_: object, **__: object) -> None:
+        self.draw_without_rendering()
+        axis = self.axes[0]
+        boxes.append((axis.get_legend().get_window_extent(), axis.get_window_extent()))
+
+    monkeypatch.setattr(figure.Figure, "savefig", look)
+    file = write(tmp_path / "a.jsonl", [0.0, 0.1, 0.2], [True] * 3)
+    words = ["plot", str(file), "--joint", "nose", "--what", "x"]
+    CliRunner().invoke(app, words, catch_exceptions=False)
+    [(legend, inside)] = boxes
+    assert legend.y0 >= inside.y1

@@ -7,6 +7,7 @@ import errno
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -20,6 +21,7 @@ from pathlib import Path, PureWindowsPath
 import cv2
 import numpy as np
 import pytest
+from rich.console import Console
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Detections, FrameResult, PoseResult, PoseStream, get_keypoint_set
@@ -28,6 +30,7 @@ from rtmpose_sdk.cli.main import app, main
 from rtmpose_sdk.cli.predict_resume import After, Earlier
 from rtmpose_sdk.cli.predict_sources import common_folder, left_out, name_of, split_sources
 from rtmpose_sdk.cli.predict_stages import finish
+from rtmpose_sdk.cli.predict_video import VideoOptions, _run
 from rtmpose_sdk.cli.stopping import Stop
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.drawing import Painter
@@ -377,6 +380,24 @@ def test_a_set_of_the_users_own_is_resumed(tmp_path: Path) -> None:
     assert stream.count == 1
 
 
+@pytest.mark.parametrize("width", [80, 200])
+def test_the_bar_fits_into_a_terminal(clip: Path, tmp_path: Path, width: int) -> None:
+    """In 80 columns a frame's parts would leave no room for the bar, the share and the rest of the time."""
+    shown = io.StringIO()
+    console = Console(file=shown, force_terminal=True, width=width, color_system=None)
+    options = VideoOptions(
+        *(tmp_path, (), 5, True, 0.0, 0.5, 1, None, 10.0, False, False, False, 1, Painter)
+    )
+    nobody = PoseResult.empty(COCO, (384, 256))
+    stream = PoseStream(lambda _: Detections.empty((384, 256)), lambda *_: nobody, COCO)
+    with open_source(clip, end=0.5) as source:
+        assert _run(source, stream, [], None, options, console, None).frames == 10
+    last = [line for line in re.split(r"[\r\n]", shown.getvalue()) if "people" in line][-1]
+    assert re.search(r"━{20} 100% \d+\.\d fps, 0 people", last)
+    assert last.rstrip().endswith("0:00:00")
+    assert ("ms: decode" in last) == (width == 200)
+
+
 def test_who_was_lost_before_a_stop_comes_back_after_it(tmp_path: Path) -> None:
     def here(person: float, away: bool) -> PoseResult:
         boxes = np.array([[person, 100, person + 100, 400]], np.float32)
@@ -584,7 +605,9 @@ def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(clip: Path, tmp_path: 
         (["v.mp4", "done.mp4"], "out/done.mp4: exists already"),  # before v.mp4 is looked at
         (["v.mp4", "--fps", "1e-9"], "fps is 1e-09; expected a number from 0.001"),
         (["http://127.0.0.1:9/v.mp4", "--time-limit", "5"], "refused); check the address"),
-        (["v.mp4", "photo.jpg"], "pictures and videos together"),
+        (["v.mp4", "photo.jpg"], "pictures and videos together (photo.jpg is no video, v.mp4 is one)"),
+        (["v.mp4", "w.mp4"], "w.mp4: no such file or folder"),
+        (["w.mp4", "--save", "csv"], "w.mp4: no such file or folder"),
         (["v.mp4", "--boxes", "full"], "--boxes full is for pictures"),
         (["v.mp4", "--out", "photo.jpg"], "a file is there"),
         (["v.mp4", "--color-by", "size"], "color_by is 'size'"),
@@ -635,6 +658,7 @@ def test_the_threshold_holds_for_videos_too(clip: Path, tmp_path: Path) -> None:
             cwd=tmp_path,
         )
         assert done.returncode == 0, done.stderr
+        assert done.stderr == ""  # no trace of a progress bar
         rows = lines(tmp_path / str(threshold) / "astronaut.jsonl")
         found[threshold] = max(len(row["persons"]) for row in rows)
     assert found[0.3] > 1

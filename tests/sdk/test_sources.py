@@ -130,6 +130,26 @@ def test_standard_input(tmp_path: Path) -> None:
     assert done.stdout.strip() == "5", done.stderr
 
 
+@pytest.mark.parametrize(
+    ("share", "said"), [(1, "180"), (0.5, "SourceError: standard input: cannot be opened")]
+)
+def test_an_mp4_from_a_pipe(tmp_path: Path, share: float, said: str) -> None:
+    """Its index stands at the end, and nobody goes back in a pipe; it is longer than what FFmpeg keeps."""
+    file = make_video(tmp_path / "v.mp4", [i / 30 for i in range(180)], size=(640, 480))
+    data = file.read_bytes()
+    assert data.index(b"mdat") < 100 < 60_000 < data.index(b"moov")
+    code = "from rtmpose_sdk import open_source\nwith open_source('-') as given: print(len(list(given)))"
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        input=data[: round(share * len(data))],
+        capture_output=True,
+        check=False,
+        cwd=tmp_path,
+    )
+    assert said in (done.stdout + done.stderr).decode()
+    assert b"Warning" not in done.stderr
+
+
 def test_files_that_are_no_videos(tmp_path: Path) -> None:
     (tmp_path / "empty.mp4").write_bytes(b"")
     (tmp_path / "text.mp4").write_text("not a video at all")

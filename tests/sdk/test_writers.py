@@ -5,9 +5,11 @@ from __future__ import annotations
 import csv
 import errno
 import json
+import os
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -338,6 +340,55 @@ def test_a_video_keeps_times_and_pictures(tmp_path: Path) -> None:
     assert frames[0].image.shape == (122, 162, 3)
     with av.open(str(file)) as container:  # a player's clock, which knows no other beginning
         assert [float(f.pts * f.time_base) for f in container.decode(video=0)][:2] == [0.0, 0.04]
+
+
+def test_a_video_of_a_part_plays_at_once(tmp_path: Path) -> None:
+    """Players would show nothing for as long as the first frame's time says."""
+    av = pytest.importorskip("av")
+    file = tmp_path / "v.mp4"
+    with make_video_writer(file) as writer:
+        for index in (500, 501, 503):
+            writer.write(*step(index))
+    with av.open(str(file)) as container:
+        times = [float(f.pts * f.time_base) for f in container.decode(video=0)]
+    np.testing.assert_allclose(times, [0, 0.04, 0.12], atol=1e-4)
+
+
+def test_a_video_of_variable_rate_states_its_duration(tmp_path: Path) -> None:
+    """Players end where the file says, also before its last frames."""
+    av = pytest.importorskip("av")
+    file = tmp_path / "v.mp4"
+    with make_video_writer(file) as writer:
+        for index in (*range(20), 40, 60, 80):
+            writer.write(*step(index))
+    with av.open(str(file)) as container:
+        assert container.duration / 1e6 >= 80 / 25
+
+
+def test_a_videos_colours_are_named_and_kept(tmp_path: Path) -> None:
+    """Players take what is not named for BT.709, FFmpeg takes it for BT.601: greens would differ by 19."""
+    av = pytest.importorskip("av")
+    file = tmp_path / "v.mp4"
+    green = np.full((120, 160, 3), (40, 200, 120), np.uint8)
+    frame, found = step(0)
+    with make_video_writer(file) as writer:
+        writer.write(replace(frame, image=green), found)
+    with av.open(str(file)) as container:
+        shown = next(container.decode(video=0))
+        assert [shown.colorspace, shown.color_range] == [1, 1]
+        assert [shown.color_primaries, shown.color_trc] == [1, 1]
+        assert abs(int(shown.to_ndarray()[60, 80]) - 163) <= 2  # BT.709's luma; BT.601's is 151
+    from rtmpose_sdk import open_source
+
+    assert np.abs(next(iter(open_source(file))).image.astype(int) - green).max() <= 5
+
+
+def test_a_videos_name_may_look_like_an_address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with make_video_writer(Path("12_30.mp4" if os.name == "nt" else "12:30.mp4")) as writer:
+        writer.write(*step(0))
+    [file] = tmp_path.iterdir()
+    assert file.stat().st_size > 500
 
 
 def test_a_video_that_is_cut_short_plays(tmp_path: Path) -> None:
