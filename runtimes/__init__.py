@@ -6,7 +6,15 @@ from importlib import import_module
 from pathlib import Path
 
 from rtmpose_sdk.errors import InputError, ModelFileError
-from rtmpose_sdk.runtimes.base import Array, Device, Runtime, TensorSpec, allowed_cores, parse_device
+from rtmpose_sdk.runtimes.base import (
+    Array,
+    Device,
+    Runtime,
+    TensorSpec,
+    allowed_cores,
+    check_threads,
+    parse_device,
+)
 
 __all__ = [
     "ENGINES",
@@ -15,6 +23,7 @@ __all__ = [
     "Runtime",
     "TensorSpec",
     "allowed_cores",
+    "check_threads",
     "open_runtime",
     "parse_device",
 ]

@@ -74,6 +74,21 @@ def allowed_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def check_threads(threads: int | None) -> None:
+    """Refuse a number of threads that cannot be, or that no machine has use for.
+
+    Raises:
+        InputError: neither None nor a whole number from 1 to `MOST_THREADS` (or this machine's cores).
+    """
+    if threads is not None and not is_whole(threads, 1):
+        raise InputError(f"threads is {threads!r}; expected at least 1, or None for all cores")
+    if threads is not None and threads > max(MOST_THREADS, allowed_cores()):
+        raise InputError(
+            f"threads is {threads}; expected at most {MOST_THREADS}, better at most the "
+            f"{allowed_cores()} cores that are allowed here"
+        )
+
+
 def joined(parts: Sequence[tuple[Array, ...]]) -> tuple[Array, ...]:
     """Outputs of a batch that was run in parts."""
     return parts[0] if len(parts) == 1 else tuple(np.concatenate(v) for v in zip(*parts, strict=True))
@@ -108,13 +123,7 @@ class Runtime(Closing, ABC):
             raise InputError(f"path is {path!r}; expected a pathlib.Path")
         if not path.is_file():
             raise ModelFileError(f"{path} is not a file; expected a model file")
-        if threads is not None and not is_whole(threads, 1):
-            raise InputError(f"threads is {threads!r}; expected at least 1, or None for all cores")
-        if threads is not None and threads > max(MOST_THREADS, allowed_cores()):
-            raise InputError(
-                f"threads is {threads}; expected at most {MOST_THREADS}, better at most the "
-                f"{allowed_cores()} cores that are allowed here"
-            )
+        check_threads(threads)
         if precision is not None and precision not in self.precisions:
             able = " or ".join((*self.precisions, "none"))
             raise DeviceError(

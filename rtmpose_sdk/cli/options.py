@@ -13,6 +13,7 @@ import cv2
 import typer
 
 from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.runtimes import check_threads
 from rtmpose_sdk.zoo import UNSAID_DETECTOR, models_meant
 
 
@@ -152,7 +153,12 @@ def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None
 
 
 def limit_opencv(threads: int | None) -> None:
-    """Hold OpenCV to the number of threads that was asked for; it would take every core."""
+    """Hold OpenCV to the number of threads that was asked for; it would take every core.
+
+    Raises:
+        InputError: a number that cannot be: OpenCV would start a hundred thousand.
+    """
+    check_threads(threads)
     if threads is not None:
         cv2.setNumThreads(threads)
 

@@ -53,6 +53,7 @@ def called(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
             pytest.raises(SystemExit) as end,
         ):
             main()
+    cv2.setNumThreads(-1)  # as OpenCV begins: the command may have set it
     code = end.value.code or 0
     assert isinstance(code, int), code
     return subprocess.CompletedProcess(arguments, code, out.getvalue(), complaints.getvalue())

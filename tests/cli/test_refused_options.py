@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import Annotated
 
+import cv2
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from rtmpose_sdk.benchmarks.cli import app as bench
 from rtmpose_sdk.cli.main import app as rtmpose
-from rtmpose_sdk.cli.options import refuse_given
+from rtmpose_sdk.cli.options import limit_opencv, refuse_given
 from rtmpose_sdk.errors import InputError, TrainingError
 
 small = typer.Typer()
@@ -85,3 +86,10 @@ def test_a_run_is_resumed_offline(monkeypatch: pytest.MonkeyPatch) -> None:
     refused = CliRunner().invoke(rtmpose, ["train", "--resume", "nowhere", "--offline"]).exception
     assert isinstance(refused, TrainingError), refused
     assert "not a training run" in str(refused)
+
+
+def test_opencv_is_not_given_a_hundred_thousand_threads() -> None:
+    before = cv2.getNumThreads()
+    with pytest.raises(InputError, match="threads is 100000; expected at most 256"):
+        limit_opencv(100000)
+    assert cv2.getNumThreads() == before
