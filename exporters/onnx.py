@@ -30,7 +30,7 @@ def build_onnx(network: nn.Module, card: ModelCard) -> onnx.ModelProto:
     """
     model: onnx.ModelProto = onnxslim.slim(traced(network, card))
     if card.letterbox_step is not None:
-        _name_sides(model, card)
+        _name_outputs(model)
     if card.decoder == "boxes_nms":
         _append_nms(model, card)
     model.producer_name, model.producer_version = "rtmpose-sdk", __version__
@@ -65,18 +65,12 @@ def replace_card(path: Path, card: ModelCard) -> None:
     save_onnx(onnx.load(str(path)), card, path)
 
 
-def _name_sides(model: onnx.ModelProto, card: ModelCard) -> None:
-    """Plain names for the open sizes: the exporter gave them terms such as 21*s8*s3, in every tensor."""
+def _name_outputs(model: onnx.ModelProto) -> None:
+    """Plain names for what open sides leave open: the exporter gave them terms such as 21*s8*s3."""
     del model.graph.value_info[:]
-    batch = "batch"
-    sizes: list[int | str | None]
-    sizes = [batch, "height", "width", 3] if card.takes_image else [batch, 3, "height", "width"]
-    kind = TensorProto.UINT8 if card.takes_image else TensorProto.FLOAT
-    given = model.graph.input[0]
-    given.CopyFrom(helper.make_tensor_value_info(given.name, kind, sizes))
     for value, last in zip(model.graph.output, ([4], []), strict=True):
         value.CopyFrom(
-            helper.make_tensor_value_info(value.name, TensorProto.FLOAT, [batch, "points", *last])
+            helper.make_tensor_value_info(value.name, TensorProto.FLOAT, ["batch", "points", *last])
         )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from rtmpose_sdk.cli.options import output_of_kind, parse_size, refuse_same_file
-from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.cli.options import output_of_kind, parse_size, refuse_replacing, refuse_same_file
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import DRAWN_SUFFIXES
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.profile import AUTO
@@ -109,16 +109,8 @@ def check_options(asked: Asked) -> None:
         "--reliability": asked.reliability,
         "--worst": None if asked.worst is None else asked.worst[1],
     }
-    read: dict[str, str | Path | None] = {
-        "annotations": asked.annotations,
-        "pose model": asked.pose,
-        "detector": asked.detector,
-    }
-    for file in filter(None, written.values()):
-        for what, source in read.items():
-            there = None if source is None else existing(source)
-            if there is not None and file.resolve() == there.resolve():
-                raise OutputError(f"{file}: holds the {what}; expected another file to be written")
+    read = (("annotations", asked.annotations), ("pose model", asked.pose), ("detector", asked.detector))
+    refuse_replacing(written.values(), read)
     refuse_same_file(written.items())
 
 

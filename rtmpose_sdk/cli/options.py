@@ -14,7 +14,7 @@ import typer
 
 from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.runtimes import check_threads
-from rtmpose_sdk.zoo import UNSAID_DETECTOR, models_meant
+from rtmpose_sdk.zoo import UNSAID_DETECTOR, existing, models_meant
 
 
 class Storage(str, enum.Enum):
@@ -124,6 +124,23 @@ def refuse_same_file(files: Iterable[tuple[str, Path | None]]) -> None:
                 f"{file}: {taken[real]} and {option} would both be written there; give them two names"
             )
         taken[real] = option
+
+
+def refuse_replacing(written: Iterable[Path | None], read: Iterable[tuple[str, str | Path | None]]) -> None:
+    """What is read would be lost.
+
+    Args:
+        written: files that are asked for.
+        read: what they must not be, in a word, and its name or path.
+
+    Raises:
+        OutputError: one of them holds it.
+    """
+    sources = [(what, existing(source)) for what, source in read if source is not None]
+    for file in written:
+        for what, there in sources:
+            if file is not None and there is not None and file.resolve() == there.resolve():
+                raise OutputError(f"{file}: holds the {what}; expected another file to be written")
 
 
 def refuse_given(context: typer.Context, names: Iterable[str], why: str) -> None:

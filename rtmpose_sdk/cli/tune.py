@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from datetime import datetime, timezone
 from importlib import resources
 from itertools import islice
@@ -16,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.card import FITTING
-from rtmpose_sdk.cli.options import Pose, Threads, detector_meant, parse_size, to_file
+from rtmpose_sdk.cli.options import Pose, Threads, detector_meant, parse_size, refuse_replacing, to_file
 from rtmpose_sdk.cli.tune_stopped import STATUS, report
-from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.images import pictures_in, read_image
 from rtmpose_sdk.profile import (
     AUTO,
@@ -111,7 +110,7 @@ def tune(
         ("annotations", annotations), ("annotations of --calibrate", calibrate), ("clip", video),
         ("pose model", pose), ("detector", detector), *(("candidate", file) for file in candidate or ()),
     ]  # fmt: skip
-    _check_target(out, read)
+    refuse_replacing([out], read)
     from rtmpose_sdk.artifacts import artifact_card
     from rtmpose_sdk.benchmarks.accuracy import check_measurable
     from rtmpose_sdk.benchmarks.halving import choose
@@ -180,14 +179,6 @@ def _limits(max_ms: float | None, max_ap_loss: float | None) -> str:
     """The limits that were given, in words."""
     given = {"--max-ms": max_ms, "--max-ap-loss": max_ap_loss}
     return " and ".join(f"{option} {limit:g}" for option, limit in given.items() if limit is not None)
-
-
-def _check_target(out: Path | None, read: Iterable[tuple[str, Path | str | None]]) -> None:
-    """Raise OutputError where the profile would replace what is read."""
-    for what, source in read:
-        there = None if source is None or out is None else existing(source)
-        if out is not None and there is not None and out.resolve() == there.resolve():
-            raise OutputError(f"{out}: holds the {what}; expected another file to be written")
 
 
 def _intervals(text: str) -> tuple[int, ...]:

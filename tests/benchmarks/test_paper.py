@@ -18,7 +18,6 @@ from rtmpose_sdk.benchmarks.cli import app
 from rtmpose_sdk.benchmarks.latency import summarize
 from rtmpose_sdk.benchmarks.report_html import paper_page
 from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.resize import export_resized
 from rtmpose_sdk.exporters.untrained import export_untrained
 from rtmpose_sdk.zoo import find_model
 
@@ -32,15 +31,6 @@ def untrained(once: Once) -> Path:
         "untrained-rtmpose-t",
         lambda folder: export_untrained("rtmpose-t", "coco17", (192, 256), folder / "t.onnx"),
     ).joinpath("t.onnx")
-
-
-@pytest.fixture(scope="session")
-def resized(once: Once) -> Path:
-    """The bundled detector for the paper's pictures."""
-    return once(
-        "rtmdet-nano-own-320x320",
-        lambda folder: export_resized(find_model("rtmdet-nano-own"), (320, 320), folder / "d.onnx"),
-    ).joinpath("d.onnx")
 
 
 def test_rows_are_the_papers() -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import io
 import json
 import os
 import shutil
@@ -11,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -18,10 +17,10 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import Pipeline
-from rtmpose_sdk.cli.main import main
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.zoo import find_model
 
+Called = Callable[..., subprocess.CompletedProcess[str]]
 BIN = Path(sys.executable).parent
 
 
@@ -37,26 +36,6 @@ def run(command: str, *arguments: object, cwd: Path) -> subprocess.CompletedProc
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
-
-
-def called(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`rtmpose` from its entry point to its exit code, in this process: importing anew takes seconds."""
-    out, complaints = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(cwd)
-        patched.setenv("COLUMNS", "160")
-        patched.setattr(sys, "argv", ["rtmpose", *map(str, arguments)])
-        patched.setattr(os, "_exit", sys.exit)  # past a thread that hangs; it would end the tests, too
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(complaints),
-            pytest.raises(SystemExit) as end,
-        ):
-            main()
-    cv2.setNumThreads(-1)  # as OpenCV begins: the command may have set it
-    code = end.value.code or 0
-    assert isinstance(code, int), code
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), complaints.getvalue())
 
 
 def test_one_picture(photo_path: Path, photo: np.ndarray, tmp_path: Path) -> None:
@@ -90,7 +69,9 @@ def test_ninety_nine_good_pictures_and_a_bad_one(photo: np.ndarray, tmp_path: Pa
     assert not (tmp_path / "out" / "050b.jpg").exists()
 
 
-def test_pictures_without_a_suffix_and_links_to_them(photo_path: Path, tmp_path: Path) -> None:
+def test_pictures_without_a_suffix_and_links_to_them(
+    photo_path: Path, tmp_path: Path, called: Called
+) -> None:
     (tmp_path / "blobs").mkdir()
     shutil.copy(photo_path, tmp_path / "blobs" / "0a1b")
     (tmp_path / "links").mkdir()
@@ -104,7 +85,7 @@ def test_pictures_without_a_suffix_and_links_to_them(photo_path: Path, tmp_path:
     assert {p.name for p in (tmp_path / "p").iterdir()} == {"0a1b.png", "results.json"}
 
 
-def test_what_drawn_pictures_must_not_replace(photo: np.ndarray, tmp_path: Path) -> None:
+def test_what_drawn_pictures_must_not_replace(photo: np.ndarray, tmp_path: Path, called: Called) -> None:
     small = cv2.resize(photo, (96, 96))
     for name in ("in/a.jpg", "in/x/a.jpg", "n/scan.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
@@ -179,14 +160,14 @@ def test_stopped_between_pictures_what_is_done_is_kept(
     ],
 )
 def test_pictures_of_a_kind_that_nobody_writes_are_said_before_the_work(
-    words: list[str], tmp_path: Path
+    words: list[str], tmp_path: Path, called: Called
 ) -> None:
     done = called(*words, cwd=tmp_path)
     assert done.returncode == 1
     assert "x.foo: is of kind '.foo'; expected ." in done.stderr
 
 
-def test_folders_globs_and_names_that_repeat(photo_path: Path, tmp_path: Path) -> None:
+def test_folders_globs_and_names_that_repeat(photo_path: Path, tmp_path: Path, called: Called) -> None:
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
         shutil.copy(photo_path, tmp_path / name / "x.jpg")
@@ -244,7 +225,9 @@ def test_with_a_detector(detector_folder: Path, photo_path: Path, tmp_path: Path
         (["photo.jpg", "--boxes", "full", "--detector-size", "256"], "but there is no detector"),
     ],
 )
-def test_wrong_calls(photo_path: Path, tmp_path: Path, arguments: list[str], message: str) -> None:
+def test_wrong_calls(
+    photo_path: Path, tmp_path: Path, arguments: list[str], message: str, called: Called
+) -> None:
     shutil.copy(photo_path, tmp_path / "photo.jpg")
     (tmp_path / "empty").mkdir()
     out = [] if "--out" in arguments else ["--out", "o"]
@@ -256,7 +239,7 @@ def test_wrong_calls(photo_path: Path, tmp_path: Path, arguments: list[str], mes
     assert not list(tmp_path.rglob("*.part"))
 
 
-def test_models_lists_what_can_be_named(tmp_path: Path) -> None:
+def test_models_lists_what_can_be_named(tmp_path: Path, called: Called) -> None:
     done = called("models", cwd=tmp_path)
     assert done.returncode == 0
     assert "rtmpose-t-own" in done.stdout
@@ -295,7 +278,7 @@ def test_bench_measures_the_pipeline(detector_folder: Path, tmp_path: Path) -> N
 
 
 def test_the_detectors_size_is_an_option_of_each_command(
-    photo_path: Path, coco: dict, tmp_path: Path
+    photo_path: Path, coco: dict, tmp_path: Path, called: Called
 ) -> None:
     small = ("--detector", "rtmdet-nano-own", "--detector-size", "256x320", "--threads", 1)
     done = run("rtmpose-bench", *small, "--warm-up", 0, "--runs", 1, "--json", "b.json", cwd=tmp_path)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import io
 import json
@@ -15,6 +14,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path, PureWindowsPath
 
@@ -26,7 +26,7 @@ from typer.testing import CliRunner
 
 from rtmpose_sdk import Detections, FrameResult, PoseResult, PoseStream, get_keypoint_set
 from rtmpose_sdk.benchmarks.scenes import COCO, SIZE, Scene, walk
-from rtmpose_sdk.cli.main import app, main
+from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.predict_resume import After, Earlier
 from rtmpose_sdk.cli.predict_sources import common_folder, left_out, name_of, split_sources
 from rtmpose_sdk.cli.predict_stages import finish
@@ -40,6 +40,7 @@ from rtmpose_sdk.sources import ArraySource, Frame, Part, Source, open_source
 from rtmpose_sdk.writers import CsvWriter, JsonLinesWriter, OpenPoseWriter, Writer
 
 av = pytest.importorskip("av")
+Called = Callable[..., subprocess.CompletedProcess[str]]
 BIN = Path(sys.executable).parent
 
 
@@ -55,26 +56,6 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
-
-
-def called(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    """`rtmpose` from its entry point to its exit code, in this process: importing anew takes seconds."""
-    out, complaints = io.StringIO(), io.StringIO()
-    with pytest.MonkeyPatch.context() as patched:
-        patched.chdir(cwd)
-        patched.setenv("COLUMNS", "160")
-        patched.setattr(sys, "argv", ["rtmpose", *map(str, arguments)])
-        patched.setattr(os, "_exit", sys.exit)  # past a thread that hangs; it would end the tests, too
-        with (
-            contextlib.redirect_stdout(out),
-            contextlib.redirect_stderr(complaints),
-            pytest.raises(SystemExit) as end,
-        ):
-            main()
-    cv2.setNumThreads(-1)  # as OpenCV begins: the command may have set it
-    code = end.value.code or 0
-    assert isinstance(code, int), code
-    return subprocess.CompletedProcess(arguments, code, out.getvalue(), complaints.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +79,7 @@ def lines(file: Path) -> list[dict]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def test_a_video_into_every_kind(clip: Path, tmp_path: Path) -> None:
+def test_a_video_into_every_kind(clip: Path, tmp_path: Path, called: Called) -> None:
     kinds = "video,jsonl,csv,coco,openpose"
     done = run(
         *("predict", clip, "--out", "o", "--save", kinds, "--threads", 1, "--end", 1.5),
@@ -172,7 +153,7 @@ def test_stopped_and_resumed_is_as_in_one_go(clip: Path, tmp_path: Path) -> None
     assert len(json.loads((tmp_path / "parts" / "astronaut.coco.json").read_text())) == 60
 
 
-def test_a_truncated_video_keeps_what_was_found(clip: Path, tmp_path: Path) -> None:
+def test_a_truncated_video_keeps_what_was_found(clip: Path, tmp_path: Path, called: Called) -> None:
     with av.open(str(clip)) as source, av.open(str(tmp_path / "cut.mkv"), "w") as out:
         copy = out.add_stream_from_template(source.streams.video[0])
         for packet in source.demux(video=0):
@@ -195,7 +176,7 @@ def test_a_truncated_video_keeps_what_was_found(clip: Path, tmp_path: Path) -> N
         assert not (tmp_path / "p").exists() or not list((tmp_path / "p").iterdir())
 
 
-def test_pictures_as_one_video(photo_path: Path, tmp_path: Path) -> None:
+def test_pictures_as_one_video(photo_path: Path, tmp_path: Path, called: Called) -> None:
     photo = cv2.resize(cv2.imread(str(photo_path)), (256, 256))
     (tmp_path / "in").mkdir()
     for index in range(4):
@@ -205,7 +186,9 @@ def test_pictures_as_one_video(photo_path: Path, tmp_path: Path) -> None:
     assert [r["time"] for r in lines(tmp_path / "out" / "in.jsonl")] == [0, 0.1, 0.2, 0.3]
 
 
-def test_pictures_that_a_shell_named_are_one_video(photo_path: Path, tmp_path: Path) -> None:
+def test_pictures_that_a_shell_named_are_one_video(
+    photo_path: Path, tmp_path: Path, called: Called
+) -> None:
     """`frames/*.png`, expanded or not, is a video called frames, in natural order."""
     photo = cv2.resize(cv2.imread(str(photo_path)), (256, 256))
     (tmp_path / "frames").mkdir()
@@ -309,7 +292,7 @@ def test_names_that_a_pipe_cannot_say_and_that_look_like_addresses(clip: Path, t
     assert len(lines(tmp_path / "out" / "Фото-10:30.jsonl")) == 2
 
 
-def test_a_folder_of_videos(clip: Path, tmp_path: Path) -> None:
+def test_a_folder_of_videos(clip: Path, tmp_path: Path, called: Called) -> None:
     (tmp_path / "in").mkdir()
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / "in" / name).write_bytes(clip.read_bytes())
@@ -318,7 +301,7 @@ def test_a_folder_of_videos(clip: Path, tmp_path: Path) -> None:
     assert [len(lines(tmp_path / "out" / f"{name}.jsonl")) for name in "ab"] == [4, 4]
 
 
-def test_a_bad_one_among_videos(clip: Path, tmp_path: Path) -> None:
+def test_a_bad_one_among_videos(clip: Path, tmp_path: Path, called: Called) -> None:
     (tmp_path / "in").mkdir()
     for name, content in (("a.mp4", b""), ("b.mp4", clip.read_bytes())):
         (tmp_path / "in" / name).write_bytes(content)
@@ -330,7 +313,7 @@ def test_a_bad_one_among_videos(clip: Path, tmp_path: Path) -> None:
     assert "b: 4 frames" in done.stdout
 
 
-def test_resumed_in_every_kind(clip: Path, tmp_path: Path) -> None:
+def test_resumed_in_every_kind(clip: Path, tmp_path: Path, called: Called) -> None:
     """Video goes on in a part of its own; tables and files of frames are whole again."""
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
@@ -622,7 +605,7 @@ def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(clip: Path, tmp_path: 
     ],
 )
 def test_wrong_calls(
-    clip: Path, photo_path: Path, tmp_path: Path, arguments: list[str], message: str
+    clip: Path, photo_path: Path, tmp_path: Path, arguments: list[str], message: str, called: Called
 ) -> None:
     (tmp_path / "v.mp4").write_bytes(clip.read_bytes())
     (tmp_path / "photo.jpg").write_bytes(photo_path.read_bytes())
@@ -649,7 +632,7 @@ def test_without_pyav_the_extra_is_named(clip: Path, tmp_path: Path) -> None:
     assert "pip install 'rtmpose-sdk[video]'" in " ".join(done.stderr.split())
 
 
-def test_the_threshold_holds_for_videos_too(clip: Path, tmp_path: Path) -> None:
+def test_the_threshold_holds_for_videos_too(clip: Path, tmp_path: Path, called: Called) -> None:
     """The bundled detector sees ghosts in this clip at 0.3, one person by default, nobody at 0.99."""
     found = {}
     for threshold in (0.3, 0.99):
