@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters training benchmarks -type f \
 	-not -path '*/__pycache__/*')
 
-.PHONY: demo test test-arm test-cpp test-devices test-devices-arm devices-needs test-web test-vulkan lint types tests clean
+.PHONY: demo test test-arm test-cpp test-devices test-devices-arm devices-needs test-web test-vulkan test-oldest lint types tests clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out --overwrite
@@ -66,6 +66,17 @@ test-web: $(VENV)/.test
 test-vulkan: $(VENV)/.test
 	tests/need.sh /usr/share/vulkan/icd.d=mesa-vulkan-drivers
 	RTMPOSE_TEST_VULKAN=1 $(BIN)/pytest -n 0 -rP tests/vulkan
+
+# What needs no torch, with the oldest versions that pyproject.toml allows.
+OLDEST := cpu eval video tables plot mpii
+comma := ,
+test-oldest: $(VENV)/.test
+	rm -rf build/oldest
+	$(BIN)/python -m venv build/oldest
+	$(BIN)/python tests/oldest.py $(OLDEST) > build/oldest.txt
+	build/oldest/bin/python -m pip install --quiet -c build/oldest.txt \
+		'.[$(subst $() ,$(comma),$(OLDEST))]' 'pytest>=8' 'pytest-xdist>=3.6' 'hypothesis>=6'
+	build/oldest/bin/pytest -n auto tests/sdk
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -138,7 +138,9 @@ def read_image(source: str | Path | bytes | BinaryIO) -> NDArray[np.uint8]:
     if image is not None:
         return as_bgr(image, origin)
     _refuse_heic(data, origin)
-    raise ImageError(f"{origin} is not a picture that OpenCV can read{reason}")
+    no_avif = data[4:12] == b"ftypavif" and not cv2.haveImageWriter(".avif")
+    advice = "; AVIF takes OpenCV 4.12 or later" if no_avif else ""
+    raise ImageError(f"{origin} is not a picture that OpenCV {cv2.__version__} can read{reason}{advice}")
 
 
 def _refuse_heic(data: bytes, origin: str) -> None:

@@ -96,7 +96,8 @@ class VideoSource(Source):
 
     def _has_size(self) -> bool:
         """True where the server says how many bytes come: a file, also where its header has no duration."""
-        return self._container.size > 0 and _ENDLESS.isdisjoint(self._container.format.name.split(","))
+        size = self._container.size or 0  # unknown: negative, or None since PyAV 19
+        return size > 0 and _ENDLESS.isdisjoint(self._container.format.name.split(","))
 
     def _stated_duration(self) -> float | None:
         """Seconds that a Matroska or WebM header gives the video; None where they may be the sound's."""

@@ -145,7 +145,7 @@ def test_bytes_and_open_files_are_read(photo_path: Path, photo: np.ndarray) -> N
         read_image(text)  # type: ignore[arg-type]
     for broken, message in (
         (data[:9000], "the picture is truncated"),
-        (b"a.png", "the picture is not a picture that OpenCV can read"),
+        (b"a.png", r"the picture is not a picture that OpenCV 4\.\d+\.\d+ can read"),
         (b"", "the picture is empty"),
     ):
         with pytest.raises(ImageError, match=message):
@@ -174,9 +174,14 @@ def test_what_is_no_array_is_told_how_it_becomes_one(photo_path: Path) -> None:
 def test_every_kind_that_counts_as_a_picture_is_read(photo: np.ndarray, tmp_path: Path) -> None:
     grey = photo[:, :, 0]
     for suffix in IMAGE_SUFFIXES:
+        file = tmp_path / f"a{suffix}"
+        if suffix == ".avif" and not cv2.haveImageWriter(suffix):
+            file.write_bytes(b"\0\0\0 ftypavif")
+            with pytest.raises(ImageError, match=r"OpenCV 4\.\d+\.\d+ can read; AVIF takes OpenCV 4\.12"):
+                read_image(file)
+            continue
         written = {".jfif": ".jpg"}.get(suffix, suffix)
         data = cv2.imencode(written, grey if suffix == ".pgm" else photo)[1]
-        file = tmp_path / f"a{suffix}"
         file.write_bytes(data.tobytes())
         assert read_image(file).shape == photo.shape
     assert len(pictures_in(tmp_path)) == len(IMAGE_SUFFIXES)

@@ -202,15 +202,19 @@ def test_models_that_are_none(tmp_path: Path, detector_folder: Path) -> None:
     (tmp_path / "text.onnx").write_text("not a model")
     with pytest.raises(ModelFileError, match=r"text\.onnx.*cannot open"):
         Pipeline(tmp_path / "text.onnx")
-    (tmp_path / "weights.pth").write_text("x")
-    with pytest.raises(ModelFileError, match=r"weights\.pth: not a PyTorch checkpoint"):
-        Pipeline(tmp_path / "weights.pth")
     with pytest.raises(CardError, match=r"raw_heads\.onnx.*no model card.*rtmpose-export"):
         Detector(detector_folder / "raw_heads.onnx")
     whole = find_model("rtmpose-t-own").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ModelFileError, match=r"cut\.onnx"):
         Pipeline(tmp_path / "cut.onnx")
+
+
+def test_a_checkpoint_that_is_none(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    (tmp_path / "weights.pth").write_text("x")
+    with pytest.raises(ModelFileError, match=r"weights\.pth: not a PyTorch checkpoint"):
+        Pipeline(tmp_path / "weights.pth")
 
 
 def test_a_card_beside_the_file_is_read(tmp_path: Path, detector_folder: Path, photo: np.ndarray) -> None:

@@ -92,12 +92,11 @@ def test_a_part_of_a_video_keeps_numbers_and_times(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("rotation", [90, 180, 270])
 def test_a_turned_video_comes_upright(tmp_path: Path, rotation: int) -> None:
-    """The display matrix turns counter-clockwise; OpenCV's own reader is the judge."""
-    file = make_video(tmp_path / "v.mp4", [i / 10 for i in range(3)], rotation=rotation)
-    reference = cv2.VideoCapture(str(file)).read()[1]
-    (frame, *_) = open_source(file)
-    assert frame.image.shape == reference.shape
-    assert np.abs(frame.image.astype(int) - reference).mean() < 8
+    """The display matrix turns counter-clockwise, as numpy does."""
+    times = [i / 10 for i in range(3)]
+    (stored, *_) = open_source(make_video(tmp_path / "stored.mp4", times))
+    (frame, *_) = open_source(make_video(tmp_path / "v.mp4", times, rotation=rotation))
+    np.testing.assert_array_equal(frame.image, np.rot90(stored.image, rotation // 90))
 
 
 def test_pictures_and_arrays(tmp_path: Path) -> None:
@@ -532,9 +531,9 @@ def test_equal_time_stamps_are_moved_apart(tmp_path: Path) -> None:
             frame.pts, frame.time_base = stamp, Fraction(1, 1000)
             yield frame
 
-    source._container.close()
-    source._container = SimpleNamespace(decode=decode, close=lambda: None)
+    source._container = SimpleNamespace(decode=decode, close=source._container.close)
     times = [f.time for f in source]
+    source.close()
     np.testing.assert_allclose(times, [0, 0.001, 0.033, 0.034, 0.035, 0.067], atol=1e-6)
     assert (np.diff(times) > 0).all()
 

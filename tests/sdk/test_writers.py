@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import errno
 import json
@@ -296,8 +297,13 @@ def test_a_full_disk_keeps_a_videos_pictures(tmp_path: Path) -> None:
     assert "r.mp4: " in said
     assert "cannot be written (" in said
     from rtmpose_sdk import open_source
+    from rtmpose_sdk.errors import SourceError
 
-    assert len(list(open_source(tmp_path / "r.mp4"))) > 20
+    readable = 0
+    with contextlib.suppress(SourceError):  # half a picture at its end is called broken by some FFmpegs
+        for readable, _ in enumerate(open_source(tmp_path / "r.mp4"), 1):  # noqa: B007
+            pass
+    assert readable > 20
 
 
 def test_an_older_series_of_openpose_files_goes(tmp_path: Path) -> None:
