@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from importlib import resources
 from pathlib import Path
 from typing import Annotated, Any
@@ -27,8 +26,9 @@ from rtmpose_sdk.benchmarks.latency import MEASURED_RUNS, SPINNING, WARM_UP_RUNS
 from rtmpose_sdk.benchmarks.machine import beyond_peak, machine_record, peak_gflops
 from rtmpose_sdk.benchmarks.remote import REMOTE_COMMAND, Asked, is_remote, measure_remote
 from rtmpose_sdk.benchmarks.report_content import report_content
-from rtmpose_sdk.benchmarks.report_html import ap_of, page, picture
-from rtmpose_sdk.benchmarks.report_text import markdown, report_lines, run_lines, table
+from rtmpose_sdk.benchmarks.report_files import ReportFiles
+from rtmpose_sdk.benchmarks.report_html import ap_of
+from rtmpose_sdk.benchmarks.report_text import report_lines, run_lines, table
 from rtmpose_sdk.benchmarks.rounds import rounds_shown
 from rtmpose_sdk.benchmarks.stages import SkippedFrames
 from rtmpose_sdk.cli.offline import offers_offline
@@ -44,7 +44,7 @@ from rtmpose_sdk.cli.paper import time_paper
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.geometry import check_boxes
-from rtmpose_sdk.images import read_image, write_bytes
+from rtmpose_sdk.images import read_image
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
 app = typer.Typer(
@@ -126,9 +126,8 @@ def bench(
     process's processor time, ms; `x bare` the ratio of medians to the engine's own call. Ctrl-C keeps
     what was measured so far.
     """
-    outputs = (json_file, markdown_file, html_file, png_file)
-    options = list(zip(("--json", "--markdown", "--html", "--png"), outputs, strict=True))
-    refuse_same_file(options)
+    files = ReportFiles(json_file, markdown_file, html_file, png_file)
+    refuse_same_file(files.by_option)
     if baseline is None:
         names = ["fail_if_slower", "force"]
         refuse_given(context, names, "nothing to compare with; give an older report: --compare old.json")
@@ -136,7 +135,7 @@ def bench(
         if device.split(":")[0] != kind:
             refuse_given(context, [name], f"for --device {kind}, and this is --device {device}")
     allowed = parse_percent(ALLOWED if fail_if_slower is None else fail_if_slower)
-    old = read_baseline(baseline, options) if baseline else None
+    old = read_baseline(baseline, files.by_option) if baseline else None
     if is_remote(device):
         if paper:
             raise InputError("--paper runs on this machine only; call rtmpose-bench --paper over there")
@@ -144,10 +143,7 @@ def bench(
         content = measure_remote(Asked.of(context))
         for report in content["reports"]:
             report["setting"]["box"] = list(box) if box else None
-        _print(content)
-        _write(content, *outputs)
-        if old is not None:
-            _judge(content, old, allowed, force)
+        _hand_out(content, files, old, allowed, force)
         return
     photo = image or Path(str(resources.files("rtmpose_sdk").joinpath("data/astronaut.jpg")))
     shot = read_image(photo)
@@ -155,13 +151,7 @@ def bench(
     [person] = check_boxes([box] if box else [[0, 0, width, height]], (width, height))
     machine = machine_record(device)
     if paper:
-        lists: dict[str, list[Any]] = {"engine": engine, "precision": precision, "threads": threads}
-        several = [name for name, values in lists.items() if values[1:]]
-        refuse_given(
-            context,
-            ["peer", "batch", "png_file", "baseline", "detector_size", "pose", "persons", *several],
-            "--paper chooses networks and persons by itself, and takes one engine",
-        )
+        _refuse_beside_paper(context)
         time_paper(
             shot,
             person,
@@ -173,9 +163,7 @@ def bench(
             warm_up,
             runs,
             machine,
-            json_file,
-            markdown_file,
-            html_file,
+            files,
         )
         return
     if old is not None:
@@ -216,10 +204,22 @@ def bench(
     content = report_content(machine, candidates, found, peaks, left_out)
     warnings = content["noise warning"], beyond_peak(content["reports"])
     content["noise warning"] = "; ".join(filter(None, warnings))
-    _print(content)
-    _write(content, *outputs)
-    if old is not None:
-        _judge(content, old, allowed, force)
+    _hand_out(content, files, old, allowed, force)
+
+
+def _refuse_beside_paper(context: typer.Context) -> None:
+    """What `--paper` would pass over.
+
+    Raises:
+        InputError: it was given.
+    """
+    lists = ("engine", "precision", "threads")
+    several = [name for name in lists if context.params[name][1:]]
+    refuse_given(
+        context,
+        ["peer", "batch", "png_file", "baseline", "detector_size", "pose", "persons", *several],
+        "--paper chooses networks and persons by itself, and takes one engine",
+    )
 
 
 def _time(candidates: list[Candidate], warm_up: int, runs: int) -> list[dict[str, Latency]]:
@@ -260,22 +260,19 @@ def _print(content: dict[str, Any]) -> None:
         console.print(content["noise warning"], style="yellow", soft_wrap=True)
 
 
-def _write(
-    content: dict[str, Any],
-    json_file: Path | None,
-    markdown_file: Path | None,
-    html_file: Path | None,
-    png_file: Path | None,
+def _hand_out(
+    content: dict[str, Any], files: ReportFiles, old: dict[str, Any] | None, allowed: float, force: bool
 ) -> None:
-    """The files that were asked for; the JSON first, so that nothing that fails later costs the figures."""
-    if json_file is not None:
-        write_bytes(json_file, json.dumps(content, indent=1).encode())
-    if markdown_file is not None:
-        write_bytes(markdown_file, markdown(content).encode())
-    if html_file is not None:
-        write_bytes(html_file, page(content).encode())
-    if png_file is not None:
-        write_bytes(png_file, picture(content))
+    """Print, keep and compare.
+
+    Raises:
+        InputError: something of ours became slower by more than is allowed.
+        RTMPoseError: see `ReportFiles.write`.
+    """
+    _print(content)
+    files.write(content)
+    if old is not None:
+        _judge(content, old, allowed, force)
 
 
 def _judge(content: dict[str, Any], old: dict[str, Any], allowed: float, force: bool) -> None:

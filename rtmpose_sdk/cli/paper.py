@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
+from rtmpose_sdk.benchmarks.report_files import ReportFiles
 from rtmpose_sdk.cli.options import detector_meant, limit_opencv
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.images import write_bytes
@@ -32,9 +33,7 @@ def time_paper(
     warm_up: int,
     runs: int,
     machine: dict[str, Any],
-    json_file: Path | None,
-    markdown_file: Path | None,
-    html_file: Path | None,
+    files: ReportFiles,
 ) -> None:
     """Build the networks with random weights, time them, print and write the tables.
 
@@ -87,10 +86,10 @@ def time_paper(
     lines = [", ".join(f"{k} {v}" for k, v in setting.items()), machine_line(machine)]
     for line in lines:
         console.print(line, markup=False, soft_wrap=True)
-    if json_file is not None:
+    if files.json is not None:
         content = {"rtmpose_bench_paper": 1, "machine": machine, "setting": setting, "rows": compared}
-        write_bytes(json_file, json.dumps(content, indent=1).encode())
-    if markdown_file is not None:
-        write_bytes(markdown_file, paper.markdown(compared).encode())
-    if html_file is not None:
-        write_bytes(html_file, paper_page(paper.cells(compared), lines).encode())
+        write_bytes(files.json, json.dumps(content, indent=1).encode())
+    if files.markdown is not None:
+        write_bytes(files.markdown, paper.markdown(compared).encode())
+    if files.html is not None:
+        write_bytes(files.html, paper_page(paper.cells(compared), lines).encode())
