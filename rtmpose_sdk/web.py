@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import http.server
+import socket
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -69,27 +72,41 @@ class _Handler(http.server.SimpleHTTPRequestHandler):
         """Quiet."""
 
 
-def make_server(page: Path, model: Path, host: str, port: int) -> http.server.ThreadingHTTPServer:
+class PageServer(http.server.ThreadingHTTPServer):
+    """Serves the page and the model on IPv4 or IPv6, whichever the host's address is."""
+
+    def __init__(self, host: str, port: int, handler: Any) -> None:
+        if ":" in host:
+            self.address_family = socket.AF_INET6
+        super().__init__((host, port), handler)
+        self.address = f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}/"
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A browser that closes or reloads the page in the middle of a file is no error."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
+def make_server(page: Path, model: Path, host: str, port: int) -> PageServer:
     """A server of the built page and one end2end pipeline artifact; `serve_forever` starts it.
 
     Args:
         page: folder that `npm run build` made.
-        model: from `rtmpose-export --end2end pipeline`.
+        model: from `rtmpose-export --end2end pipeline`; it has to be there when it is served.
         host: name or address to listen on.
         port: 0 takes a free one; see `server_port` of the result.
 
     Raises:
-        InputError: no such folder or file, or the port is taken.
+        InputError: no such folder, or the host or the port cannot be had.
     """
     check_page(page)
-    if not model.is_file():
-        raise InputError(f"{model}: no such file; make it: rtmpose-export --end2end pipeline --out {model}")
     handler = functools.partial(_Handler, model=model.resolve(), directory=str(page))
     try:
-        return http.server.ThreadingHTTPServer((host, port), handler)
+        return PageServer(host, port, handler)
     except OSError as error:
+        other = "--port" if error.errno in (errno.EADDRINUSE, errno.EACCES) else "--host"
         raise InputError(
-            f"{host}:{port} cannot be listened on ({error.strerror}); take another --port"
+            f"{host}:{port} cannot be listened on ({error.strerror}); take another {other}"
         ) from None
 
 

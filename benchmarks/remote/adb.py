@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -70,10 +69,6 @@ class Adb:
             DeviceError: it cannot be read.
         """
         self._call(["-s", self.serial, "pull", source, str(target)], 60)
-
-    def remove(self, folder: str) -> None:
-        """Remove a folder of the device."""
-        self.shell(f"rm -rf {shlex.quote(folder)}")
 
     def _devices(self) -> dict[str, str]:
         """Serial → state."""

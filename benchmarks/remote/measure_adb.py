@@ -126,7 +126,7 @@ def _check_options(asked: Asked) -> None:
 
 @contextlib.contextmanager
 def _folder_there(adb: Adb) -> Iterator[str]:
-    """A fresh folder on the device, removed at the end."""
+    """A fresh folder on the device, removed at the end, with a program that still runs in it."""
     folder = adb.shell(f"mktemp -d {FOLDER}/rtmpose-bench.XXXXXXXX").strip()
     if not folder.startswith(f"{FOLDER}/rtmpose-bench."):
         raise DeviceError(f"adb:{adb.serial}: no folder can be made in {FOLDER} ({folder or 'no answer'})")
@@ -134,7 +134,7 @@ def _folder_there(adb: Adb) -> Iterator[str]:
         yield folder
     finally:
         try:
-            adb.remove(folder)
+            adb.shell(f"kill -9 $(cat {folder}/pid 2>/dev/null) 2>/dev/null; rm -rf {folder}")
         except DeviceError as error:
             warnings.warn(f"{folder} could not be removed ({error}); remove it by hand", stacklevel=2)
 
@@ -192,7 +192,8 @@ def _run(
     words += ["--threads", str(threads), "--warm-up", str(values["warm_up"]), "--runs", str(values["runs"])]
     words += ["--precision", precision] if precision else []
     limit = 60 + _SECONDS_A_RUN * (values["warm_up"] + values["runs"])
-    adb.shell(f"cd {folder} && {shlex.join(words)}", limit)
+    # Its number is kept, as it goes on when adb ends.
+    adb.shell(f"cd {folder} && echo $$ > pid && exec {shlex.join(words)}", limit)
     adb.pull(f"{there}/report.json", local / "report.json")
     found: dict[str, Any] = json.loads((local / "report.json").read_text("utf-8"))
     outputs = {}

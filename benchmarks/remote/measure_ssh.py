@@ -6,6 +6,7 @@ import contextlib
 import json
 import re
 import shlex
+import signal
 import subprocess
 import tempfile
 import warnings
@@ -24,6 +25,8 @@ from rtmpose_sdk.errors import DeviceError
 _REPORT = "report.json"
 _STOP_SECONDS = 120
 """How long a command that was told to stop may take to write what it has."""
+_SIGNALLED = 128
+"""What sh adds to the number of the signal that ended a command."""
 
 
 def measure_over_ssh(device: str, asked: Asked, command: str) -> dict[str, Any]:
@@ -54,10 +57,10 @@ def measure_over_ssh(device: str, asked: Asked, command: str) -> dict[str, Any]:
         with _folder_there(ssh) as folder:
             ssh.send(outgoing, folder)
             words += ["--device", ssh.address.device, "--json", _REPORT]
-            # One process, so that its number is the one to be told to stop.
-            script = (
-                f"cd {shlex.quote(folder)} && echo $$ > pid && exec {_quote(command)} {shlex.join(words)}"
-            )
+            # One process, so that its number is the one to be told to stop; the shell around it tells its
+            # status also where a signal ended it, which ssh would not tell from a broken connection.
+            one = f"echo $$ > pid && exec {_quote(command)} {shlex.join(words)}"
+            script = f"cd {shlex.quote(folder)} && sh -c {shlex.quote(one)}; exit $?"
             _run(ssh, script, f"{folder}/pid")
             report = Path(local, _REPORT)
             ssh.fetch(f"{folder}/{_REPORT}", report)
@@ -99,7 +102,7 @@ def _check_version(ssh: Ssh, command: str) -> None:
 
 @contextlib.contextmanager
 def _folder_there(ssh: Ssh) -> Iterator[str]:
-    """A fresh temporary folder there, removed at the end."""
+    """A fresh temporary folder there, removed at the end, with a command that still runs in it."""
     said = ssh.run('echo "folder:$(mktemp -d "${TMPDIR:-/tmp}/rtmpose-bench.XXXXXXXX")"')
     # A login script may print lines of its own.
     found = re.search(r"^folder:(/\S.*rtmpose-bench\.\w+)$", said, re.MULTILINE)
@@ -109,7 +112,8 @@ def _folder_there(ssh: Ssh) -> Iterator[str]:
         yield found[1]
     finally:
         try:
-            ssh.run(f"rm -rf -- {shlex.quote(found[1])}")
+            folder = shlex.quote(found[1])
+            ssh.run(f"kill -KILL $(cat {folder}/pid 2>/dev/null) 2>/dev/null; rm -rf -- {folder}")
         except DeviceError as error:
             warnings.warn(
                 f"{found[1]} could not be removed there ({error}); remove it by hand", stacklevel=2
@@ -143,6 +147,14 @@ def _run(ssh: Ssh, script: str, pid_file: str) -> None:
     if interrupted and process.returncode != 0:
         raise KeyboardInterrupt
     ssh.check_connection(process.returncode, stderr)
+    if process.returncode > _SIGNALLED:
+        number = process.returncode - _SIGNALLED
+        reason = (
+            "for want of memory, as a rule: measure less at once"
+            if number == signal.SIGKILL
+            else "it crashed"
+        )
+        raise DeviceError(f"{ssh.address}: rtmpose-bench was ended there by signal {number}; {reason}")
     if process.returncode != 0:
         raise DeviceError(
             f"{ssh.address}: rtmpose-bench failed there: {_reason(stderr, process.returncode)}"

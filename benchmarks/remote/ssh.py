@@ -66,7 +66,14 @@ class Ssh:
             DeviceError: no connection, or it cannot be written there.
         """
         what = [str(path) for path in sorted(folder.iterdir())]
-        self._copy(["-r", *what, f"{self.address.scp_login}:{target}/"], None)
+        failed = self._copy(["-r", *what, f"{self.address.scp_login}:{target}/"], None)
+        if failed:
+            # scp names no reason for a write that failed.
+            size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+            free = " ".join(self.run(f"df -h {shlex.quote(target)} | tail -n 1").split())
+            raise DeviceError(
+                f"{failed}; is it full there? {size / 1e6:.1f} MB are sent, and df -h says: {free}"
+            )
 
     def fetch(self, source: str, target: Path) -> None:
         """Copy one file from there.
@@ -74,13 +81,15 @@ class Ssh:
         Raises:
             DeviceError: no connection, or it is not there.
         """
-        self._copy([f"{self.address.scp_login}:{source}", str(target)], SHORT_SECONDS)
+        failed = self._copy([f"{self.address.scp_login}:{source}", str(target)], SHORT_SECONDS)
+        if failed:
+            raise DeviceError(failed)
 
-    def _copy(self, words: list[str], limit: float | None) -> None:
+    def _copy(self, words: list[str], limit: float | None) -> str:
+        """What went wrong, "" where nothing did."""
         port = ["-P", str(self.address.port)] if self.address.port else []
         done = self._call(["scp", "-q", *self._options, *port, *words], limit)
-        if done.returncode != 0:
-            raise DeviceError(f"{self.address}: copying failed: {_last(done.stderr)}")
+        return f"{self.address}: copying failed: {_last(done.stderr)}" if done.returncode != 0 else ""
 
     def _call(self, words: list[str], limit: float | None) -> subprocess.CompletedProcess[str]:
         try:

@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 
 from rtmpose_sdk.cli.options import refuse_given
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE
 
@@ -34,14 +35,18 @@ def web(
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
 ) -> None:
     """Serve the page that finds people in the browser."""
-    from rtmpose_sdk.web import check_page, make_server
+    from rtmpose_sdk.web import make_server
 
     if artifact is not None:
         made_of = ["pose", "detector", "detection_threshold"]
         refuse_given(context, made_of, "--artifact holds its models and its threshold; leave out one")
-    check_page(page)
-    with tempfile.TemporaryDirectory(prefix="rtmpose-web-") as folder:
-        model = artifact or Path(folder) / "pipeline.onnx"
+        if not artifact.is_file():
+            raise InputError(f"{artifact}: no such file; make it: rtmpose-export --end2end pipeline")
+    with (
+        tempfile.TemporaryDirectory(prefix="rtmpose-web-") as folder,
+        # Before the export, which takes its time: a page or a port that cannot be had is said at once.
+        make_server(page, artifact or Path(folder) / "pipeline.onnx", host, port) as server,
+    ):
         if artifact is None:
             from rtmpose_sdk.exporters.extra import check_extra
 
@@ -50,14 +55,13 @@ def web(
 
             export_end2end(
                 "pipeline",
-                model,
+                Path(folder) / "pipeline.onnx",
                 pose=read_part(pose, False),
                 detector=read_part(detector, False),
                 detection_threshold=detection_threshold,
             )
-        with make_server(page, model, host, port) as server:
-            Console().print(f"http://{host}:{server.server_port}/ (Ctrl-C ends it)", soft_wrap=True)
-            try:
-                server.serve_forever()
-            except KeyboardInterrupt:
-                return
+        Console().print(f"{server.address} (Ctrl-C ends it)", soft_wrap=True)
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            return

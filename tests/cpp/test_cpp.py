@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import struct
 import subprocess
 from pathlib import Path
 
@@ -12,7 +13,7 @@ import numpy as np
 import onnx
 import pytest
 
-from rtmpose_sdk import Pipeline, Predictor, read_image
+from rtmpose_sdk import Detector, Pipeline, Predictor, read_image
 from rtmpose_sdk.exporters.end2end_export import export_end2end, read_part
 
 pytestmark = pytest.mark.skipif(
@@ -52,7 +53,10 @@ def build(engine: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
     flags = engine_flags(engine)
     folder = tmp_path_factory.mktemp("cpp")
     for step in (
-        ("cmake", "-S", SOURCE, "-B", folder / "build", "-DRTMPOSE_SANITIZE=ON", *flags),
+        (
+            *("cmake", "-S", SOURCE, "-B", folder / "build", *flags),
+            *("-DRTMPOSE_SANITIZE=ON", "-DCMAKE_COMPILE_WARNING_AS_ERROR=ON"),
+        ),
         ("cmake", "--build", folder / "build"),
         ("cmake", "--install", folder / "build", "--prefix", folder / "installed"),
     ):
@@ -75,13 +79,13 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture
 def run(engine: str, build: Path):
-    """The program; the sanitizers end it with another code than its own errors do."""
+    """The installed program; the sanitizers end it with another code than its own errors do."""
 
     def start(*words: object) -> subprocess.CompletedProcess[str]:
         # OpenVINO keeps what its plugins allocate until the process ends.
         leaks = int(engine == "onnxruntime")
         options = {"ASAN_OPTIONS": f"detect_leaks={leaks}:exitcode=99", "UBSAN_OPTIONS": "exitcode=99"}
-        done = call(build / "build" / "rtmpose-cpp", *words, env=os.environ | options)
+        done = call(build / "installed" / "bin" / "rtmpose-cpp", *words, env=os.environ | options)
         assert done.returncode in (0, 1), done.stderr
         return done
 
@@ -131,15 +135,56 @@ def test_pose_with_boxes_good_and_bad(
     assert np.median(np.abs(found[[0, 3], :, :2] - want.keypoints)) < 0.1
     np.testing.assert_allclose(found[[0, 3], :, 3], want.confidences, atol=0.02)
     assert not found[1:3].any()
-    nobody = run(files["pose"], picture)
-    assert json.loads(nobody.stdout)["people"] == []
+
+
+def _exif_jpeg(path: Path, picture: np.ndarray, tags: bytes) -> None:
+    content = cv2.imencode(".jpg", picture, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes()
+    exif = b"Exif\0\0" + tags
+    head = content[:2] + b"\xff\xe1" + struct.pack(">H", len(exif) + 2)
+    path.write_bytes(head + exif + content[2:])
+
+
+def test_pictures_that_lie_on_their_side(
+    run, files: dict[str, Path], tmp_path: Path, photo: np.ndarray
+) -> None:
+    """EXIF turns them as it does in Python; tags that are none turn nothing."""
+    photo = photo[:, :400]
+    pictures = []
+    for turn in range(1, 9):
+        order = "<>"[turn % 2]
+        tags = (b"II", b"MM")[turn % 2] + struct.pack(f"{order}HI", 42, 8)
+        tags += struct.pack(f"{order}HHHIHHI", 1, 0x112, 3, 1, turn, 0, 0)
+        pictures.append(tmp_path / f"{turn}.jpg")
+        _exif_jpeg(pictures[-1], photo, tags)
+    for i, tags in enumerate(
+        (
+            *(
+                bytes(10),
+                bytes(40),
+                b"II*\0\xff\xff\xff\xff" + bytes(8),
+                b"II*\0\x08\0\0\0\xff\xff" + bytes(6),
+            ),
+            b"II*\0\x08\0\0\0\x01\0" + struct.pack("<HHIHHI", 0x112, 3, 1, 9, 0, 0),
+        )
+    ):
+        pictures.append(tmp_path / f"none{i}.jpg")
+        _exif_jpeg(pictures[-1], photo, tags)
+    done = run(files["detector"], *pictures)
+    assert done.returncode == 0, done.stderr
+    with Detector("rtmdet-nano-own") as detector:
+        for path, line in zip(pictures, done.stdout.splitlines(), strict=True):
+            want = detector(read_image(path))
+            boxes, scores, _ = people(line)
+            assert np.abs(boxes[0] - want.boxes[0]).max() < 3, path.name
+            np.testing.assert_allclose(scores[0], want.scores[0], atol=0.02)
 
 
 def test_a_detector_and_a_picture_of_nobody(run, files: dict[str, Path], tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "grey.png"), np.full((40, 70, 3), 128, np.uint8))
-    done = run(files["detector"], tmp_path / "grey.png", PHOTO)
+    grey = tmp_path / 'a "grey"\n\\ one.png'
+    cv2.imwrite(str(grey), np.full((40, 70, 3), 128, np.uint8))
+    done = run(files["detector"], grey, PHOTO)
     empty, found = done.stdout.splitlines()
-    assert json.loads(empty)["people"] == []
+    assert json.loads(empty) == {"picture": str(grey), "people": []}
     boxes, _, keypoints = people(found)
     assert boxes.shape == (3, 4)
     assert keypoints.shape == (3, 0)
@@ -148,20 +193,43 @@ def test_a_detector_and_a_picture_of_nobody(run, files: dict[str, Path], tmp_pat
 def test_errors_say_what_is_wrong(run, files: dict[str, Path], tmp_path: Path) -> None:
     whole = files["pipeline"].read_bytes()
     (tmp_path / "cut.onnx").write_bytes(whole[: len(whole) // 2])
-    damaged = onnx.load(str(files["pipeline"]))
-    next(p for p in damaged.metadata_props if p.key == "skeleton").value = "[[1, 2], [3]]"
-    onnx.save(damaged, str(tmp_path / "damaged.onnx"))
+    names = ["nose", "left_eye"]
+    for file, key, value in (
+        ("odd", "skeleton", "[[1, 2], [3]]"),
+        ("far", "skeleton", "[[1, 17]]"),
+        ("open", "keypoint_names", '["nose", "left'),
+        ("code", "keypoint_names", '["\\u00"]'),
+        ("few", "keypoint_names", json.dumps(names)),
+    ):
+        with_metadata(files["pipeline"], tmp_path / f"{file}.onnx", {"skeleton": "[]"} | {key: value})
     for words, message in (
-        ((tmp_path / "cut.onnx", PHOTO), "cut.onnx: the engine says"),
-        ((tmp_path / "none.onnx", PHOTO), "none.onnx: the engine says"),
-        ((tmp_path / "damaged.onnx", PHOTO), "metadata of the artifact is damaged"),
+        (
+            (tmp_path / "cut.onnx", PHOTO),
+            "cut.onnx cannot be loaded; if it is damaged, copy or export it again",
+        ),
+        (
+            (tmp_path / "none.onnx", PHOTO),
+            "none.onnx: no such file, or it cannot be read; make one: rtmpose",
+        ),
+        *(
+            ((tmp_path / f"{file}.onnx", PHOTO), "metadata is damaged; export it again")
+            for file in ("odd", "far", "open", "code")
+        ),
+        ((tmp_path / "few.onnx", PHOTO), "another number of keypoints than the 2 that its metadata names"),
         (
             (PHOTO.with_name("rtmpose-t-own.onnx"), PHOTO),
             "is no end2end artifact; make one: rtmpose-export",
         ),
-        ((files["pipeline"], files["pose"]), "not a picture that can be read"),
+        ((files["pipeline"], files["pose"]), "expected a whole JPEG, PNG or BMP"),
+        (
+            (files["pipeline"], PHOTO, "--box", "0", "0", "5", "5"),
+            "takes no boxes: it is an end2end pipeline",
+        ),
+        ((files["pose"], PHOTO), "needs the persons' boxes: it is an end2end pose artifact"),
         ((files["pipeline"], PHOTO, "--threads", "many"), "usage: rtmpose-cpp"),
-        ((files["pipeline"], PHOTO, "--threads", "-1"), "threads is -1"),
+        ((files["pipeline"], PHOTO, "--threads", "1.5"), "--threads '1.5'; expected a whole number from 0"),
+        ((files["pipeline"], PHOTO, "--threads", "1e10"), "--threads '1e10'; expected a whole number"),
+        ((files["pipeline"], PHOTO, "--runs", "-1"), "--runs '-1'; expected a whole number from 0"),
         ((files["pose"], PHOTO, "--box", "nan", "0", "5", "5"), "'nan' is not a number here"),
         ((files["pose"], PHOTO, "--box", "0", "0", "1e39", "5"), "expected a finite one"),
         ((), "usage: rtmpose-cpp"),
@@ -169,15 +237,50 @@ def test_errors_say_what_is_wrong(run, files: dict[str, Path], tmp_path: Path) -
         done = run(*words)
         assert done.returncode == 1
         assert message in done.stderr
+        assert not done.stdout
+
+
+def with_metadata(source: Path, target: Path, changed: dict[str, str]) -> None:
+    model = onnx.load(str(source))
+    for entry in model.metadata_props:
+        entry.value = changed.get(entry.key, entry.value)
+    onnx.save(model, str(target))
+
+
+def test_a_full_disk_is_no_success(build: Path, files: dict[str, Path]) -> None:
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [build / "installed" / "bin" / "rtmpose-cpp", files["detector"], PHOTO],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "standard output cannot be written" in done.stderr
+
+
+def test_the_shortest_program(build: Path, files: dict[str, Path]) -> None:
+    done = call(build / "build" / "minimal", files["pipeline"], PHOTO)
+    assert done.stdout.startswith("person 0.88: left wrist at ")
+    done = call(build / "build" / "minimal", files["pipeline"], "none.jpg")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: none.jpg: not a picture that can be read")
 
 
 def test_a_users_own_program_against_the_installed_package(
     engine: str, build: Path, files: dict[str, Path], tmp_path: Path, photo: np.ndarray
 ) -> None:
     """find_package(rtmpose), a picture with gaps between its rows, and every misuse of the header."""
-    (tmp_path / "CMakeLists.txt").write_text(
-        "cmake_minimum_required(VERSION 3.20)\nproject(user CXX)\nfind_package(rtmpose REQUIRED)\n"
-        "add_executable(user user.cpp)\ntarget_link_libraries(user rtmpose::rtmpose)\n"
+    project = (
+        "cmake_minimum_required(VERSION 3.20)\nproject(user CXX)\n{}\n"
+        "add_executable(main user.cpp)\ntarget_link_libraries(main rtmpose::rtmpose)\n"
+    )
+    (tmp_path / "CMakeLists.txt").write_text(project.format("find_package(rtmpose REQUIRED)"))
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "inside" / "user.cpp").touch()
+    (tmp_path / "inside" / "CMakeLists.txt").write_text(
+        project.format(f"add_subdirectory({SOURCE} rtmpose)")
     )
     (tmp_path / "user.cpp").write_text("""#include <rtmpose.hpp>
 #include <cstdio>
@@ -201,21 +304,29 @@ int main(int, char** arguments) {
     refused([&] { model(nullptr, 512, 512); });
     refused([&] { model(bytes, 512, 512, 10); });
     refused([&] { model(bytes, 512, 512, std::vector<rtmpose::Box>{}); });
+    rtmpose::Model pose(arguments[3]);
+    std::printf("%zu\\n", pose(bytes, 512, 512, std::vector<rtmpose::Box>{}).size());
+    for (const std::string& name : pose.keypoint_names()) std::puts(name.c_str());
 }
 """)
     flags = [f"-Drtmpose_DIR={build / 'installed' / 'lib' / 'cmake' / 'rtmpose'}", *engine_flags(engine)]
     for step in (
         ("cmake", "-S", tmp_path, "-B", tmp_path / "b", *flags),
         ("cmake", "--build", tmp_path / "b"),
+        ("cmake", "-S", tmp_path / "inside", "-B", tmp_path / "inside" / "b", *flags),
     ):
         done = call(*step)
         assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
     rows = np.zeros((512, 512 * 3 + 64), np.uint8)
     rows[:, : 512 * 3] = photo.reshape(512, -1)
     (tmp_path / "rows.raw").write_bytes(rows.tobytes())
-    done = call(tmp_path / "b" / "user", files["pipeline"], tmp_path / "rows.raw")
+    odd = ['a "nose"', "l\\r", "左肩", "Schädel", *(f"k{i}" for i in range(4, 17))]
+    with_metadata(files["pose"], tmp_path / "odd.onnx", {"keypoint_names": json.dumps(odd)})
+    done = call(tmp_path / "b" / "main", files["pipeline"], tmp_path / "rows.raw", tmp_path / "odd.onnx")
     assert done.returncode == 0, done.stderr
     first, *refusals = done.stdout.splitlines()
+    refusals, nobody, names = refusals[:4], refusals[4], refusals[5:]
+    assert (nobody, names) == ("0", odd)
     with Pipeline() as pipeline:
         want = pipeline(photo)
     count, name, x = first.split()

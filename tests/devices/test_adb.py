@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import shutil
+import signal
 import subprocess
+import time
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +18,8 @@ from typer.testing import CliRunner
 from rtmpose_sdk.benchmarks.baseline import read_baseline
 from rtmpose_sdk.benchmarks.cli import app
 from rtmpose_sdk.benchmarks.remote import adb, measure_adb, report_adb
+
+from .conftest import BENCH
 
 ELF_ARM64 = b"\x7fELF\x02\x01\x01" + bytes(9) + b"\x02\x00\xb7\x00"
 SAME_PX = 0.5
@@ -204,6 +210,44 @@ def test_ctrl_c_keeps_what_was_measured_whole(
     [report] = read_baseline(tmp_path / "r.json")["reports"]
     assert report["setting"]["threads"] == 1
     assert bench(*words, "--threads", 2).exit_code != 0
+    assert not list((phone / "tmp").iterdir())
+
+
+def test_what_is_interrupted_does_not_go_on_there(phone: Path, ncnn_model: Path, tmp_path: Path) -> None:
+    """adb's end does not end the device's program."""
+    if shutil.which("g++") is None:
+        pytest.skip("needs g++")
+    number = tmp_path / "number"
+    (tmp_path / "endless.cpp").write_text(
+        "#include <unistd.h>\n#include <fstream>\n"
+        f'int main() {{ std::ofstream("{number}") << getpid() << std::endl; for (;;) pause(); }}\n'
+    )
+    program = tmp_path / "endless"
+    subprocess.run(["g++", tmp_path / "endless.cpp", "-o", program], check=True)
+    (phone / "props").write_text("ro.product.cpu.abi=x86_64\n")
+    process = subprocess.Popen(
+        [BENCH, "--device", "adb", "--native", program, "--pose", ncnn_model],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    try:
+        end = time.monotonic() + 60
+        while not (number.is_file() and number.read_text().endswith("\n")):
+            assert time.monotonic() < end
+            assert process.poll() is None
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(60) != 0
+        there = Path(f"/proc/{number.read_text().strip()}")
+        end = time.monotonic() + 10
+        while there.exists():  # until the system has taken note of its end
+            assert time.monotonic() < end
+            time.sleep(0.1)
+    finally:
+        process.kill()
+        if number.is_file():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(number.read_text()), signal.SIGKILL)
     assert not list((phone / "tmp").iterdir())
 
 

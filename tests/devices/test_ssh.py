@@ -10,7 +10,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -218,37 +218,82 @@ def test_files_that_are_not_there_or_not_sent_are_refused(
     assert "x.gif: no such file; expected a picture" in str(done.exception)
 
 
-def test_ctrl_c_reaches_it_and_keeps_what_was_measured(
-    server: Server, client: Callable[..., None], tmp_path: Path
-) -> None:
-    report = tmp_path / "r.json"
+@contextlib.contextmanager
+def measuring(server: Server, *more: object) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """A long command, and its number there, while it measures; it is not left running."""
     words = ["--device", server.device, "--remote-command", BENCH, "--threads", "1", "--warm-up", "0"]
     process = subprocess.Popen(
-        [BENCH, *words, "--runs", "100000", "--json", report], stdout=subprocess.PIPE
+        [BENCH, *words, "--runs", "100000", *more],
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     there = server.folder / "tmp"
     end = time.monotonic() + 60
     number = 0
     try:
-        while not list(there.glob("*/pid")):
+        while not [pid for pid in there.glob("*/pid") if pid.read_text()]:
             assert time.monotonic() < end
             assert process.poll() is None
             time.sleep(0.1)
         [pid] = there.glob("*/pid")
         number = int(pid.read_text())
-        status = Path(f"/proc/{number}/stat")
-        while int(status.read_text().split()[13]) < 300:  # 3 s of processor time: it is measuring
+        while int(Path(f"/proc/{number}/stat").read_text().split()[13]) < 300:  # 3 s of processor time
             assert time.monotonic() < end
             time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        process.communicate(timeout=60)
-        assert process.returncode == 0
+        yield process, number
     finally:  # what fails leaves nothing running
         process.kill()
         if number:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(number, signal.SIGKILL)
+
+
+def test_ctrl_c_reaches_it_and_keeps_what_was_measured(
+    server: Server, client: Callable[..., None], tmp_path: Path
+) -> None:
+    report = tmp_path / "r.json"
+    with measuring(server, "--json", report) as (process, number):
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+        assert process.returncode == 0
+        assert not Path(f"/proc/{number}").exists()
     runs = json.loads(report.read_text())["reports"][0]["setting"]["runs"]
     assert 0 < runs < 100000
     assert not left(server)
-    assert not status.exists()
+
+
+def test_a_command_that_is_killed_there(server: Server, client: Callable[..., None]) -> None:
+    """As the system does where the memory is full; the connection is whole then."""
+    with measuring(server) as (process, number):
+        os.kill(number, signal.SIGKILL)
+        _, stderr = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "was ended there by signal 9; for want of memory" in stderr
+    assert not left(server)
+
+
+def test_a_connection_that_breaks_leaves_nothing_running(
+    server: Server, client: Callable[..., None]
+) -> None:
+    with measuring(server) as (process, number):
+        parent = number
+        while "sshd" not in (words := Path(f"/proc/{parent}/cmdline").read_text()):
+            parent = int(Path(f"/proc/{parent}/stat").read_text().rsplit(")", 1)[1].split()[1])
+        assert "@notty" in words  # of this session, and not the server
+        os.kill(parent, signal.SIGKILL)
+        _, stderr = process.communicate(timeout=60)
+        assert process.returncode == 1
+        assert "closed by remote host" in stderr
+        assert not Path(f"/proc/{number}").exists()
+    assert not left(server)
+
+
+def test_a_disk_that_is_full_there(server: Server, client: Callable[..., None], tmp_path: Path) -> None:
+    (tmp_path / "tools" / "scp").write_text("#!/bin/sh\necho 'scp: failed to upload' >&2; exit 1\n")
+    done = bench("--device", server.device, "--remote-command", BENCH, *SHORT)
+    message = str(done.exception)
+    assert re.search(
+        r"scp: failed to upload; is it full there\? \d+\.\d MB are sent, and df -h says: \S+ ", message
+    )
+    assert not left(server)

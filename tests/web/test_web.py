@@ -6,9 +6,12 @@ import json
 import os
 import shutil
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -64,6 +67,24 @@ def test_the_server_isolates_the_page_and_serves_the_model(address: str) -> None
         assert error.value.code == 404
 
 
+def test_a_browser_that_goes_away_is_no_error(
+    address: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with (tmp_path / "page" / "big").open("wb") as file:
+        file.truncate(50_000_000)
+    threads = threading.active_count()
+    with socket.create_connection(("localhost", int(address.rsplit(":", 1)[1]))) as client:
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # ends in a reset
+        client.sendall(b"GET /big HTTP/1.0\r\n\r\n")
+        client.recv(1000)
+    with urllib.request.urlopen(address) as answer:
+        assert answer.status == 200
+    end = time.monotonic() + 10
+    while threading.active_count() > threads and time.monotonic() < end:  # the thread that served it
+        time.sleep(0.05)
+    assert capfd.readouterr().err == ""
+
+
 def test_the_command_looks_for_the_page_first(tmp_path: Path) -> None:
     command = [Path(sys.executable).parent / "rtmpose", "web", "--pose", "nothing", "--page", tmp_path]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -93,14 +114,42 @@ def test_what_is_missing_is_said(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="npm run build"):
         make_server(tmp_path, tmp_path / "p.onnx", "localhost", 0)
     (tmp_path / "index.html").touch()
-    with pytest.raises(InputError, match="rtmpose-export --end2end pipeline"):
-        make_server(tmp_path, tmp_path / "p.onnx", "localhost", 0)
-    (tmp_path / "p.onnx").touch()
     with (
         make_server(tmp_path, tmp_path / "p.onnx", "localhost", 0) as server,
         pytest.raises(InputError, match="another --port"),
     ):
         make_server(tmp_path, tmp_path / "p.onnx", "localhost", server.server_port)
+    for host in ("nowhere.invalid", "192.0.2.77", "2001:db8::77"):
+        with pytest.raises(InputError, match="another --host"):
+            make_server(tmp_path, tmp_path / "p.onnx", host, 0)
+    command = [Path(sys.executable).parent / "rtmpose", "web", "--page", tmp_path, "--artifact", "p.onnx"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "p.onnx: no such file; make it: rtmpose-export --end2end pipeline" in done.stderr
+
+
+def test_a_port_that_is_taken_is_said_before_the_export(tmp_path: Path) -> None:
+    """A pose model that does not exist would be the export's error."""
+    (tmp_path / "index.html").touch()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        command = [Path(sys.executable).parent / "rtmpose", "web", "--page", tmp_path, "--port", port]
+        done = subprocess.run([*command, "--pose", "none"], capture_output=True, text=True, check=False)
+    assert "cannot be listened on (Address already in use); take another --port" in done.stderr
+
+
+@pytest.mark.skipif(not Path("/proc/net/if_inet6").is_file(), reason="needs IPv6")
+def test_ipv6(tmp_path: Path) -> None:
+    (tmp_path / "index.html").touch()
+    (tmp_path / "p.onnx").touch()
+    with make_server(tmp_path, tmp_path / "p.onnx", "::1", 0) as server:
+        assert server.address == f"http://[::1]:{server.server_port}/"
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        with urllib.request.urlopen(server.address) as answer:
+            assert answer.status == 200
+        server.shutdown()
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -126,6 +175,15 @@ def report(folder: Path) -> dict[str, Any]:
     odd = onnx.load(str(folder / "pipeline.onnx"))
     odd.graph.node[0].op_type = "Unknown"
     onnx.save(odd, str(folder / "odd.onnx"))
+    for name, changed in (
+        ("text", {"skeleton": "none"}),
+        ("far", {"skeleton": "[[0, 17]]"}),
+        ("more", {"keypoint_names": json.dumps([f"k{i}" for i in range(18)]), "skeleton": "[[0, 17]]"}),
+    ):
+        model = onnx.load(str(folder / "pipeline.onnx"))
+        for entry in model.metadata_props:
+            entry.value = changed.get(entry.key, entry.value)
+        onnx.save(model, str(folder / f"{name}.onnx"))
     photo = cv2.imread(str(SOURCE.parents[1] / "rtmpose_sdk" / "data" / "astronaut.jpg"))
     cv2.imwrite(str(folder / "photo.png"), photo)
     cv2.imwrite(str(folder / "grey.png"), np.full((48, 64, 3), 120, np.uint8))
@@ -140,6 +198,10 @@ def report(folder: Path) -> dict[str, Any]:
             frame = av.VideoFrame.from_ndarray(cv2.resize(photo, (480, 480)), format="bgr24")
             film.mux(stream.encode(frame))
         film.mux(stream.encode())
+    film_bytes = bytearray((folder / "film.webm").read_bytes())
+    middle = len(film_bytes) // 2
+    film_bytes[middle : middle + 5000] = bytes(i * 37 % 256 for i in range(5000))
+    (folder / "damaged.webm").write_bytes(film_bytes)
     yuv = cv2.cvtColor(cv2.resize(photo, (480, 480)), cv2.COLOR_BGR2YUV_I420).tobytes()
     (folder / "camera.y4m").write_bytes(
         b"YUV4MPEG2 W480 H480 F10:1 Ip A1:1 C420jpeg\n" + (b"FRAME\n" + yuv) * 10
@@ -200,6 +262,7 @@ def test_cameras_and_videos(report: dict[str, Any], folder: Path, source: str) -
     assert tied.sum() <= 2
     assert np.abs(keypoints[tied, 2] - want.keypoint_scores[tied]).max(initial=0) < 1e-3
     assert np.median(moved) < 0.01
+    assert report["filmFirst"] > 0  # not the black before the first frame
     assert report["stopped"] == "Stopped."
 
 
@@ -220,22 +283,39 @@ def test_nobody_and_bad_input(report: dict[str, Any]) -> None:
     assert "The model is damaged" in report["cutModel"]
     assert "an end2end pose artifact" in report["poseModel"]
     assert report["afterErrors"] == len(report["photo"]["people"])
+    assert "damaged.webm is damaged; it was played as far as it can be" in report["damagedFilm"]
     assert "camera" in report["refusedCamera"].lower()
+    assert "cannot be run: a part of the page was not loaded; load the page again" in report["noWorker"]
+
+
+@needs_browser
+def test_another_skeleton_and_damaged_metadata(report: dict[str, Any]) -> None:
+    assert report["text"] == (
+        "The model is damaged: its metadata has no skeleton that can be read. Export it again."
+    )
+    assert "its skeleton has keypoints that have no names" in report["far"]
+    assert report["beforeMore"] == len(report["photo"]["people"])
+    assert report["sliderAfterMore"] == ""
+    assert "its metadata names 18 keypoints, it gives 17" in report["more"]
 
 
 @needs_browser
 def test_nothing_leaves_the_device_and_it_works_offline(report: dict[str, Any]) -> None:
     assert report["requests"]
-    assert all(url.startswith((report["address"], "blob:", "data:")) for url in report["requests"])
+    own = (report["address"], report["elsewhere"], "blob:", "data:")
+    assert all(url.startswith(own) for url in report["requests"])
     assert report["offline"] == len(report["photo"]["people"])
     assert 20e6 < report["bytes"] < 25e6  # 14.2 MB of it are the engine, 8.9 MB the model
-    assert not [text for text in report["console"] if "ERR_INTERNET_DISCONNECTED" not in text]
+    expected = ("ERR_INTERNET_DISCONNECTED", "Cross-Origin-Opener-Policy header has been ignored")
+    assert not [text for text in report["console"] if not any(part in text for part in expected)]
 
 
 @needs_browser
 def test_threads_keyboard_names_and_a_small_screen(report: dict[str, Any]) -> None:
     assert "WebAssembly" in report["threads"]
     assert "does not isolate" not in report["threads"]
+    assert "One thread, no camera" in report["insecure"]
+    assert "does not isolate" not in report["insecure"]
     assert report["unnamed"] == []
     assert {"file", "camera", "least", "engine", "artifact"} <= set(report["focused"])
     assert report["wide"] <= 390

@@ -7,9 +7,11 @@
 // Every failure is an rtmpose::Error. A Model serves one thread at a time; make one for each thread.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <fstream>
 #include <map>
 #include <memory>
 #include <stdexcept>
@@ -71,14 +73,39 @@ public:
 
 std::unique_ptr<Engine> open_engine(const std::string& file, int threads);
 
-// Strings of a JSON list of strings without escapes.
+[[noreturn]] inline void damaged(const std::string& metadata) {
+    throw Error("the artifact's metadata is damaged; export it again: " + metadata);
+}
+
+// What stands behind a backslash in a JSON string, as UTF-8; `at` moves behind it.
+inline std::string unescaped(const std::string& json, std::size_t& at) {
+    const char kind = json.at(at++);
+    const std::size_t known = std::string("bfnrt").find(kind);
+    if (known != std::string::npos) return {"\b\f\n\r\t"[known]};
+    if (kind != 'u') return {kind};
+    const unsigned code = static_cast<unsigned>(std::stoul(json.substr(at, 4), nullptr, 16));
+    at += 4;
+    const auto byte = [](unsigned bits) { return static_cast<char>(bits); };
+    if (code < 0x80) return {byte(code)};
+    if (code < 0x800) return {byte(0xC0 | code >> 6), byte(0x80 | (code & 0x3F))};
+    return {byte(0xE0 | code >> 12), byte(0x80 | (code >> 6 & 0x3F)), byte(0x80 | (code & 0x3F))};
+}
+
+// Strings of a JSON list of strings.
 inline std::vector<std::string> strings_of(const std::string& json) {
     std::vector<std::string> found;
-    for (std::size_t at = json.find('"'); at != std::string::npos; at = json.find('"', at + 1)) {
-        const std::size_t end = json.find('"', at + 1);
-        if (end == std::string::npos) throw Error("metadata of the artifact is damaged: " + json);
-        found.push_back(json.substr(at + 1, end - at - 1));
-        at = end;
+    try {
+        for (std::size_t at = json.find('"'); at != std::string::npos; at = json.find('"', at)) {
+            std::string text;
+            for (char read = json.at(++at); read != '"'; read = json.at(at)) {
+                ++at;
+                text += read == '\\' ? unescaped(json, at) : std::string(1, read);
+            }
+            found.push_back(text);
+            ++at;
+        }
+    } catch (const std::logic_error&) {  // it ends too early, or a code is none
+        damaged(json);
     }
     return found;
 }
@@ -95,7 +122,7 @@ inline std::vector<std::pair<int, int>> pairs_of(const std::string& json) {
             ++at;
         }
     }
-    if (numbers.size() % 2 != 0) throw Error("metadata of the artifact is damaged: " + json);
+    if (numbers.size() % 2 != 0) damaged(json);
     std::vector<std::pair<int, int>> found;
     for (std::size_t i = 0; i < numbers.size(); i += 2) found.emplace_back(numbers[i], numbers[i + 1]);
     return found;
@@ -108,16 +135,20 @@ class Model {
 public:
     // file: of `rtmpose-export --end2end`; threads: 0 leaves the number to the engine.
     explicit Model(const std::string& file, int threads = 0) : file_(file) {
+        const std::string advice = "; make one: rtmpose-export --end2end pipeline --weights MODEL --out pipeline.onnx";
         if (threads < 0) throw Error("threads is " + std::to_string(threads) + ", expected 0 or more");
-        guard([&] {
+        if (!std::ifstream(file)) throw Error(file + ": no such file, or it cannot be read" + advice);
+        guard(" cannot be loaded; if it is damaged, copy or export it again. ", [&] {
             engine_ = detail::open_engine(file, threads);
             kind_ = engine_->metadata("rtmpose_end2end");
         });
         if (kind_ != "pose" && kind_ != "detector" && kind_ != "pipeline")
-            throw Error(file + " is no end2end artifact; make one: rtmpose-export --end2end pipeline "
-                               "--weights MODEL --out pipeline.onnx");
+            throw Error(file + " is no end2end artifact" + advice);
         names_ = detail::strings_of(engine_->metadata("keypoint_names"));
         skeleton_ = detail::pairs_of(engine_->metadata("skeleton"));
+        for (const auto& [from, to] : skeleton_)
+            if (static_cast<std::size_t>(std::max(from, to)) >= names_.size())
+                detail::damaged(engine_->metadata("skeleton"));
     }
 
     // "pose", "detector" or "pipeline".
@@ -130,7 +161,7 @@ public:
     // Everybody in a picture, best first (detector, pipeline).
     // bgr: rows of width * 3 bytes; stride: bytes from row to row, 0 where nothing lies between.
     std::vector<Person> operator()(const std::uint8_t* bgr, int height, int width, std::size_t stride = 0) {
-        if (kind_ == "pose") throw Error(file_ + " needs boxes: it is an end2end pose artifact");
+        if (kind_ == "pose") throw Error(file_ + " needs the persons' boxes: it is an end2end pose artifact");
         return run(bgr, height, width, stride, nullptr);
     }
 
@@ -157,7 +188,7 @@ private:
             bgr = packed.data();
         }
         detail::Outputs found;
-        guard([&] {
+        guard(": ", [&] {
             engine_->call(bgr, rows, row / 3, boxes);
             found = engine_->outputs();
         });
@@ -167,11 +198,12 @@ private:
 
     // The engine's errors become ours.
     template <typename Action>
-    void guard(const Action& action) const {
+    void guard(const char* failed, const Action& action) const {
         try {
             action();
         } catch (const std::exception& error) {
-            throw Error(file_ + ": the engine says: " + error.what());
+            const std::string said = error.what();
+            throw Error(file_ + failed + "The engine says: " + said.substr(0, said.find_last_not_of(" \n") + 1));
         }
     }
 
@@ -193,11 +225,15 @@ private:
         const auto &points = get(found, "keypoints"), &peaks = get(found, "scores"),
                    &confidences = get(found, "confidences");
         const std::size_t count = names_.size();
+        const std::vector<std::size_t> shape{people.size(), count};
+        if (peaks.shape != shape || confidences.shape != shape || points.values.size() != 2 * peaks.values.size())
+            throw Error(file_ + " gives another number of keypoints than the " + std::to_string(count) +
+                        " that its metadata names; export it again");
         for (std::size_t i = 0; i < people.size(); ++i) {
             people[i].keypoints.reserve(count);
             for (std::size_t k = i * count; k < (i + 1) * count; ++k)
                 people[i].keypoints.push_back(
-                    {points.values.at(2 * k), points.values.at(2 * k + 1), peaks.values.at(k), confidences.values.at(k)});
+                    {points.values[2 * k], points.values[2 * k + 1], peaks.values[k], confidences.values[k]});
         }
         return people;
     }

@@ -1,6 +1,8 @@
 // The artifact on ONNX Runtime. Included by rtmpose.hpp.
 #pragma once
 
+#include <filesystem>
+
 namespace rtmpose::detail {
 
 class OnnxRuntime final : public Engine {
@@ -9,12 +11,7 @@ public:
         Ort::SessionOptions options;
         if (threads > 0) options.SetIntraOpNumThreads(threads);
         options.AddConfigEntry("session.force_spinning_stop", "1");  // idle threads leave the cores to others
-#if defined(_WIN32)
-        const std::wstring path(file.begin(), file.end());
-#else
-        const std::string& path = file;
-#endif
-        session_ = Ort::Session(environment_, path.c_str(), options);
+        session_ = Ort::Session(environment_, std::filesystem::path(file).c_str(), options);
         for (std::size_t i = 0; i < session_.GetOutputCount(); ++i)
             names_.emplace_back(session_.GetOutputNameAllocated(i, allocator_).get());
     }

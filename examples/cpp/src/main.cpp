@@ -16,7 +16,7 @@ namespace {
 const char* const kUsage =
     "usage: rtmpose-cpp ARTIFACT PICTURE... [--box X1 Y1 X2 Y2]... [--threads N] [--runs N]\n"
     "ARTIFACT: from rtmpose-export --end2end. --box: the persons, for a pose artifact. --runs: time it,\n"
-    "after 50 runs of warming up, against the engine's bare call.\n";
+    "after 50 runs of warming up, against the engine's bare call.";
 
 struct Arguments {
     std::string artifact;
@@ -35,14 +35,21 @@ double number(int count, char** words, int at) {
     return value;
 }
 
+int whole(int count, char** words, int at) {
+    const double value = number(count, words, at);
+    if (value != std::floor(value) || value < 0 || value > 1e6)
+        throw rtmpose::Error(std::string(words[at - 1]) + " '" + words[at] + "'; expected a whole number from 0");
+    return static_cast<int>(value);
+}
+
 Arguments parse(int count, char** words) {
     Arguments found;
     for (int i = 1; i < count; ++i) {
         const std::string word = words[i];
         if (word == "--threads") {
-            found.threads = static_cast<int>(number(count, words, ++i));
+            found.threads = whole(count, words, ++i);
         } else if (word == "--runs") {
-            found.runs = static_cast<int>(number(count, words, ++i));
+            found.runs = whole(count, words, ++i);
         } else if (word == "--box") {
             float sides[4];
             for (float& side : sides) side = static_cast<float>(number(count, words, ++i));
@@ -59,15 +66,21 @@ Arguments parse(int count, char** words) {
     return found;
 }
 
+// The model refuses boxes that it does not take, and their absence where it needs them.
 std::vector<rtmpose::Person> look(rtmpose::Model& model, const Picture& picture, const Arguments& arguments) {
     const std::uint8_t* bgr = picture.bgr.data();
-    if (model.kind() == "pose") return model(bgr, picture.height, picture.width, arguments.boxes);
-    return model(bgr, picture.height, picture.width);
+    if (arguments.boxes.empty()) return model(bgr, picture.height, picture.width);
+    return model(bgr, picture.height, picture.width, arguments.boxes);
 }
 
 void print(const std::string& file, const std::vector<rtmpose::Person>& people) {
     std::string escaped;
-    for (const char c : file) escaped += c == '"' || c == '\\' ? std::string("\\") + c : std::string(1, c);
+    for (const char c : file) {
+        const unsigned code = static_cast<unsigned char>(c);
+        char text[8];
+        std::snprintf(text, sizeof text, "\\u%04x", code);
+        escaped += code < ' ' || c == '"' || c == '\\' ? std::string(text) : std::string(1, c);
+    }
     std::printf("{\"picture\": \"%s\", \"people\": [", escaped.c_str());
     for (std::size_t i = 0; i < people.size(); ++i) {
         const auto& [box, score, keypoints] = people[i];
@@ -112,6 +125,7 @@ void time_it(rtmpose::Model& model, const Picture& picture, const Arguments& arg
 
 int main(int count, char** words) {
     try {
+        if (count == 2 && words[1] == std::string("--help")) return std::puts(kUsage) < 0;
         const Arguments arguments = parse(count, words);
         rtmpose::Model model(arguments.artifact, arguments.threads);
         for (const std::string& file : arguments.pictures) {
@@ -119,6 +133,8 @@ int main(int count, char** words) {
             print(file, look(model, picture, arguments));
             if (arguments.runs > 0) time_it(model, picture, arguments);
         }
+        if (std::fflush(stdout) != 0 || std::ferror(stdout) != 0)
+            throw rtmpose::Error("standard output cannot be written; is the disk full?");
     } catch (const std::exception& error) {
         std::cerr << "error: " << error.what() << "\n";
         return 1;

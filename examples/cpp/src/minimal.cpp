@@ -5,7 +5,7 @@
 
 #include "picture.hpp"
 
-int main(int count, char** arguments) {
+int main(int count, char** arguments) try {
     if (count != 3) return std::puts("usage: minimal pipeline.onnx picture.jpg"), 2;
     rtmpose::Model model(arguments[1]);
     const Picture picture = read_picture(arguments[2]);
@@ -13,4 +13,7 @@ int main(int count, char** arguments) {
         const rtmpose::Keypoint& wrist = person.keypoints.at(9);
         std::printf("person %.2f: left wrist at %.0f, %.0f\n", person.score, wrist.x, wrist.y);
     }
+} catch (const std::exception& error) {
+    std::fprintf(stderr, "error: %s\n", error.what());
+    return 1;
 }

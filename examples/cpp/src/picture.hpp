@@ -1,4 +1,4 @@
-// Pictures from files as BGR bytes: through OpenCV where it is, else stb_image.
+// Pictures from files as BGR bytes, turned upright by their EXIF orientation: through stb_image.h, else OpenCV.
 #pragma once
 
 #include <cstdint>
@@ -10,5 +10,5 @@ struct Picture {
     std::vector<std::uint8_t> bgr;
 };
 
-// Throws std::runtime_error where there is no picture.
+// Throws std::exception where there is no picture.
 Picture read_picture(const std::string& file);

@@ -4,6 +4,7 @@ export class Engine {
   #worker = new Worker(new URL("./worker.js", import.meta.url), { type: "module" });
   #waiting = new Map();
   #next = 0;
+  #failed; // a worker that was not loaded answers nobody
 
   constructor() {
     this.#worker.onmessage = ({ data: { id, answer, error } }) => {
@@ -13,7 +14,9 @@ export class Engine {
       else reject(new Error(error));
     };
     this.#worker.onerror = (event) => {
-      for (const { reject } of this.#waiting.values()) reject(new Error(event.message ?? "the worker failed"));
+      const error = new Error(event.message ?? "a part of the page was not loaded; load the page again");
+      if (event.message === undefined) this.#failed = error;
+      for (const { reject } of this.#waiting.values()) reject(error);
       this.#waiting.clear();
     };
   }
@@ -30,6 +33,7 @@ export class Engine {
 
   #ask(message, transferred) {
     return new Promise((resolve, reject) => {
+      if (this.#failed) throw this.#failed;
       const id = this.#next++;
       this.#waiting.set(id, { resolve, reject });
       this.#worker.postMessage({ ...message, id }, transferred);

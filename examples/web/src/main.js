@@ -14,7 +14,7 @@ const threads = allowedThreads();
 let model; // what the artifact says of itself
 let bytes; // the artifact
 let opened = "wasm"; // the engine that runs
-let last; // people in the frame that is shown
+let last; // people in the frame that is shown, and the model that found them
 let running = 0; // number of the source that is on; a later one ends an earlier one
 let stream;
 let address; // of the video that is on
@@ -68,6 +68,8 @@ async function keepForOffline(loaded) {
 }
 
 function engineNote() {
+  if (!self.isSecureContext)
+    return "One thread, no camera, no WebGPU, no use without a network: browsers have those for https and localhost only.";
   const notes = [];
   if (!navigator.gpu) notes.push("WebGPU is not offered by this browser.");
   if (!self.crossOriginIsolated) notes.push("One thread only: the server does not isolate the page (COOP, COEP).");
@@ -84,7 +86,9 @@ async function look(turn, source, width, height) {
   const { people, read, run } = await engine.find(grab.getImageData(0, 0, width, height));
   const found = performance.now();
   if (turn !== running) return 0;
-  last = people;
+  if (people.some(({ keypoints }) => keypoints.length !== model.names.length))
+    throw new Error(`The model is damaged: its metadata names ${model.names.length} keypoints, it gives ${people[0].keypoints.length}. Export it again.`);
+  last = { people, model };
   show();
   const end = performance.now();
   const total = end - start;
@@ -97,14 +101,14 @@ async function look(turn, source, width, height) {
   return shown().length;
 }
 
-const shown = () => last.filter(({ score }) => score >= Number($("sure").value));
+const shown = () => last.people.filter(({ score }) => score >= Number($("sure").value));
 
 function show() {
   const people = shown();
   [view.width, view.height] = [frame.width, frame.height];
   const context = view.getContext("2d");
   context.drawImage(frame, 0, 0);
-  drawPeople(context, people, model, Number($("least").value));
+  drawPeople(context, people, last.model, Number($("least").value));
   $("hint").hidden = true;
   $("people").textContent = String(people.length);
   const count = people.length === 1 ? "1 person" : `${people.length} people`;
@@ -125,11 +129,21 @@ function halt() {
   return running;
 }
 
+/** Until the video has a frame to draw: before its first one it is black. */
+const painted = () =>
+  new Promise((next) => {
+    video.requestVideoFrameCallback?.(next) ?? next();
+    for (const event of ["ended", "error"]) video.addEventListener(event, next, { once: true });
+  });
+
 async function play(turn, name) {
+  const first = painted();
   await video.play();
+  await first;
   $("stop").disabled = false;
   say(`Looking at ${name}.`);
   while (turn === running && !video.ended) {
+    if (video.error) throw new Error(`${name} is damaged; it was played as far as it can be (${video.error.message}).`);
     await look(turn, video, video.videoWidth, video.videoHeight);
     await new Promise((next) => requestAnimationFrame(next));
   }

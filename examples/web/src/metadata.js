@@ -56,11 +56,15 @@ export function describe(bytes) {
     const given = kind ? `an end2end ${kind} artifact` : "no end2end artifact";
     throw new Error(`The model is ${given}. Make one with: rtmpose-export --end2end pipeline`);
   }
-  return {
-    names: JSON.parse(metadata.get("keypoint_names")),
-    skeleton: JSON.parse(metadata.get("skeleton")),
-    pose: JSON.parse(metadata.get("pose_card")),
-    detector: JSON.parse(metadata.get("detector_card")),
-    threshold: Number(metadata.get("detection_threshold")),
+  const read = (key) => {
+    try {
+      return JSON.parse(metadata.get(key));
+    } catch {
+      throw new Error(`The model is damaged: its metadata has no ${key} that can be read. Export it again.`);
+    }
   };
+  const [names, skeleton] = [read("keypoint_names"), read("skeleton")];
+  if (!skeleton.flat().every((place) => place in names))
+    throw new Error("The model is damaged: its skeleton has keypoints that have no names. Export it again.");
+  return { names, skeleton, pose: read("pose_card"), detector: read("detector_card") };
 }

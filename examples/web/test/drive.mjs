@@ -1,7 +1,7 @@
 // Drives the page in headless Chromium and prints what it did as JSON; tests/web/test_web.py judges it.
 //   node drive.mjs CHROMIUM URL FOLDER
-// FOLDER has photo.png, grey.png, broken.png, empty.png, film.webm, camera.y4m, pose.onnx, cut.onnx, odd.onnx; screenshots
-// and the frames that people were found in are written there.
+// FOLDER has photo.png, grey.png, broken.png, empty.png, film.webm, damaged.webm, camera.y4m, pose.onnx, cut.onnx, odd.onnx,
+// text.onnx, far.onnx, more.onnx; screenshots and the frames that people were found in are written there.
 import { writeFileSync } from "node:fs";
 import { chromium } from "playwright-core";
 
@@ -74,10 +74,12 @@ const browser = await chromium.launch({ executablePath, args: common });
   await page.waitForFunction(() => document.querySelector("#error").textContent.includes("pose"));
   report.poseModel = await error(page);
   report.afterErrors = (await result(page, "#file", "photo.png")).people.length;
-  report.film = await result(page, "#file", "film.webm");
+  report.filmFirst = (await result(page, "#file", "film.webm")).people.length;
   await page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("End of"));
   report.film = await page.evaluate(() => globalThis.rtmpose.result);
   await keepFrame(page, "film-frame.png");
+  await page.setInputFiles("#file", `${folder}/damaged.webm`);
+  report.damagedFilm = await error(page);
   await page.click("#camera");
   report.refusedCamera = await error(page);
   // Every control is reached by the keyboard and has a name.
@@ -92,6 +94,21 @@ const browser = await chromium.launch({ executablePath, args: common });
     await page.keyboard.press("Tab");
     report.focused.push(await page.evaluate(() => document.activeElement.id));
   }
+  // Metadata that are none, then another skeleton: what is shown keeps the one that it was found with.
+  for (const name of ["text", "far"]) {
+    await page.setInputFiles("#artifact", `${folder}/${name}.onnx`);
+    await page.waitForFunction((given) => document.querySelector("#error").textContent.includes(given), name === "text" ? "no skeleton that" : "no names");
+    report[name] = await error(page);
+  }
+  report.beforeMore = (await result(page, "#file", "photo.png")).people.length;
+  await page.setInputFiles("#artifact", `${folder}/more.onnx`);
+  await page.waitForFunction(() => document.querySelector("#status").textContent.startsWith("Ready: more.onnx"));
+  await page.focus("#least");
+  await page.keyboard.press("ArrowLeft");
+  await page.waitForTimeout(200);
+  report.sliderAfterMore = await page.textContent("#error");
+  await page.setInputFiles("#file", `${folder}/photo.png`);
+  report.more = await error(page);
   // A second visit without the network.
   await page.waitForSelector("body[data-offline]");
   await page.evaluate(() => navigator.serviceWorker.ready);
@@ -102,6 +119,32 @@ const browser = await chromium.launch({ executablePath, args: common });
   await context.close();
 }
 await browser.close();
+
+// A part of the page that does not arrive.
+const parted = await chromium.launch({ executablePath, args: common });
+{
+  const [context, page] = await open(parted);
+  await page.route("**/worker*", (route) => route.abort());
+  await page.goto(url);
+  await ready(page);
+  report.noWorker = await error(page);
+  await context.close();
+}
+await parted.close();
+
+// The page of another machine, without https.
+const elsewhere = await chromium.launch({ executablePath, args: [...common, "--host-resolver-rules=MAP page.test 127.0.0.1"] });
+{
+  const [context, page] = await open(elsewhere);
+  const address = new URL(url);
+  address.hostname = "page.test";
+  report.elsewhere = address.href;
+  await page.goto(address.href);
+  await ready(page);
+  report.insecure = await page.textContent("#engine-note");
+  await context.close();
+}
+await elsewhere.close();
 
 const filmed = await chromium.launch({
   executablePath,
