@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from torch import Tensor
 
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.new_card import InputKind, new_card
-from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set, keypoint_set_of
+from rtmpose_sdk.keypoint_sets import (
+    KeypointSet,
+    get_keypoint_set,
+    keypoint_set_from,
+    keypoint_set_of,
+    keypoint_set_with,
+)
 from rtmpose_sdk.models import (
     DetectModel,
     PoseModel,
@@ -65,12 +72,13 @@ def open_checkpoint(
 
 
 class _Read(NamedTuple):
-    """A checkpoint's tensors, and what `rtmpose train` says of them: nothing in everybody else's."""
+    """A checkpoint's tensors, and what `rtmpose train` or MMPose says of them."""
 
     file: Path
     state: dict[str, Tensor]
     card: ModelCard | None
     head: HeadOptions | None
+    keypoints: Mapping[str, Any] | None
 
 
 def _read(weights: Path) -> _Read:
@@ -81,6 +89,7 @@ def _read(weights: Path) -> _Read:
         state,
         None if card is None else ModelCard.from_json(card, str(weights)),
         None if head is None else HeadOptions(**head),
+        note.get("keypoints"),
     )
 
 
@@ -116,7 +125,7 @@ def _network(
     read: _Read, name: str | None, keypoint_set: str | None, input_size: tuple[int, int] | None
 ) -> tuple[PoseModel | DetectModel, str | KeypointSet]:
     """`open_network` of what was read."""
-    weights, state, said, _ = read
+    weights, state, said = read.file, read.state, read.card
     if said is not None and said.task == "pose":
         return _trained_network(read, said, name=name, keypoint_set=keypoint_set, input_size=input_size)
     found = identify(state)
@@ -128,21 +137,28 @@ def _network(
         detector = build_model(name, input_size=size)
         load_state_dict(detector, state, weights)
         return detector.eval(), ""
-    if keypoint_set is None:
-        keypoint_set = keypoint_set_of(found.keypoints, str(weights))
-    count = len(get_keypoint_set(keypoint_set))
-    if found.keypoints not in (None, count):
-        raise InputError(f"{weights}: has {found.keypoints} keypoints, but {keypoint_set} has {count}")
+    keypoints = keypoint_set or _trained_on(read) or keypoint_set_of(found.keypoints, str(weights))
+    points = keypoints if isinstance(keypoints, KeypointSet) else get_keypoint_set(keypoints)
+    if found.keypoints not in (None, len(points)):
+        raise InputError(f"{weights}: has {found.keypoints} keypoints, but {points.name} has {len(points)}")
     if size is None:
         raise InputError(
             f"{weights}: is a heatmap network, whose weights do not tell its input size; give --input-size"
         )
     head = HeadOptions("heatmap", raw=True) if found.head == "heatmap" else None
     network = build_model(
-        name, keypoint_set=keypoint_set, input_size=size, head=head, split_ratio=found.split_ratio
+        name, keypoint_set=len(points), input_size=size, head=head, split_ratio=found.split_ratio
     )
     load_state_dict(network, state, weights)
-    return network.eval(), keypoint_set
+    return network.eval(), keypoints
+
+
+def _trained_on(read: _Read) -> KeypointSet | None:
+    """The keypoint set that MMPose says, under the name that it has here."""
+    if read.keypoints is None:
+        return None
+    own = keypoint_set_from(str(read.keypoints["name"]), read.keypoints)
+    return keypoint_set_with(own.names) or own
 
 
 def _trained_network(

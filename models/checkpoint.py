@@ -18,8 +18,12 @@ from rtmpose_sdk.models.identify import identify
 
 _IGNORED_PREFIX = "data_preprocessor."
 _MODULE_PREFIX = "module."
-_EMA_KEYS = ("ema_state_dict", "state_dict_ema")
-_EMA_COUNTER = "steps"
+_STATES = ("state_dict_ema", "state_dict")
+"""Where the weights are, the best first: timm's averaged ones (EMA), or the only ones. MMEngine's averaged
+weights are in `state_dict`, too; what training goes on from is in its `ema_state_dict`, not read here."""
+_CLASSIFIER = "bbox_head.rtm_cls."
+_COCO_CLASSES = 80
+"""Of MMDetection's own checkpoints."""
 _SHOWN = 5
 NOTE = "rtmpose_sdk"
 """Name beside `state_dict` under which `rtmpose train` keeps its note, see `read_noted`."""
@@ -55,8 +59,8 @@ def _harmless_globals() -> list[Any]:
 def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
     """Names and tensors of a checkpoint's network.
 
-    Read are: a bare state dict, or one under `state_dict`; averaged weights (EMA) are preferred
-    where the file has them. `data_preprocessor.*` is left out, `module.` is taken off.
+    Read are: a bare state dict, or one under `state_dict`; averaged weights (EMA) where the file has them.
+    `data_preprocessor.*` is left out, `module.` is taken off.
 
     Raises:
         CheckpointError: missing, empty, truncated, not a checkpoint, or a pickle with code in it.
@@ -65,9 +69,10 @@ def read_checkpoint(path: str | Path) -> dict[str, Tensor]:
 
 
 def read_noted(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """What `read_checkpoint` gives, and what `rtmpose train` says beside it: {} in everybody else's files.
+    """What `read_checkpoint` gives, and what is said beside it: {} where nothing is.
 
-    `card` is the card of the artifact, as JSON; `head` are the fields of a pose network's `HeadOptions`.
+    Of `rtmpose train`: `card` is the card of the artifact, as JSON; `head` are the fields of a pose
+    network's `HeadOptions`. Of MMPose: `keypoints` is the keypoint set, as `keypoint_set_from` takes it.
 
     Raises:
         CheckpointError: see `read_checkpoint`.
@@ -75,14 +80,13 @@ def read_noted(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     file = Path(path)
     content = _load(file)
     note = content.get(NOTE)
-    averaged = next((content[k] for k in _EMA_KEYS if isinstance(content.get(k), dict)), None)
-    state = averaged if averaged is not None else content.get("state_dict", content)
+    state = next((content[k] for k in _STATES if content.get(k) is not None), content)
     if not isinstance(state, dict):
         raise CheckpointError(f"{file}: its 'state_dict' is a {type(state).__name__}; expected a dict")
     tensors = {}
     for name, value in state.items():
         short = str(name).removeprefix(_MODULE_PREFIX)
-        if short == _EMA_COUNTER or short.startswith(_IGNORED_PREFIX):
+        if short.startswith(_IGNORED_PREFIX):
             continue
         if not isinstance(value, Tensor):
             raise CheckpointError(
@@ -91,7 +95,21 @@ def read_noted(path: str | Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         tensors[short] = value
     if not tensors:
         raise CheckpointError(f"{file}: there is no tensor in it")
-    return tensors, note if isinstance(note, dict) else {}
+    return tensors, note if isinstance(note, dict) else _dataset_note(content)
+
+
+def _dataset_note(content: Mapping[str, Any]) -> dict[str, Any]:
+    """The keypoints that MMPose trained on: `meta.dataset_meta`, as its `parse_pose_metainfo` makes it."""
+    meta = content.get("meta")
+    said = meta.get("dataset_meta") if isinstance(meta, dict) else None
+    names = said.get("keypoint_id2name") if isinstance(said, dict) else None
+    if not isinstance(said, dict) or not isinstance(names, dict):
+        return {}
+    points = {"name": said.get("dataset_name", "mmpose"), "keypoints": [names[i] for i in sorted(names)]}
+    for ours, theirs in (("skeleton", "skeleton_links"), ("flip_indices",) * 2, ("sigmas",) * 2):
+        if said.get(theirs) is not None:
+            points[ours] = [*said[theirs]]
+    return {"keypoints": points}
 
 
 def _load(file: Path) -> dict[str, Any]:
@@ -132,10 +150,13 @@ def load_checkpoint(model: nn.Module, path: str | Path) -> None:
 def load_state_dict(model: nn.Module, state: Mapping[str, Tensor], origin: str | Path) -> None:
     """Load tensors into a network, strictly; `origin` names the file in errors.
 
+    Of a detector of COCO's 80 classes, persons are loaded, the first of them.
+
     Raises:
         CheckpointError: missing or surplus tensors, or tensors of another shape.
     """
     own = model.state_dict()
+    state = {name: _persons(name, value) for name, value in state.items()}
     missing = [name for name in own if name not in state]
     surplus = [name for name in state if name not in own]
     other = [
@@ -164,6 +185,12 @@ def load_state_dict(model: nn.Module, state: Mapping[str, Tensor], origin: str |
     )
 
 
+def _persons(name: str, value: Tensor) -> Tensor:
+    """A detector's classifier for COCO's first class alone; other tensors as they are."""
+    of_coco = name.startswith(_CLASSIFIER) and value.shape[0] == _COCO_CLASSES
+    return value[:1] if of_coco else value
+
+
 def _shape(tensor: Tensor) -> str:
     return "x".join(map(str, tensor.shape)) or "a number"
 
@@ -180,6 +207,11 @@ def _refusal(file: Path, error: Exception) -> CheckpointError:
         return CheckpointError(
             f"{file}: not a PyTorch checkpoint, damaged, or it holds objects that cannot be read "
             "safely; copy it again, or save its state dict (tensors only) with torch.save"
+        )
+    if found[1].startswith("ultralytics."):
+        return CheckpointError(
+            f"{file}: is a network of Ultralytics, in a pickle of its own classes; not read here. "
+            "`rtmpose models` lists what can be named instead"
         )
     return CheckpointError(
         f"{file}: refused, because loading it would run code: the pickle calls '{found[1]}', and a "

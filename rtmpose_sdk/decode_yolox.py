@@ -33,9 +33,11 @@ def decode_yolox(outputs: dict[str, NDArray[np.generic]], card: ModelCard) -> tu
     centres, strides = _cells(card.input_size, card.strides)
     rows = np.asarray(outputs["yolox"][0], np.float32)
     if len(rows) != len(strides):
+        turned = rows.shape[1] == len(strides)
         raise CardError(
             f"card of '{card.name}': the head gives {len(rows)} cells, but input {card.input_size} with "
             f"strides {card.strides} has {len(strides)}"
+            + ("; its cells are the last axis, as in Ultralytics' files: it is no YOLOX" if turned else "")
         )
     middle = (rows[:, :2] + centres) * strides
     half = np.exp(np.minimum(rows[:, 2:4], _LARGEST_EXPONENT)) * strides / 2

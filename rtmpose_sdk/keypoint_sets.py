@@ -163,7 +163,7 @@ def read_keypoint_set(path: Path) -> KeypointSet:
         InputError: no such file, not JSON, or not a keypoint set.
     """
     try:
-        content = json.loads(path.read_text("utf-8"))
+        content = json.loads(path.read_text("utf-8-sig"))  # Windows marks the order of bytes
     except (OSError, ValueError) as error:
         raise InputError(f"{path}: not a keypoint set file ({error}); expected JSON") from None
     if not isinstance(content, dict):
@@ -305,7 +305,7 @@ def keypoint_set_of(count: int | None, origin: str) -> str:
         return "coco17"
     what = f"several sets have ({', '.join(fitting)})" if fitting else "no known set has"
     raise InputError(
-        f"{origin}: has {count} keypoints, which {what}; say which one it is (--keypoints). Known sets: "
-        f"{', '.join(_table())}. A set of your own is a file: --keypoints my.json with "
+        f"{origin}: has {count} keypoints, which {what}; say which one it is (--keypoints of rtmpose "
+        f"export). Known sets: {', '.join(_table())}. A set of your own is a file: my.json with "
         '{"keypoints": ["left_ear", "right_ear", ...], "skeleton": [["left_ear", "right_ear"], ...]}'
     )

@@ -13,7 +13,7 @@ from typing import Any
 
 from rtmpose_sdk.card import RTMPOSE_BETA, RTMW_BETA, ModelCard
 from rtmpose_sdk.errors import CardError, InputError, ModelFileError
-from rtmpose_sdk.keypoint_sets import keypoint_set_of
+from rtmpose_sdk.keypoint_sets import keypoint_set_of, keypoint_set_with, read_keypoint_set
 from rtmpose_sdk.runtimes import TensorSpec
 
 Measure = Callable[[tuple[int, int]], tuple[TensorSpec, ...]]
@@ -21,6 +21,9 @@ Count = Callable[[int, int, tuple[int, int]], int | None]
 _DETECT_TASKS = ("Detector",)
 _POSE_TASKS = ("PoseDetector",)
 _SUFFIXES = (".onnx", ".xml")
+_SHOWN = 5
+KEYPOINTS = "keypoints.json"
+"""File of a folder that says which keypoints the network gives, where it is known: MMDeploy writes none."""
 _DEFAULT_PAD_VALUE = 114
 """What MMDetection's RTMDet configs pad with."""
 _MMDEPLOY_PAD_VALUE = 0
@@ -31,6 +34,12 @@ _REFUSED = {
     ("postprocess", "use_dark"): "SimCC refined by DARK",
 }
 """What would move keypoints and is not done here; published models have none of it."""
+_OBEYED = ("TopDownGetBboxCenterScale", "TopDownAffine", "BottomupResize", "Resize", "Pad", "Normalize")
+_WITHOUT_EFFECT = (
+    *("LoadImage", "LoadImageFromFile", "LoadImageFromNDArray", "LoadAnnotations", "ToTensor"),
+    *("ImageToTensor", "DefaultFormatBundle", "Collect", "PackPoseInputs", "PackDetInputs"),
+)
+"""Steps that read a picture or hand it on, and change no number of it."""
 
 
 def network_file(folder: Path) -> Path:
@@ -94,12 +103,15 @@ def sdk_card(
             "std": tuple(map(float, normalize["std"])),
             "input_layout": "nchw",
             "input_dtype": "float32",
-            "weights_source": _checkpoint(folder) or origin,
+            "weights_source": _exported_from(folder, "pth") or origin,
         }
         if deploy.get("task") in _DETECT_TASKS:
             return _detect_card(common, transforms, post, folder)
         if deploy.get("task") in _POSE_TASKS:
-            made = _one_stage_card if any(len(spec.shape) == 4 for spec in outputs) else _pose_card
+            one_stage = any(len(spec.shape) == 3 for spec in outputs) and any(
+                len(spec.shape) == 4 for spec in outputs
+            )
+            made = _one_stage_card if one_stage else _pose_card
 
             def count(axis: int, dims: int, size: tuple[int, int]) -> int | None:
                 """Keypoints: what the file says, else what a run gives."""
@@ -130,6 +142,12 @@ def _is_true(value: Any) -> bool:
 
 
 def _refuse(steps: dict[str, dict[str, Any]], folder: Path) -> None:
+    unknown = [step for step in steps if step not in (*_OBEYED, *_WITHOUT_EFFECT, "postprocess")]
+    if unknown:
+        raise CardError(
+            f"{folder / 'pipeline.json'}: has the step {unknown[0]}, which is not done here; those that "
+            f"are: {', '.join(_OBEYED)}"
+        )
     for (step, key), what in _REFUSED.items():
         if steps.get(step, {}).get(key):
             raise CardError(f"{folder / 'pipeline.json'}: {step} has {key}, that is {what}; not supported")
@@ -178,7 +196,8 @@ def _pose_card(
 ) -> ModelCard:
     if post.get("component") != "SimCCLabelDecode":
         raise CardError(
-            f"{folder}: decoder '{post.get('component')}' is not known; expected SimCCLabelDecode"
+            f"{folder}: decoder '{post.get('component')}' is not known; expected SimCCLabelDecode. A "
+            f"network that gives heatmaps is run by a card: rtmpose card new {folder / 'end2end.onnx'}"
         )
     boxes, params = transforms["TopDownGetBboxCenterScale"], post["params"]
     said = {
@@ -195,8 +214,8 @@ def _pose_card(
         crop="mmdeploy",
         bbox_padding=float(boxes.get("padding", 1.25)),
         simcc_split_ratio=float(params.get("simcc_split_ratio", 2.0)),
-        simcc_beta=RTMW_BETA if "rtmw" in common["weights_source"] else RTMPOSE_BETA,
-        keypoint_set=_keypoint_set(count(1, 3, size), common["weights_source"] or str(folder)),
+        simcc_beta=RTMW_BETA if "rtmw" in _hints(common, folder) else RTMPOSE_BETA,
+        **_keypoints(count(1, 3, size), _hints(common, folder), folder),
     )
 
 
@@ -219,55 +238,75 @@ def _one_stage_card(
         pad_value=_pad_value({"Pad": resize} if "pad_val" in resize else transforms),
         score_threshold=float(params.get("score_thr", 0.05)),
         nms_iou_threshold=float(params.get("nms_thr", 0.65)),
-        keypoint_set=_keypoint_set(count(2, 4, size), common["weights_source"] or str(folder)),
+        **_keypoints(count(2, 4, size), _hints(common, folder), folder),
     )
 
 
 def _size(said: dict[str, Any], inputs: tuple[TensorSpec, ...], folder: Path) -> tuple[int, int]:
-    """(width, height) px. Some published archives contradict themselves; their network decides."""
+    """(width, height) px: the network's, where it takes but one; published archives may say others."""
     sizes = {name: (int(v[0]), int(v[1])) for name, v in said.items() if v}
-    distinct = set(sizes.values())
-    height, width = inputs[0].shape[2:] if inputs and len(inputs[0].shape) == 4 else (None, None)
-    if len(distinct) == 1:
-        return distinct.pop()
     text = ", ".join(f"{name} says {w}x{h}" for name, (w, h) in sizes.items()) or "nothing says a size"
-    if width is not None and height is not None and (not sizes or (width, height) in distinct):
-        if sizes:
+    height, width = inputs[0].shape[2:] if inputs and len(inputs[0].shape) == 4 else (None, None)
+    if width is not None and height is not None:
+        if any(size != (width, height) for size in sizes.values()):
             warnings.warn(
-                f"{folder / 'pipeline.json'} contradicts itself: {text}; the network takes "
-                f"{width}x{height}, "
-                "and that is used",
+                f"{folder / 'pipeline.json'} contradicts itself or its network: {text}; the network takes "
+                f"{width}x{height}, and that is used",
                 stacklevel=2,
             )
         return width, height
+    if len(set(sizes.values())) == 1:
+        return next(iter(sizes.values()))
     raise CardError(f"{folder / 'pipeline.json'}: which input size is meant? {text}")
 
 
-def _keypoint_set(count: int | None, origin: str) -> str:
-    """By the number of keypoints that the network puts out, and its checkpoint's name."""
+def _keypoints(count: int | None, hints: str, folder: Path) -> dict[str, Any]:
+    """The card's fields: as `KEYPOINTS` says, else by the number that the network gives and `_hints`."""
+    file = folder / KEYPOINTS
+    if not file.is_file():
+        try:
+            return {"keypoint_set": keypoint_set_of(count, hints)}
+        except InputError:
+            raise CardError(
+                f"{folder}: its network gives {count} keypoints, and which these are cannot be told; say "
+                f'it in {file}: {{"keypoints": ["left_ear", "right_ear", ...], "skeleton": [["left_ear", '
+                '"right_ear"], ...]}'
+            ) from None
     try:
-        return keypoint_set_of(count, origin)
+        points = read_keypoint_set(file)
     except InputError as error:
         raise CardError(str(error)) from None
+    if count not in (None, len(points)):
+        raise CardError(f"{file}: has {len(points)} keypoints, but the network gives {count}")
+    known = keypoint_set_with(points.names)
+    if known is not None:
+        return {"keypoint_set": known.name}
+    return {"keypoint_set": points.name, "keypoint_definition": points.definition()}
 
 
-def _checkpoint(folder: Path) -> str:
-    """Name of the checkpoint that the network was exported from; "" where nothing tells."""
+def _hints(common: dict[str, Any], folder: Path) -> str:
+    """What tells a network's family and keypoints: its checkpoint's and config's names, or its folder's."""
+    return f"{common['weights_source']} {_exported_from(folder, 'config')}".strip() or folder.name
+
+
+def _exported_from(folder: Path, what: str) -> str:
+    """Name of the file, "pth" or "config", that the network was exported from; "" where nothing tells."""
     if not (folder / "detail.json").is_file():
         return ""
-    pth = _read(folder, "detail.json").get("codebase", {}).get("pth", "")
-    return str(pth).replace("\\", "/").rsplit("/", 1)[-1]
+    file = _read(folder, "detail.json").get("codebase", {}).get(what, "")
+    return str(file).replace("\\", "/").rsplit("/", 1)[-1]
 
 
 def _read(folder: Path, name: str) -> dict[str, Any]:
     file = folder / name
     if not file.is_file():
+        there = ", ".join(sorted(place.name for place in folder.glob("*"))[:_SHOWN]) or "nothing"
         raise ModelFileError(
             f"{folder}: not an MMDeploy SDK folder, {name} is missing; expected deploy.json, "
-            "pipeline.json and the network"
+            f"pipeline.json and the network, found {there}"
         )
     try:
-        content = json.loads(file.read_text("utf-8"))
+        content = json.loads(file.read_text("utf-8-sig"))  # Windows marks the order of bytes
     except ValueError as error:
         raise ModelFileError(f"{file}: not JSON ({error})") from None
     if not isinstance(content, dict):

@@ -10,7 +10,7 @@ from pathlib import Path
 from rtmpose_sdk.artifacts import Model, open_model
 from rtmpose_sdk.card import Task
 from rtmpose_sdk.closing import Closing
-from rtmpose_sdk.errors import EngineError, InputError
+from rtmpose_sdk.errors import CardError, EngineError, InputError
 from rtmpose_sdk.normalize import Normalizer
 from rtmpose_sdk.outputs import find_outputs
 from rtmpose_sdk.runtimes import Array
@@ -27,6 +27,7 @@ class Network(Closing):
     Raises:
         InputError: one picture at a time is looked at, and the artifact takes several at once only; or
             settings for a model that is open already.
+        CardError: a card that cannot be for this artifact.
 
     Attributes:
         runtime, card: the engine, and how to use it.
@@ -65,8 +66,12 @@ class Network(Closing):
             )
         self.gate: AbstractContextManager[object] = threading.Lock()
         self._process = os.getpid()
-        self._normalize = Normalizer(self.card)
-        self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
+        try:
+            self._normalize = Normalizer(self.card)
+            self._outputs = find_outputs(self.runtime.outputs, self.card, self.runtime.path)
+        except CardError:
+            self.runtime.close()
+            raise
 
     def _infer(self, images: Array) -> dict[str, Array]:
         """Outputs by their role, see `find_outputs`, for (N,H,W,3) uint8 BGR of the network's size."""

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.errors import CardError
 
 
 class Normalizer:
@@ -14,10 +15,19 @@ class Normalizer:
 
     Where the graph holds colour order and normalisation, the pictures pass as they are. Otherwise a
     table of 256 values per channel replaces cast, subtraction and division.
+
+    Raises:
+        CardError: mean and std are for levels of 0...1.
     """
 
     def __init__(self, card: ModelCard) -> None:
         self.takes_image = card.takes_image
+        if not self.takes_image and max(card.std) < 1:
+            mean, std = ([round(255 * v, 3) for v in values] for values in (card.mean, card.std))
+            raise CardError(
+                f"card of '{card.name}': mean {card.mean} and std {card.std} are for levels of 0...1; "
+                f"expected those for 0...255, which would be {tuple(mean)} and {tuple(std)}"
+            )
         levels = np.arange(256, dtype=np.float64)
         self._tables: list[NDArray[np.float32]] = [
             ((levels - mean) / std).astype(np.float32)

@@ -3,17 +3,27 @@
 from __future__ import annotations
 
 import os
+import warnings
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
 
 from rtmpose_sdk.card import Task
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, ModelFileError
+from rtmpose_sdk.hub.cache import sha256_of
 from rtmpose_sdk.hub.convert import CHECKPOINTS, converted
 from rtmpose_sdk.hub.download import fetch
-from rtmpose_sdk.hub.table import KINDS, PRESETS, ModelFile, PublishedModel, find_published, unknown_name
-from rtmpose_sdk.hub.unpack import model_inside, unpacked
+from rtmpose_sdk.hub.table import (
+    KINDS,
+    PRESETS,
+    ModelFile,
+    PublishedModel,
+    find_file,
+    find_published,
+    unknown_name,
+)
+from rtmpose_sdk.hub.unpack import model_inside, unpacked, unpacked_by_hand
 
 DEFAULT_POSE = "rtmpose-t-own"
 DEFAULT_DETECTOR = "rtmdet-nano-own"
@@ -65,7 +75,7 @@ def find_model(source: str | Path) -> Path:
 
 
 def existing(source: str | Path) -> Path | None:
-    """What is there under this path; None where nothing is, or no file could have such a name.
+    """What is there under this path, `~` being the home; None where nothing is, or nothing could be.
 
     Raises:
         InputError: neither text nor a path.
@@ -73,8 +83,9 @@ def existing(source: str | Path) -> Path | None:
     if not isinstance(source, str | os.PathLike):
         raise InputError(f"the model is {source!r:.60}; expected a name, a file, a folder or an address")
     try:
-        return Path(source) if str(source) and Path(source).exists() else None
-    except (OSError, ValueError):
+        path = Path(source).expanduser()
+        return path if str(source) and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # the last one: ~somebody, who has no home
         return None
 
 
@@ -101,7 +112,8 @@ def locate(source: str | Path, keypoint_set: str = "") -> Found:
     """The model that a name, an address or a path means, ready to be opened.
 
     A path that exists wins over a name. What is published is fetched; archives are unpacked and
-    checkpoints converted, once each, into the cache.
+    checkpoints converted, once each, into the cache. A published file is known by its name, wherever it
+    comes from.
 
     Args:
         source: "rtmpose-m", "rtmpose-m.pth" (the checkpoint of that name), "https://…/x.zip", a file, a
@@ -111,17 +123,27 @@ def locate(source: str | Path, keypoint_set: str = "") -> Found:
     Raises:
         ModelNotFoundError: none of these; the message has the nearest names.
         InputError: neither text nor a path.
+        ModelFileError: a folder without a model has the name of a published one.
         OfflineError, DownloadError, ArchiveError, CheckpointError, MissingExtraError, OutputError: it could
             not be had.
     """
     path, text = existing(source), str(source)
     if path is not None:
-        return Found(_ready(path, None, keypoint_set))
+        row = _published_at(path)
+        ready = _ready(path, row, keypoint_set)
+        hidden = None if path.is_file() or (ready / "deploy.json").is_file() else find_published(text)
+        if hidden is not None:
+            raise ModelFileError(
+                f"{path.resolve()}: is a folder without a model, and hides the published {text}; name that "
+                f"in full, {hidden.name}, or rename the folder"
+            )
+        return Found(ready, row)
     for model in NAMED_MODELS:
         if model.name == text:
             return Found(Path(str(resources.files("rtmpose_sdk").joinpath("data", model.file))))
-    if text.startswith(("http://", "https://")):
-        return Found(_ready(fetch(text, fill=f"rtmpose models download {text}"), None, ""))
+    if _is_address(text):
+        fetched, row = _fetch_address(text)
+        return Found(_ready(fetched, row, ""), row)
     published, file = _published(text)
     fetched = fetch_file(published, file)
     return Found(_ready(fetched, published, keypoint_set), published)
@@ -141,9 +163,10 @@ def find_checkpoint(source: str | Path) -> Found:
     """
     path, text = existing(source), str(source)
     if path is not None:
-        return Found(path)
-    if text.startswith(("http://", "https://")):
-        return Found(fetch(text, fill=f"rtmpose models download {text}"))
+        return Found(path, _published_at(path) if path.suffix.lower() in CHECKPOINTS else None)
+    if _is_address(text):
+        fetched, row = _fetch_address(text)
+        return Found(fetched, row if fetched.suffix.lower() in CHECKPOINTS else None)
     if any(model.name == text for model in NAMED_MODELS):
         return Found(find_model(source))
     name = text.removesuffix(".pth")
@@ -155,8 +178,36 @@ def published_of(source: str | Path) -> PublishedModel | None:
     """The row that a source means, without fetching anything; None where it is no published name."""
     if existing(source) is not None or any(model.name == str(source) for model in NAMED_MODELS):
         return None
+    if _is_address(str(source)):
+        known = find_file(str(source).partition("?")[0])
+        return known[0] if known else None
     stem, _, suffix = str(source).rpartition(".")
     return find_published(stem if suffix in KINDS else str(source))
+
+
+def _is_address(text: str) -> bool:
+    return text.startswith(("http://", "https://"))
+
+
+def _fetch_address(url: str) -> tuple[Path, PublishedModel | None]:
+    """The file behind an address, and its row; a published file has its published hash anywhere."""
+    model, file = find_file(url.partition("?")[0]) or (None, None)
+    return fetch(url, file.sha256_prefix if file else "", f"rtmpose models download {url}"), model
+
+
+def _published_at(path: Path) -> PublishedModel | None:
+    """The row of the published file that lies at a path: by its name, and hash if it has one."""
+    model, file = find_file(path.name) or (None, None)
+    if model is None or file is None or path.is_dir():
+        return None
+    if file.sha256_prefix and not sha256_of(path).startswith(file.sha256_prefix):
+        warnings.warn(
+            f"{path} has the name of a published file, whose sha256 begins with {file.sha256_prefix}, but "
+            "is another one, or damaged: nothing of what is published about that one is said of it",
+            stacklevel=4,
+        )
+        return None
+    return model
 
 
 def fetch_file(model: PublishedModel, file: ModelFile) -> Path:
@@ -188,7 +239,10 @@ def _published(name: str) -> tuple[PublishedModel, ModelFile]:
     for kind in KINDS:
         if dot and suffix == kind and find_published(stem) is not None:
             model = name_published(stem)
-            return model, model.file(kind)
+            try:
+                return model, model.file(kind)
+            except InputError as error:
+                raise InputError(f"there is no file {name} in {Path.cwd()}, and {error}") from None
     model = name_published(name)
     return model, model.file()
 
@@ -196,7 +250,7 @@ def _published(name: str) -> tuple[PublishedModel, ModelFile]:
 def _ready(path: Path, published: PublishedModel | None, keypoint_set: str) -> Path:
     """What can be opened: archives unpacked, checkpoints converted."""
     if path.is_dir():
-        return path
+        return unpacked_by_hand(path)
     suffix = path.suffix.lower()
     if suffix == ".zip":
         return model_inside(unpacked(path))

@@ -18,7 +18,7 @@ from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import MissingExtraError, ModelFileError, RTMPoseError
 from rtmpose_sdk.hub import cache
 
-CONVERSION = 1
+CONVERSION = 2
 """Number of the way of converting; another one makes new artifacts."""
 _NEEDED = ("torch", "onnx", "onnxscript", "onnxslim", "onnxruntime")
 CHECKPOINTS = (".pth", ".pt", ".ckpt")
@@ -99,6 +99,7 @@ def _convert(checkpoint: Path, out: Path, card: ModelCard | None, keypoint_set: 
         kind = getattr(errors, str(said["error"]), RTMPoseError)
         if kind is MissingExtraError:
             kind = ModelFileError
-        raise kind(said["message"])
+        message = str(said["message"])
+        raise kind(message if str(checkpoint) in message else f"{checkpoint}: {message}")
     last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
     raise ModelFileError(f"{checkpoint}: could not be converted to ONNX ({last[:300]})")

@@ -18,10 +18,18 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
-from rtmpose_sdk.errors import DownloadError, InputError, MissingExtraError, OfflineError, OutputError
+from rtmpose_sdk.errors import (
+    DownloadError,
+    InputError,
+    MissingExtraError,
+    OfflineError,
+    OutputError,
+    RTMPoseError,
+)
 from rtmpose_sdk.hub import cache
 from rtmpose_sdk.hub.cache import Record
 from rtmpose_sdk.hub.integrity import check
+from rtmpose_sdk.hub.reasons import reason
 
 MIRRORS = "RTMPOSE_MIRRORS"
 OFFLINE = "RTMPOSE_OFFLINE"
@@ -52,11 +60,21 @@ def offline() -> bool:
 
 
 def addresses(url: str) -> list[str]:
-    """Where a file may be had: each mirror with the published path, then its own address."""
+    """Where a file may be had: at the mirrors, then at its own address.
+
+    A mirror is a server with the published paths, or BEGINNING=OTHER: an address that begins so begins
+    otherwise there.
+    """
     parts = urlsplit(url)
     tail = parts.path + (f"?{parts.query}" if parts.query else "")
-    mirrors = os.environ.get(MIRRORS, "").replace(",", " ").split()
-    return [*(mirror.rstrip("/") + tail for mirror in mirrors), url]
+    found = []
+    for mirror in os.environ.get(MIRRORS, "").replace(",", " ").split():
+        beginning, equals, other = mirror.partition("=")
+        if not equals:
+            found.append(mirror.rstrip("/") + tail)
+        elif url.startswith(beginning):
+            found.append(other + url.removeprefix(beginning))
+    return [*found, url]
 
 
 def fetch(url: str, sha256_prefix: str = "", fill: str = "") -> Path:
@@ -205,13 +223,17 @@ def _transfer(address: str, part: Path, report: Report) -> None:
             try:
                 _once(session, address, part, report)
                 return
+            except RTMPoseError:
+                raise
             except (requests.RequestException, _BrokenOffError) as error:
                 failed = error
+            except OSError as error:  # requests' own: no certificates where REQUESTS_CA_BUNDLE says
+                raise DownloadError(f"{error} (REQUESTS_CA_BUNDLE)") from None
             now = part.stat().st_size if part.exists() else 0
             tries = tries + 1 if now <= size or size < 0 else 1
             size = now
     assert failed is not None
-    raise _CutOffError(_reason(failed))
+    raise _CutOffError(str(failed) if isinstance(failed, _BrokenOffError) else reason(failed))
 
 
 class _BrokenOffError(Exception):
@@ -271,7 +293,7 @@ def _write(answer: Any, part: Path, start: int, total: int | None, report: Repor
                 try:
                     block = next(blocks, None)
                 except OSError as error:  # requests' own errors: not the disk's
-                    raise _BrokenOffError(_reason(error)) from None
+                    raise _BrokenOffError(reason(error)) from None
                 if block is None:
                     break
                 _write_block(stream, block)
@@ -315,19 +337,6 @@ def _room(part: Path, needed: int) -> None:
             "disk; "
             f"free some space, or set {cache.HOME} to another folder"
         )
-
-
-def _reason(error: Exception) -> str:
-    text = str(error)
-    if "timed out" in text.lower():
-        return "the server stopped sending"
-    if "NameResolution" in text or "Name or service" in text or "getaddrinfo" in text:
-        return "the server's name is not known here (no network?)"
-    if "Connection refused" in text:
-        return "the connection was refused"
-    if "IncompleteRead" in text or "Connection reset" in text or "RemoteDisconnected" in text:
-        return "the connection broke off"
-    return " ".join(text.split())[:160]
 
 
 def _import_requests() -> Any:

@@ -9,7 +9,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Any, Literal, NamedTuple, cast
 
 from rtmpose_sdk.card import (
@@ -207,7 +207,8 @@ def find_published(name: str) -> PublishedModel | None:
     """The row that a name means, else None.
 
     A name is a network and any of the words of a row, in any order: keypoint set, training data, input
-    size (HEIGHTxWIDTH). Where several rows fit, the first of the table is meant.
+    size (HEIGHTxWIDTH); or that of a published file, without its suffix. Where several rows fit, the first
+    of the table is meant.
     """
     wanted = name.lower()
     for long, short in _NETWORK_WORDS.items():
@@ -217,7 +218,21 @@ def find_published(name: str) -> PublishedModel | None:
     for row in rows:
         if row.name == wanted:
             return row
-    return next((row for row in rows if _means(wanted, row)), None)
+    by_file = (row for row in rows if any(file.name == f"{name}.{file.kind}" for file in row.files))
+    return next((row for row in rows if _means(wanted, row)), None) or next(by_file, None)
+
+
+def find_file(place: str) -> tuple[PublishedModel, ModelFile] | None:
+    """The published file that an address or a path is by its last part, and its row; else None.
+
+    An .onnx with the name of an archive is the network alone, as rtmlib keeps it in its cache.
+    """
+    name = place.replace("\\", "/").rsplit("/", 1)[-1]
+    network = name.removesuffix(".onnx") + ".zip"
+    return next(
+        ((row, file) for row in published_models() for file in row.files if file.name in (name, network)),
+        None,
+    )
 
 
 def _means(name: str, row: PublishedModel) -> bool:
@@ -247,9 +262,12 @@ def unknown_name(name: str, bundled: Sequence[str]) -> ModelNotFoundError:
     rows = published_models()
     short = [row.network for row in rows if row.task != "backbone"]
     known = list(dict.fromkeys([*bundled, *PRESETS, *short, *(row.name for row in rows)]))
-    near = difflib.get_close_matches(name.lower(), known, _SHOWN, cutoff=0.5)
+    path = PurePath(name.replace("\\", "/"))
+    near = difflib.get_close_matches(path.stem.lower(), known, _SHOWN, cutoff=0.5)
     guess = f"Did you mean {', '.join(near)}? " if near else ""
+    relative = (path.suffix or len(path.parts) > 1) and not path.is_absolute()
+    here = f" (from {Path.cwd()})" if relative else ""
     return ModelNotFoundError(
-        f"'{name}' is neither a file, a folder, nor a known model. {guess}"
+        f"'{name}' is neither a file, a folder{here}, nor a known model. {guess}"
         f"Bundled: {', '.join(bundled)}. `rtmpose models` lists all published names"
     )

@@ -134,6 +134,17 @@ def _copy(archive: Path, source: zipfile.ZipFile, member: zipfile.ZipInfo, targe
     return size
 
 
+def unpacked_by_hand(folder: Path) -> Path:
+    """The SDK folder at the end of folders that hold one each, as archives unpack; else the folder."""
+    inner = folder
+    while not (inner / "deploy.json").is_file():
+        below = [place for place in inner.glob("*") if place.is_dir() and place.name != "__MACOSX"]
+        if len(below) != 1:
+            return folder
+        inner = below[0]
+    return inner
+
+
 def model_inside(folder: Path) -> Path:
     """The model of an unpacked archive: its SDK folder, wherever it lies, else its one `.onnx` file.
 

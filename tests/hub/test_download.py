@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import pytest
 from rtmpose_sdk.errors import DownloadError, InputError, OfflineError, OutputError
 from rtmpose_sdk.hub import cache, download
 from rtmpose_sdk.hub.download import addresses, fetch
+from rtmpose_sdk.hub.reasons import reason
 from rtmpose_sdk.zoo import locate
 
 # An address of our own has a hash in its cached name; OpenMMLab's keep theirs.
@@ -146,6 +148,81 @@ def test_mirrors_keep_the_published_path(monkeypatch) -> None:
         "http://b.example:8080/x/y.zip?v=1",
         f"{BASE}/x/y.zip?v=1",
     ]
+
+
+def test_a_mirror_of_other_paths_says_what_it_stands_for(monkeypatch) -> None:
+    """As Hugging Face's of OpenMMLab's files, which lacks the first folders."""
+    monkeypatch.undo()
+    monkeypatch.setenv("RTMPOSE_MIRRORS", f"{BASE}/mmpose/v1/projects/=https://hf.example/resolve/main/")
+    assert addresses(f"{BASE}/mmpose/v1/projects/rtmo/s.zip") == [
+        "https://hf.example/resolve/main/rtmo/s.zip",
+        f"{BASE}/mmpose/v1/projects/rtmo/s.zip",
+    ]
+    assert addresses(f"{BASE}/mmdetection/s.pth") == [f"{BASE}/mmdetection/s.pth"]
+
+
+LONG = f"/mmpose/v1/projects/rtmposev1/onnx_sdk/{'rtmpose-m_simcc-body7_pt-body7_420e-256x192-' * 4}.pth"
+
+
+@pytest.mark.parametrize(
+    ("proxy", "bundle", "said"),
+    [
+        ("http://127.0.0.1:9", "", "the proxy that HTTPS_PROXY.* names: the connection was refused"),
+        ("SERVER", "", "the proxy that .* names: Tunnel connection failed: 501"),
+        ("", "", r"\[SSL"),  # a server that speaks no TLS
+        ("", "/no/bundle.pem", r"/no/bundle\.pem \(REQUESTS_CA_BUNDLE\)"),
+    ],
+)
+def test_what_stands_in_the_way_is_said(
+    server, home: Path, monkeypatch, proxy: str, bundle: str, said: str
+) -> None:
+    """Behind an address as long as the published ones are."""
+    monkeypatch.setenv("NO_PROXY", "" if proxy else "*")
+    monkeypatch.setenv("HTTPS_PROXY", proxy.replace("SERVER", server.url))
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", bundle)
+    monkeypatch.setattr(download, "_TRIES", 1)
+    monkeypatch.setattr(download, "addresses", lambda url: [server.url.replace("http", "https") + LONG])
+    with pytest.raises(DownloadError, match=rf"\.pth: .*{said}"):
+        get()
+
+
+def test_a_certificate_that_is_not_trusted_is_said() -> None:
+    import ssl
+
+    import requests
+
+    try:
+        try:
+            raise ssl.SSLCertVerificationError(
+                1, "[SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate"
+            )
+        except ssl.SSLError as error:
+            raise requests.exceptions.SSLError(f"Max retries exceeded with url: {LONG}") from error
+    except requests.exceptions.SSLError as error:
+        said = reason(error)
+    assert "not trusted here ([SSL: CERTIFICATE_VERIFY_FAILED] self-signed certificate)" in said
+    assert "REQUESTS_CA_BUNDLE" in said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems refuse or let in whom they cannot take")
+def test_a_server_that_never_answers_did_not_stop_sending(home: Path, monkeypatch) -> None:
+    """A firewall that drops what it does not like: nobody takes the connection."""
+    import socket
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        closed.listen(0)
+        address = closed.getsockname()
+        waiting = [socket.socket() for _ in range(4)]
+        for each in waiting:  # more than are let in: the next one waits
+            each.setblocking(False)
+            each.connect_ex(address)
+        monkeypatch.setattr(download, "_TRIES", 1)
+        monkeypatch.setattr(download, "addresses", lambda url: [f"http://127.0.0.1:{address[1]}{PATH}"])
+        with pytest.raises(DownloadError, match=r"\.pth: no answer"):
+            get()
+        for each in waiting:
+            each.close()
 
 
 def test_offline_opens_no_connection(server, home: Path, monkeypatch) -> None:

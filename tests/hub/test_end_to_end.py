@@ -15,7 +15,7 @@ from hub_helpers import sdk_files, simcc, tiny_network, zipped
 from typer.testing import CliRunner, Result
 
 from rtmpose_sdk import Detector, Pipeline
-from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.artifacts import artifact_card, open_model
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import (
     ArchiveError,
@@ -23,6 +23,7 @@ from rtmpose_sdk.errors import (
     CheckpointError,
     DownloadError,
     InputError,
+    ModelFileError,
     ModelNotFoundError,
     OfflineError,
 )
@@ -31,7 +32,8 @@ from rtmpose_sdk.zoo import find_checkpoint
 
 BIN = Path(sys.executable).parent
 BASE = "https://download.openmmlab.com"
-ARCHIVES = [r for r in published_models() if r.files[0].kind == "zip" and r.decoder == "simcc"]
+ROWS = published_models()
+ARCHIVES = [r for r in ROWS if r.files[0].kind == "zip" and r.decoder == "simcc"]
 
 
 def publish(server, url: str, content: bytes) -> None:
@@ -61,7 +63,7 @@ def test_every_archive_runs_by_name_then_offline(
     """Of tiny networks with each model's keypoints and size: where a peak is, a keypoint is."""
     size, count = row.input_size, len(row.card().keypoints())
     network = tiny_network(simcc(count, size, (100, 120)), size)
-    publish(server, row.files[0].url, zipped(sdk_files(network, size, pth=row.files[1].name)))
+    publish(server, row.files[0].url, zipped(sdk_files(network, size, pth=row.files[-1].name)))
     for offline in ("", "1"):
         monkeypatch.setenv("RTMPOSE_OFFLINE", offline)
         with Pipeline(row.name, None, threads=1) as pipeline:
@@ -75,8 +77,9 @@ def test_every_archive_runs_by_name_then_offline(
         np.testing.assert_allclose(result.keypoints[0], np.tile(expected, (count, 1)), atol=scale)
         assert result.draw(photo, 0).shape == photo.shape
     assert len(server.requests) == 1
-    assert (card.license, card.weights_source) == ("Apache-2.0", row.files[1].name)
-    assert any(k.startswith("published ") for k in card.accuracy)
+    assert (card.license, card.weights_source) == ("Apache-2.0", row.files[-1].name)
+    assert all(k.startswith("published ") for k in card.accuracy)
+    assert len(card.accuracy) == len(row.accuracy)
 
 
 def test_predict_by_name_then_offline(server, home: Path, photo_path: Path, tmp_path: Path) -> None:
@@ -140,16 +143,24 @@ def detector_files(network: bytes) -> dict[str, bytes]:
     }
 
 
-def test_an_archive_that_contradicts_itself(server, home: Path, photo: np.ndarray) -> None:
-    """As the published hand archive does: the crop says 192x256, decoder and network say 256x256."""
-    row = find_published("rtmpose-m-hand")
-    network = tiny_network(simcc(21, (256, 256)), (256, 256))
-    publish(server, row.files[0].url, zipped(sdk_files(network, (256, 256), affine=[192, 256])))
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [("rtmpose-m-hand", (256, 256)), ("rtmw-l-wholebody-384x288", (192, 256))],
+)
+def test_archives_that_contradict_their_networks(
+    server, home: Path, photo: np.ndarray, name: str, said: tuple[int, int]
+) -> None:
+    """As published: the hand's crop says 192x256, its decoder not; RTMW-l's says it throughout."""
+    row = find_published(name)
+    width, height = row.input_size
+    network = tiny_network(simcc(len(row.card().keypoints()), row.input_size), row.input_size)
+    publish(server, row.files[0].url, zipped(sdk_files(network, said, affine=[192, 256])))
     with pytest.warns(
-        UserWarning, match=r"says 192x256.*postprocess says 256x256; the network takes 256x256"
+        UserWarning,
+        match=rf"says 192x256.*postprocess says {said[0]}x{said[1]}; the network takes {width}x{height}",
     ):
         pipeline = Pipeline(row.name, None, threads=1)
-    assert pipeline.predictor.card.input_size == (256, 256)
+    assert pipeline.predictor.card.input_size == row.input_size
     assert len(pipeline(photo, "full")) == 1
 
 
@@ -174,6 +185,68 @@ def test_rtmlibs_archives_and_addresses(server, home: Path, photo: np.ndarray, t
     (tmp_path / "mine.zip").write_bytes(zipped(sdk_files(network, (192, 256)), inside=""))
     with Pipeline(tmp_path / "mine.zip", None, threads=1) as by_file:
         assert len(by_file(photo, "full")) == 1
+
+
+@pytest.mark.parametrize("row", [r for r in ROWS if r.files[0].kind == "zip"], ids=lambda row: row.name)
+def test_a_network_in_rtmlibs_cache_has_the_published_card(row, home: Path, tmp_path: Path) -> None:
+    """rtmlib keeps an archive's network under the archive's name, and nothing else of it."""
+    nobody = np.zeros((1, 4, 5), np.float32)
+    outputs = {
+        "simcc": {},
+        "rtmo": {"dets": nobody, "keypoints": np.zeros((1, 4, 17, 3), np.float32)},
+        "mmdeploy_dets": {"dets": nobody, "labels": np.zeros((1, 4), np.int64)},
+    }[row.decoder] or simcc(len(row.card().keypoints()), row.input_size)
+    file = tmp_path / row.files[0].name.replace(".zip", ".onnx")
+    file.write_bytes(tiny_network(outputs, row.input_size))
+    runtime, card = open_model(file, row.task)
+    runtime.close()
+    assert card == row.card()
+
+
+def test_a_published_file_is_known_by_its_name_and_its_address(
+    server, home: Path, pose_archive: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = find_published("rtmpose-t")
+    publish(server, row.files[0].url, pose_archive)
+    (tmp_path / row.files[0].name).write_bytes(pose_archive)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    stem = row.files[0].name.removesuffix(".zip")
+    sources = (row.name, stem, row.files[0].name, row.files[0].url, f"~/{row.files[0].name}")
+    cards = []
+    for source in sources:
+        runtime, card = open_model(source, "pose")
+        runtime.close()
+        cards.append(card)
+    assert cards == cards[:1] * len(sources)
+    assert cards[0].license == "Apache-2.0"
+    with pytest.raises(InputError, match="is a pose model"):
+        Detector(row.files[0].url)
+    with pytest.raises(InputError, match=r"there is no file rtmpose-t\.onnx in .*published as zip, pth"):
+        Pipeline("rtmpose-t.onnx", None)
+
+
+def test_a_folder_that_hides_a_published_model(home: Path, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rtmpose-m").mkdir()
+    with pytest.raises(ModelFileError, match=r"hides the published rtmpose-m; .* rtmpose-m-coco17-256x192"):
+        Pipeline("rtmpose-m", None)
+    with pytest.raises(ModelFileError, match=r"deploy\.json is missing"):
+        Pipeline(tmp_path / "rtmpose-m", None)
+
+
+def test_the_published_hash_holds_for_an_address_and_is_missed_in_a_file(
+    server, home: Path, own_checkpoint: Path, tmp_path: Path
+) -> None:
+    file = find_published("rtmpose-t").files[1]
+    publish(server, file.url, b"\x80" + bytes(99))
+    with pytest.raises(DownloadError, match=f"published file's begins with {file.sha256_prefix}"):
+        Pipeline(file.url, None)
+    mine = tmp_path / file.name
+    mine.write_bytes(own_checkpoint.read_bytes())
+    with pytest.warns(UserWarning, match=rf"begins with {file.sha256_prefix}, but is another one"):
+        card = artifact_card(mine)
+    assert (card.license, card.accuracy) == ("unknown", {})
 
 
 def test_models_in_the_wrong_place_are_not_even_fetched(server, home: Path) -> None:
@@ -285,8 +358,12 @@ def test_a_checkpoint_by_name_is_begun_with_and_exported(
 
     content = own_checkpoint.read_bytes()
     publish(server, own_table(tmp_path, monkeypatch, content, license="CC0-1.0"), content)
-    for name in ("my-net", "my-net.pth"):
-        assert find_checkpoint(name).path.read_bytes() == content
+    mine = tmp_path / "net.pth"
+    mine.write_bytes(content)
+    for name in ("my-net", "my-net.pth", f"{BASE}/own/net.pth", mine):
+        found = find_checkpoint(name)
+        assert found.path.read_bytes() == content
+        assert found.published.name == "my-net"
     out = tmp_path / "out.onnx"
     done = CliRunner().invoke(export_app, ["--weights", "my-net", "--out", str(out), "--no-verify"])
     assert done.exit_code == 0, done.output
@@ -315,7 +392,7 @@ def test_checkpoints_that_cannot_be_used(server, home: Path, tmp_path: Path, mon
     )
     for path, message in (
         (code, r"refused, because loading it would run code|cannot be read safely"),
-        (other, r"not an RTMPose.*conv1\.weight"),
+        (other, r"resnet\.pth: not an RTMPose.*conv1\.weight"),
     ):
         with pytest.raises(CheckpointError, match=message):
             Pipeline(path, None)

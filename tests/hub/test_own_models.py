@@ -29,7 +29,10 @@ def test_one_command_and_no_config_file(tmp_path: Path, photo: np.ndarray) -> No
     weights, out = tmp_path / "paws.pth", tmp_path / "paws.onnx"
     torch.save({"state_dict": network.state_dict()}, weights)
     asked = refused("--weights", weights, "--out", out, "--no-verify")
-    assert "has 5 keypoints, which no known set has; say which one it is (--keypoints)" in asked
+    assert (
+        "has 5 keypoints, which no known set has; say which one it is (--keypoints of rtmpose export)"
+        in asked
+    )
     assert not out.exists()
     (tmp_path / "four.json").write_text('{"keypoints": ["a", "b", "c", "d"]}')
     wrong = refused("--weights", weights, "--out", out, "--keypoints", tmp_path / "four.json")

@@ -96,6 +96,9 @@ def test_yolox_raw_head(tmp_path: Path, photo: np.ndarray) -> None:
     wrong = card(task="detect", input_size=(96, 96), decoder="yolox")
     with pytest.raises(CardError, match=r"gives 84 cells, but input \(96, 96\)"):
         decode_yolox({"yolox": head}, wrong)
+    fitting = card(task="detect", input_size=(64, 64), decoder="yolox")
+    with pytest.raises(CardError, match=r"gives 6 cells.*as in Ultralytics' files: it is no YOLOX"):
+        decode_yolox({"yolox": head.transpose(0, 2, 1)}, fitting)
 
 
 def test_yolox_scores_are_objectness_times_class() -> None:

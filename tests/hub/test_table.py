@@ -10,7 +10,7 @@ import pytest
 
 from rtmpose_sdk.errors import InputError, ModelNotFoundError
 from rtmpose_sdk.hub.table import PRESETS, find_published, published_models
-from rtmpose_sdk.zoo import find_model, name_published
+from rtmpose_sdk.zoo import find_model, models_meant, name_published
 
 ROWS = published_models()
 
@@ -30,7 +30,31 @@ def test_all_that_was_published_is_in_the_table(shared: Path) -> None:
             assert row.input_size == (width, height)
         for column, value in fact.items():
             if "AP" in column and re.fullmatch(r"[\d.]+", value):
-                assert row.accuracy[column] == float(value)
+                # The page's second table of pre-training has AP (COCO) there, not the first one's AP (GT).
+                name = "AP (COCO)" if fact["section"][-2:] == ["Pretrained Models", "Body8"] else column
+                assert row.accuracy[name] == float(value)
+
+
+def test_an_archive_is_of_the_same_network_as_the_checkpoint_beside_it() -> None:
+    """The page has another's beside RTMW-m's: dw-m-s, of the network that m taught, for dw-l-m."""
+    for row in ROWS:
+        stems = {
+            re.split(r"[-_]2\d{7}", f.name.rsplit(".", 1)[0])[0] for f in row.files if f.kind != "onnx"
+        }
+        assert len(stems) == 1, row.name
+
+
+def test_figures_are_of_what_they_say() -> None:
+    """Two of the page's tables lack columns of those above them: what follows must not move up."""
+    sizes = {}
+    for row in ROWS:
+        if row.network.startswith("rtmpose-") and row.target == "person" and row.data != "pruned":
+            known = sizes.setdefault((row.network, row.input_size, row.keypoint_set), row)
+            if row.parameters_m and known.parameters_m:
+                assert (row.parameters_m, row.flops_g) == (known.parameters_m, known.flops_g), row.name
+        for name, percent in row.accuracy.items():
+            assert ("NME" in name) == (percent < 20), (row.name, name)
+            assert "AR" not in name or percent < 90, (row.name, name)
 
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
@@ -78,6 +102,7 @@ def test_hashes_are_those_in_the_names_and_dates_are_none() -> None:
         ("rtmpose-s-pruned", "rtmpose-s-coco17-pruned-256x192"),
         ("rtmpose-m-hand", "rtmpose-m-hand21-256x256"),
         ("rtmw-l-wholebody-384x288", "rtmw-l-wholebody-384x288"),
+        ("rtmw-m", "rtmw-m-wholebody-256x192"),
         ("rtmdet-nano", "rtmdet-nano-320x320"),
         ("rtmdet-nano-hand", "rtmdet-nano-hand-320x320"),
     ],
@@ -101,3 +126,30 @@ def test_presets_need_no_torch() -> None:
             assert name_published(name).files[0].kind == "zip"
     with pytest.raises(InputError, match="'balanced' is a preset"):
         find_model("balanced")
+
+
+PAGE = (Path(__file__).parents[2] / "docs" / "models.md").read_text("utf-8")
+MODES = re.findall(r"^\| rtmlib: `(\w+)\((.*?)\)`.* \| `(Pipeline\(.*\))` \|$", PAGE, re.M)
+
+
+@pytest.mark.parametrize(("solution", "given", "ours"), MODES, ids=[f"{a}({b})" for a, b, _ in MODES])
+def test_rtmlibs_words_are_our_names(solution: str, given: str, ours: str) -> None:
+    """The page's table, against the addresses in rtmlib itself."""
+    rtmlib = pytest.importorskip("rtmlib")
+    said = eval(f"dict({given})")
+    modes = getattr(rtmlib, solution)
+    theirs = (modes.RTMO_MODE if said.get("pose") == "rtmo" else modes.MODE)[said["mode"]]
+    pose, detector = eval(
+        ours, {"Pipeline": lambda pose, finder=None: models_meant(pose, finder or "auto")}
+    )
+    names = {"pose": pose, "det": detector}
+    for what in ("pose", "det"):
+        if what in theirs:
+            assert name_published(names[what]).files[0].url == theirs[what]
+
+
+@pytest.mark.parametrize("mode", ["lightweight", "balanced", "performance"])
+def test_rtmlibs_modes_are_our_presets(mode: str) -> None:
+    rtmlib = pytest.importorskip("rtmlib")
+    theirs = rtmlib.Body.MODE[mode]
+    assert [name_published(name).files[0].url for name in PRESETS[mode]] == [theirs["pose"], theirs["det"]]

@@ -39,11 +39,13 @@ def test_bare_and_wrapped_and_prefixed(model: PoseModel, tmp_path: Path) -> None
         },
         "preprocessor": {"state_dict": {**state, "data_preprocessor.mean": torch.zeros(3)}},
         "module": {"state_dict": {f"module.{k}": v for k, v in state.items()}},
-        "ema": {
-            "state_dict": noise,
+        "timm": {"state_dict": noise, "state_dict_ema": state},
+        # As MMEngine's EMAHook saves: the averaged weights in state_dict, the others beside them.
+        "mmengine": {
+            "state_dict": state,
             "ema_state_dict": {
                 "steps": torch.tensor(9),
-                **{f"module.{k}": v for k, v in state.items()},
+                **{f"module.{k}": v for k, v in noise.items()},
             },
         },
     }
@@ -157,6 +159,32 @@ def test_another_size_names_the_tensors_and_the_likely_network(model: PoseModel,
         load_checkpoint(build_model("rtmdet-tiny"), file)
 
 
+def test_persons_are_taken_of_cocos_classes(tmp_path: Path) -> None:
+    """MMDetection's own checkpoints find 80 classes, persons first."""
+    one = build_model("rtmdet-tiny")
+    want = one.state_dict()
+    rows = {k: v for k, v in want.items() if ".rtm_cls." in k}
+    for classes in (80, 3):
+        many = {k: torch.cat([v, torch.rand(classes - 1, *v.shape[1:])]) for k, v in rows.items()}
+        torch.save({"state_dict": {**want, **many}}, tmp_path / f"{classes}.pth")
+    other = build_model("rtmdet-tiny")
+    load_checkpoint(other, tmp_path / "80.pth")
+    assert all(torch.equal(v, want[k]) for k, v in other.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"rtm_cls\.0\.weight is 3x96x1x1, expected 1x96x1x1"):
+        load_checkpoint(other, tmp_path / "3.pth")
+
+
+def test_networks_of_ultralytics_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The advice for other pickles would not help: there is no state dict in theirs."""
+    for name in ("ultralytics", "ultralytics.nn", "ultralytics.nn.tasks"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    kind = type("PoseModel", (), {"__module__": "ultralytics.nn.tasks"})
+    monkeypatch.setattr(sys.modules["ultralytics.nn.tasks"], "PoseModel", kind, raising=False)
+    torch.save({"model": kind()}, tmp_path / "yolo11n-pose.pt")
+    with pytest.raises(CheckpointError, match=r"yolo11n-pose\.pt: is a network of Ultralytics"):
+        read_checkpoint(tmp_path / "yolo11n-pose.pt")
+
+
 def test_nothing_is_loaded_when_something_does_not_fit(model: PoseModel, tmp_path: Path) -> None:
     state = dict(model.state_dict())
     del state["head.cls_y.weight"]
@@ -172,3 +200,27 @@ def test_a_surplus_tensor_is_named(model: PoseModel, tmp_path: Path) -> None:
     torch.save({**model.state_dict(), "head.extra": torch.zeros(1)}, tmp_path / "more.pth")
     with pytest.raises(CheckpointError, match=r"not in the model: head\.extra"):
         load_checkpoint(build_model("rtmpose-t", keypoint_set="coco17"), tmp_path / "more.pth")
+
+
+def test_mmpose_says_what_it_trained_on(tmp_path: Path) -> None:
+    """AP-10K has as many keypoints as COCO, and no hint of it is in the name that MMPose gives a file."""
+    from rtmpose_sdk.exporters.network import open_checkpoint
+    from rtmpose_sdk.keypoint_sets import get_keypoint_set
+
+    for name, names in (
+        ("ap10k17", get_keypoint_set("ap10k17").names),
+        ("tri", ("nose", "l_ear", "r_ear")),
+    ):
+        network = build_model("rtmpose-t", keypoint_set=len(names), input_size=(64, 64))
+        meta = {
+            "dataset_name": name,
+            "keypoint_id2name": dict(enumerate(names)),
+            "flip_indices": get_keypoint_set(name).flip_indices if name == "ap10k17" else [0, 2, 1],
+            "skeleton_links": [(0, 1)],
+            "sigmas": np.full(len(names), 0.05),
+        }
+        file = tmp_path / "best_coco_AP_epoch_200.pth"
+        torch.save({"meta": {"epoch": 3, "dataset_meta": meta}, "state_dict": network.state_dict()}, file)
+        card = open_checkpoint(file)[1]
+        assert card.keypoints().names == tuple(names)
+        assert (card.keypoint_set, bool(card.keypoint_definition)) == (name, name == "tri")

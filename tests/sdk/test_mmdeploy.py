@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from rtmpose_sdk.errors import CardError, ModelFileError
+from rtmpose_sdk.keypoint_sets import get_keypoint_set
 from rtmpose_sdk.mmdeploy import network_file, sdk_card
 from rtmpose_sdk.runtimes import TensorSpec
+from rtmpose_sdk.zoo import find_model
 
 
 def test_the_real_detector_folder(detector_folder: Path) -> None:
@@ -93,17 +95,44 @@ def test_a_pose_folder(pose_folder: Path) -> None:
     assert sdk_card(pose_folder, outputs(17)).keypoint_set == "ap10k17"
 
 
+@pytest.mark.parametrize(
+    ("config", "count", "keypoint_set", "beta"),
+    [
+        (
+            "configs/animal_2d_keypoint/rtmpose/ap10k/rtmpose-m_8xb64-210e_ap10k-256x256.py",
+            17,
+            "ap10k17",
+            10,
+        ),
+        ("rtmpose/rtmw-l_8xb320-270e_cocktail14-384x288.py", 133, "coco_wholebody133", 1),
+        ("D:\\mine\\rtmpose-m_8xb256-420e_coco-256x192.py", 17, "coco17", 10),
+    ],
+)
+def test_a_folder_of_ones_own_training(
+    pose_folder: Path, config: str, count: int, keypoint_set: str, beta: float
+) -> None:
+    """MMPose calls its checkpoints all alike; the config's name says what they are."""
+    detail = {"codebase": {"pth": "work_dirs/mine/best_coco_AP_epoch_210.pth", "config": config}}
+    (pose_folder / "detail.json").write_text(json.dumps(detail))
+    card = sdk_card(pose_folder, outputs(count))
+    assert (card.keypoint_set, card.simcc_beta) == (keypoint_set, beta)
+    assert card.weights_source == "best_coco_AP_epoch_210.pth"
+
+
 def test_broken_folders(pose_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> None:
     with pytest.raises(ModelFileError, match=r"deploy\.json is missing"):
         network_file(tmp_path_factory.mktemp("empty"))
-    with pytest.raises(CardError, match="has 5 keypoints, which no known set has"):
+    with pytest.raises(CardError, match=r"gives 5 keypoints, and which.*say it in .*keypoints\.json"):
         sdk_card(pose_folder, outputs(5))
     good = (pose_folder / "pipeline.json").read_text()
     (pose_folder / "pipeline.json").write_text(good.replace("SimCCLabelDecode", "UDPHeatmap"))
     with pytest.raises(CardError, match="UDPHeatmap"):
         sdk_card(pose_folder, outputs(17))
-    (pose_folder / "pipeline.json").write_text(good.replace("Normalize", "Blur"))
+    (pose_folder / "pipeline.json").write_text(good.replace("Normalize", "Collect"))
     with pytest.raises(CardError, match="Normalize"):
+        sdk_card(pose_folder, outputs(17))
+    (pose_folder / "pipeline.json").write_text(good.replace("LoadImageFromFile", "CenterCrop"))
+    with pytest.raises(CardError, match=r"has the step CenterCrop, which is not done here"):
         sdk_card(pose_folder, outputs(17))
     (pose_folder / "pipeline.json").write_text("{")
     with pytest.raises(ModelFileError, match="not JSON"):
@@ -115,6 +144,48 @@ def test_broken_folders(pose_folder: Path, tmp_path_factory: pytest.TempPathFact
     (pose_folder / "deploy.json").write_text(deploy.replace("end2end.onnx", "end2end.engine"))
     with pytest.raises(ModelFileError, match=r"expected an \.onnx file"):
         network_file(pose_folder)
+
+
+def test_a_folder_says_which_keypoints_it_has(pose_folder: Path) -> None:
+    """MMDeploy writes only their number, which no set of ours has, or several."""
+    file = pose_folder / "keypoints.json"
+    file.write_text('{"name": "paws", "keypoints": ["nose", "left_paw", "right_paw"]}', "utf-8-sig")
+    card = sdk_card(pose_folder, outputs(3))
+    assert (card.keypoint_set, card.keypoints().flip_indices) == ("paws", (0, 2, 1))
+    with pytest.raises(CardError, match=r"keypoints\.json: has 3 keypoints, but the network gives 17"):
+        sdk_card(pose_folder, outputs(17))
+    file.write_text(json.dumps({"keypoints": get_keypoint_set("ap10k17").names}))
+    card = sdk_card(pose_folder, outputs(17))
+    assert (card.keypoint_set, card.keypoint_definition) == ("ap10k17", {})
+    file.write_text("{}")
+    with pytest.raises(CardError, match=r"keypoints.*expected keypoints"):
+        sdk_card(pose_folder, outputs(17))
+
+
+def test_a_folder_of_heatmaps(pose_folder: Path) -> None:
+    """Its one output has four dimensions, as one of RTMO's two has."""
+    pipeline = pose_folder / "pipeline.json"
+    pipeline.write_text(pipeline.read_text().replace("SimCCLabelDecode", "HeatmapDecode"))
+    with pytest.raises(CardError, match=r"decoder 'HeatmapDecode' is not known.*rtmpose card new"):
+        sdk_card(pose_folder, (TensorSpec("output", "float32", (None, 17, 64, 48)),))
+
+
+def test_json_with_the_mark_that_windows_writes(pose_folder: Path) -> None:
+    for name in ("deploy.json", "pipeline.json"):
+        (pose_folder / name).write_text((pose_folder / name).read_text(), "utf-8-sig")
+    assert sdk_card(pose_folder, outputs(17)).keypoint_set == "coco17"
+
+
+def test_a_folder_in_folders_as_archives_unpack(pose_folder: Path, tmp_path: Path) -> None:
+    deep = tmp_path / "downloads" / "20230831" / "rtmpose_onnx"
+    deep.mkdir(parents=True)
+    (tmp_path / "downloads" / "__MACOSX").mkdir()
+    for name in ("deploy.json", "pipeline.json"):
+        shutil.move(pose_folder / name, deep / name)
+    assert find_model(tmp_path / "downloads") == deep
+    (tmp_path / "downloads" / "other").mkdir()
+    with pytest.raises(ModelFileError, match=r"deploy\.json is missing.*found 20230831, __MACOSX, other"):
+        network_file(find_model(tmp_path / "downloads"))
 
 
 def test_a_folder_without_its_network(detector_folder: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import ModelCard, Predictor
+from rtmpose_sdk.errors import CardError
 from rtmpose_sdk.normalize import Normalizer
 
 
@@ -28,3 +29,16 @@ def test_the_formula_written_out(photo: np.ndarray, order: str) -> None:
 def test_pictures_pass_untouched_where_the_graph_normalises(photo: np.ndarray) -> None:
     images = photo[None]
     assert Normalizer(Predictor("rtmpose-t-own").card)(images) is images
+
+
+def test_levels_of_0_to_1_are_refused(photo: np.ndarray) -> None:
+    """As torchvision and many configs write them: keypoints would be nonsense, without an error."""
+    card = dataclasses.replace(
+        Predictor("rtmpose-t-own").card,
+        input_layout="nchw",
+        input_dtype="float32",
+        mean=(0.485, 0.456, 0.406),
+        std=(0.229, 0.224, 0.225),
+    )
+    with pytest.raises(CardError, match=r"0\.\.\.255, which would be \(123\.675, 116\.28, 103\.53\) and"):
+        Normalizer(card)
