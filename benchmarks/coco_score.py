@@ -112,13 +112,16 @@ def _numbered(
 
 
 def with_areas(truth: dict[str, Any], always: bool = False) -> dict[str, Any]:
-    """Annotations with an area each: where none is annotated, or `always`, `BOX_SHARE` of the box."""
+    """Annotations with an area each: where none is annotated, or `always`, `BOX_SHARE` of the box.
+
+    An area of 0, which tools write for what has no outline, is none: OKS would be 0, whatever is found.
+    """
     rows = truth["annotations"]
-    if not always and all("area" in row for row in rows):
+    if not always and all(row.get("area") for row in rows):
         return truth
 
     def made(row: dict[str, Any]) -> dict[str, Any]:
         _, _, w, h = row["bbox"]
-        return row if "area" in row and not always else {**row, "area": BOX_SHARE * w * h}
+        return row if row.get("area") and not always else {**row, "area": BOX_SHARE * w * h}
 
     return {**truth, "annotations": [made(row) for row in rows]}

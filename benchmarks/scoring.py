@@ -32,8 +32,13 @@ def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
     else:
         truth = as_annotations(content, file)
     check_rows(truth, file)
+    truth = {**truth, "annotations": [_without_empty(row) for row in truth["annotations"]]}
     if wholebody.is_wholebody(truth) and len(keypoint_set) == wholebody.KEYPOINTS:
         truth = wholebody.join_parts(truth, file)
+    if not truth["annotations"]:
+        raise InputError(
+            f"{file}: no annotation in its {len(truth['images'])} pictures; there is nothing to measure on"
+        )
     _check_counts(
         [
             (len(row["keypoints"]) // 3, f"annotation {row['id']}")
@@ -56,6 +61,13 @@ def read_truth(file: Path, keypoint_set: KeypointSet) -> dict[str, Any]:
     if crowded:
         crowdpose.check_crowd(truth, file)
     return with_areas(truth, always=crowded)
+
+
+def _without_empty(row: dict[str, Any]) -> dict[str, Any]:
+    """An annotation whose keypoints are null or [] has none, and need not say so."""
+    if row.get("keypoints"):
+        return row
+    return {key: value for key, value in row.items() if key != "keypoints"}
 
 
 def _of_persons(truth: dict[str, Any], file: Path) -> dict[str, Any]:

@@ -63,7 +63,7 @@ def _wrong(row: dict[str, Any]) -> str | None:
         return f"bbox is {box!r:.60}; expected the four numbers x, y, width, height"
     if "area" in row and not (_are_numbers([row["area"]]) and row["area"] >= 0):
         return f"area is {row['area']!r:.60}; expected px², or none at all"
-    points = row.get("keypoints", [])
+    points = [] if row.get("keypoints") is None else row["keypoints"]
     if not _are_numbers(points) or len(points) % 3:
         many = f"a list of {len(points)}" if isinstance(points, list) else repr(points)
         return f"keypoints are {many:.60}; expected the numbers x, y, v of each"

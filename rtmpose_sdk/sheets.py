@@ -14,8 +14,9 @@ _BAR = 16
 
 
 def contact_sheet(tiles: Sequence[Image], captions: Sequence[str], columns: int = _COLUMNS) -> Image:
-    """Tiles (h,w,3) uint8 BGR of one size, in rows, each under its caption."""
+    """Tiles (h,w,3) uint8 BGR of one size, in rows of at most `columns`, each under its caption."""
     height, width = tiles[0].shape[:2]
+    columns = min(columns, len(tiles))
     rows = -(-len(tiles) // columns)
     sheet = np.full((rows * (height + _BAR), columns * width, 3), 30, np.uint8)
     for i, (tile, caption) in enumerate(zip(tiles, captions, strict=True)):

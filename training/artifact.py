@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -13,20 +12,22 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from rtmpose_sdk.artifacts import read_card
-from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
+from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy, model_accuracy
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.errors import ImageError, TrainingError
 from rtmpose_sdk.exporters.crops import cut, verification_images
 from rtmpose_sdk.exporters.export import export
 from rtmpose_sdk.exporters.new_card import describe_weights, new_card, with_accuracy
-from rtmpose_sdk.exporters.onnx import build_onnx, replace_card, save_onnx
+from rtmpose_sdk.exporters.onnx import replace_card
 from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.runtimes import open_runtime
+from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.training.config import RunConfig
+from rtmpose_sdk.training.live import live_model
 from rtmpose_sdk.training.persons import Source, read_persons
 from rtmpose_sdk.training.pictures import read_pictures
 
@@ -55,28 +56,20 @@ def _card(config: RunConfig, keypoint_set: KeypointSet | None) -> ModelCard:
 
 
 def scorer(config: RunConfig, keypoint_set: KeypointSet | None) -> Callable[[nn.Module], dict[str, float]]:
-    """Exports a network and measures the artifact as `rtmpose eval` does; nothing without data."""
+    """Measures a network as `rtmpose eval` measures its artifact, without an export; nothing without data.
+
+    Of keypoints in ground-truth boxes, or of a detector's boxes.
+    """
     if not config.val_annotations:
         return lambda network: {}
     card = _card(config, keypoint_set)
+    opened = Predictor if config.task == "pose" else Detector
 
     def score(network: nn.Module) -> dict[str, float]:
-        with tempfile.TemporaryDirectory() as folder:
-            artifact = Path(folder) / f"{config.model}.onnx"
-            # The exporter takes a network on the CPU; the average is not in use while it is measured.
-            device = next(network.parameters()).device
-            save_onnx(build_onnx(network.cpu(), card), card, artifact)
-            network.to(device)
-            return measure(config, artifact)
+        with opened(live_model(network, card)) as model:
+            return model_accuracy(model, Path(config.val_annotations), Path(config.val_images))
 
     return score
-
-
-def measure(config: RunConfig, artifact: Path) -> dict[str, float]:
-    """COCO's figures of an artifact on the validation data; keypoints with ground-truth boxes."""
-    return artifact_accuracy(
-        artifact, Path(config.val_annotations), Path(config.val_images), torch.get_num_threads()
-    )
 
 
 def artifact_inputs(card: ModelCard, config: RunConfig) -> NDArray[np.uint8]:
@@ -119,8 +112,12 @@ def _person_crops(card: ModelCard, config: RunConfig) -> NDArray[np.uint8]:
 
 def export_artifact(
     config: RunConfig, folder: Path, network: nn.Module, keypoint_set: KeypointSet | None, artifact: Path
-) -> None:
-    """The verified artifact with its card."""
+) -> dict[str, float]:
+    """The verified artifact with its card.
+
+    Returns:
+        The artifact's own figures, which its card has, too; empty without validation data.
+    """
     card = describe_weights(_card(config, keypoint_set), folder / WEIGHTS, config.license, config.notes)
     images = artifact_inputs(card, config)
     settings = ExportSettings(half_storage=config.storage == "fp16")
@@ -130,11 +127,11 @@ def export_artifact(
             f"{artifact}: does not give what the PyTorch network gives: {found.as_dict()}; the weights are "
             f"in {folder / WEIGHTS}"
         )
-    if config.val_annotations:
-        figures = measure(config, artifact)
-        kind = "ground-truth boxes" if config.task == "pose" else "person boxes"
-        name = Path(config.val_annotations).stem
-        accuracy = {f"{name} {figure} ({kind})": round(v, 4) for figure, v in figures.items()}
-        with open_runtime(artifact) as runtime:
-            written = read_card(runtime)
-        replace_card(artifact, with_accuracy(written, accuracy))
+    if not config.val_annotations:
+        return {}
+    validation = Path(config.val_annotations)
+    figures = artifact_accuracy(artifact, validation, Path(config.val_images), torch.get_num_threads())
+    kind = "ground-truth boxes" if config.task == "pose" else "person boxes"
+    accuracy = {f"{validation.stem} {name} ({kind})": round(v, 4) for name, v in figures.items()}
+    replace_card(artifact, with_accuracy(artifact_card(artifact), accuracy))
+    return figures

@@ -44,7 +44,7 @@ class Canvases:
     keypoints: Floats
     weights: Floats
     input_size: tuple[int, int]
-    ids: tuple[int, ...]
+    ids: tuple[int | str, ...]
 
     def __len__(self) -> int:
         return len(self.images)

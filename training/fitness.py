@@ -16,8 +16,9 @@ from rtmpose_sdk.errors import DataError, ImageError, InputError
 from rtmpose_sdk.geometry import check_boxes
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
-from rtmpose_sdk.training.check import look_at, other_size, stated_size
+from rtmpose_sdk.training.check import look_at
 from rtmpose_sdk.training.config import RunConfig
+from rtmpose_sdk.training.findings import other_size, stated_size
 from rtmpose_sdk.training.missing import Neighbours
 from rtmpose_sdk.training.persons import LEAST_SIDE, Source
 from rtmpose_sdk.training.progress import Progress
@@ -64,7 +65,7 @@ def check_data(config: RunConfig, keypoint_set: KeypointSet | None, cut: bool, p
             _stop(source, files.values(), "--images")
         _warn(content, source, keypoint_set, progress)
     if config.val_annotations:
-        source = Source.of(Path(config.val_annotations), Path(config.val_images))
+        source = Source.of(Path(config.val_annotations), Path(config.val_images), "--val-images")
         _check_validation(source, keypoint_set, learned, progress)
 
 
@@ -198,6 +199,9 @@ def _warn(
     )
     if other := _other_size(content, source):
         progress.say(f"warning: {source.annotations}: other size: {other}")
+    if others := report.others():
+        category = person_category(content, source.annotations).get("name")
+        progress.say(f"{source.annotations}: only '{category}' counts; {others} are left out")
     kinds = Counter(finding.kind for finding in report.findings)
     for kind, count in kinds.most_common():
         first = next(f for f in report.findings if f.kind == kind)

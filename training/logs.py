@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -50,6 +52,36 @@ class Log:
             for name, value in figures.items():
                 self._events.add_scalar(f"{group}/{name}", value, step)
             self._events.flush()
+
+
+class Means:
+    """Means of the steps since they were last asked for, and how fast those steps were."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._since = time.perf_counter()
+
+    def __bool__(self) -> bool:
+        return self._count > 0
+
+    def add(self, values: Mapping[str, float]) -> None:
+        """One step's."""
+        for name, value in values.items():
+            self._sums[name] = self._sums.get(name, 0.0) + value
+        self._count += 1
+
+    def restart(self) -> None:
+        """Time that was spent on something else does not count."""
+        self._since = time.perf_counter()
+
+    def take(self) -> dict[str, float]:
+        """The means, of at least one step, and steps per second."""
+        now = time.perf_counter()
+        figures = {name: value / self._count for name, value in self._sums.items()}
+        figures["steps_per_second"] = self._count / (now - self._since)
+        self._sums, self._count, self._since = {}, 0, now
+        return figures
 
 
 def read_log(file: Path) -> dict[str, list[float]]:

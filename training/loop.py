@@ -7,10 +7,7 @@ leaves nothing out.
 from __future__ import annotations
 
 import math
-import signal
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -22,9 +19,10 @@ from torch import Tensor, nn
 from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.batches import Batches, batch_threads
-from rtmpose_sdk.training.logs import Log
+from rtmpose_sdk.training.logs import Log, Means
 from rtmpose_sdk.training.optimizer import Ema, OptimizerName, build_optimizer, rate_at
 from rtmpose_sdk.training.state import State, save_weights
+from rtmpose_sdk.training.stopping import interruptible
 
 LAST, BEST = "last.pt", "best.pth"
 LOG_EVERY = 50
@@ -111,146 +109,157 @@ def run_training(
         TrainingError: the loss or a gradient is not finite (in fp16: gradients of many steps in a row);
             last.pt holds the weights before it.
     """
-    scaled = getattr(fabric.strategy.precision, "scaler", None) is not None
-    network, optimizer = fabric.setup(
-        task.network,
-        # Fabric does not shorten the gradients of a fused optimizer in fp16.
-        build_optimizer(
+    return _Loop(task, schedule, folder, fabric, on_step, on_evaluation).run()
+
+
+class _Loop:
+    """One run of `run_training`; the arguments are its."""
+
+    def __init__(
+        self,
+        task: Task,
+        schedule: Schedule,
+        folder: Path,
+        fabric: Fabric,
+        on_step: Callable[[int, dict[str, float]], None],
+        on_evaluation: Callable[[int, dict[str, float]], None],
+    ) -> None:
+        self._task, self._schedule, self._folder, self._fabric = task, schedule, folder, fabric
+        self._on_step, self._on_evaluation = on_step, on_evaluation
+        precision = fabric.strategy.precision
+        self._scaled = getattr(precision, "scaler", None) is not None
+        network, optimizer = fabric.setup(
             task.network,
-            schedule.rate,
-            schedule.weight_decay,
-            schedule.optimizer,
-            fused=not scaled,
-            dtype=torch.bfloat16 if fabric.strategy.precision.precision == "bf16-mixed" else torch.float32,
-        ),
-    )
-    ema = Ema(task.network, schedule.ema_decay)
-    state = State(task.network, optimizer.optimizer, ema, fabric.strategy.precision, folder / LAST)
-    done = state.load(fabric.device) if (folder / LAST).is_file() else 0
-    fabric.barrier()  # all have read the state before one of them writes another
-    log = Log(folder, done, state.evaluated, schedule.tensorboard) if fabric.is_global_zero else None
-    means = _Means()
-    log_every = max(min(LOG_EVERY, schedule.steps // LOGGED), 1)
+            # Fabric does not shorten the gradients of a fused optimizer in fp16.
+            build_optimizer(
+                task.network,
+                schedule.rate,
+                schedule.weight_decay,
+                schedule.optimizer,
+                fused=not self._scaled,
+                dtype=torch.bfloat16 if precision.precision == "bf16-mixed" else torch.float32,
+            ),
+        )
+        self._network: Any = network
+        self._optimizer: Any = optimizer
+        self._ema = Ema(task.network, schedule.ema_decay)
+        self._state = State(task.network, optimizer.optimizer, self._ema, precision, folder / LAST)
+        self._done = self._state.load(fabric.device) if (folder / LAST).is_file() else 0
+        fabric.barrier()  # all have read the state before one of them writes another
+        self._log: Log | None = None  # the first process's
+        if fabric.is_global_zero:
+            self._log = Log(folder, self._done, self._state.evaluated, schedule.tensorboard)
+        self._means = Means()
+        self._log_every = max(min(LOG_EVERY, schedule.steps // LOGGED), 1)
 
-    def evaluate() -> None:
+    def run(self) -> nn.Module:
+        """All steps that are left; the network to ship."""
+        fabric, schedule = self._fabric, self._schedule
+        if schedule.evaluates(self._done) and self._state.evaluated < self._done:
+            self._evaluate()  # it was killed there
+        self._network.train()
+        threads = batch_threads(fabric.device.type, allowed_cores(), fabric.world_size)
+        with (
+            interruptible(fabric) as stop,
+            Batches(
+                lambda step: self._task.batch(step, fabric.global_rank, fabric.world_size),
+                self._done,
+                schedule.steps,
+                threads,
+            ) as batches,
+        ):
+            for step, batch in batches:
+                self._step(step, batch)
+                evaluating = schedule.evaluates(self._done)
+                if evaluating:
+                    self._evaluate()
+                stopped = stop()
+                saving = stopped or self._done % schedule.save_every == 0
+                if saving and not evaluating and fabric.is_global_zero:
+                    self._state.save(self._done)
+                if stopped:
+                    raise KeyboardInterrupt
+        return self._shipped()
+
+    def _step(self, step: int, batch: Any) -> None:
+        """Learn from one batch, and show it."""
+        schedule, optimizer = self._schedule, self._optimizer
+        rate = rate_at(step, schedule.steps, schedule.rate, schedule.warmup)
+        for group in optimizer.param_groups:
+            group["lr"] = rate
+        parts = self._task.losses(self._network, batch, self._fabric.device)
+        parts["loss"] = torch.stack(list(parts.values())).sum()
+        optimizer.zero_grad(set_to_none=True)
+        self._fabric.backward(parts["loss"])
+        parts["gradient"] = self._clip()
+        # One wait for a GPU instead of one for each part.
+        values = dict(zip(parts, torch.stack([*parts.values()]).tolist(), strict=True))
+        overflowed = self._overflowed(step, batch, values)
+        optimizer.step()
+        if not overflowed:
+            self._ema.update(self._task.network)
+            self._means.add(values)
+        self._done = step + 1
+        if (self._done % self._log_every == 0 or self._done == schedule.steps) and self._means:
+            figures = self._means.take() | {"rate": rate}
+            if self._log is not None:
+                self._log.step(self._done, figures)
+            self._on_step(self._done, figures)
+
+    def _clip(self) -> Tensor:
+        """The gradient's norm before it was shortened."""
+        found = self._fabric.clip_gradients(
+            self._network, self._optimizer, max_norm=self._schedule.clip_norm, error_if_nonfinite=False
+        )
+        assert found is not None
+        return found
+
+    def _overflowed(self, step: int, batch: Any, values: Mapping[str, float]) -> bool:
+        """True where a step was too large for fp16: the loss was scaled up too far.
+
+        The scaler skips it, and scales less.
+
+        Raises:
+            TrainingError: not finite for another reason, or too many such steps in a row.
+        """
+        state, loss, gradient = self._state, values["loss"], values["gradient"]
+        overflowed = self._scaled and math.isfinite(loss) and not math.isfinite(gradient)
+        state.skipped = state.skipped + 1 if overflowed else 0
+        broken = not overflowed and not all(map(math.isfinite, values.values()))
+        if broken or state.skipped == MOST_SKIPPED:
+            what = _not_finite(values, state.skipped)
+            advice = _advice(self._task.describe(batch), self._folder / LAST)
+            raise TrainingError(f"step {step}: {what}; {advice}")
+        return overflowed
+
+    def _evaluate(self) -> None:
         """Saves before, for an evaluation may break, and after, for it may have found the best."""
-        if log is not None:
-            state.save(done)
-            figures = _evaluate(task, ema.network, state, log, folder, done)
-            state.save(done)
+        if self._log is not None:
+            self._state.save(self._done)
+            figures = self._figures(self._log)
+            self._state.save(self._done)
             if figures:
-                on_evaluation(done, figures)
-        fabric.barrier()
-        means.restart()
+                self._on_evaluation(self._done, figures)
+        self._fabric.barrier()
+        self._means.restart()
 
-    if schedule.evaluates(done) and state.evaluated < done:
-        evaluate()  # it was killed there
-    network.train()
-    threads = batch_threads(fabric.device.type, allowed_cores(), fabric.world_size)
-    with (
-        _interruptible(fabric) as stop,
-        Batches(
-            lambda step: task.batch(step, fabric.global_rank, fabric.world_size),
-            done,
-            schedule.steps,
-            threads,
-        ) as batches,
-    ):
-        for step, batch in batches:
-            rate = rate_at(step, schedule.steps, schedule.rate, schedule.warmup)
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-            parts = task.losses(network, batch, fabric.device)
-            parts["loss"] = torch.stack(list(parts.values())).sum()
-            optimizer.zero_grad(set_to_none=True)
-            fabric.backward(parts["loss"])
-            parts["gradient"] = _clip(fabric, network, optimizer, schedule.clip_norm)
-            # One wait for a GPU instead of one for each part.
-            values = dict(zip(parts, torch.stack([*parts.values()]).tolist(), strict=True))
-            # Too large for fp16: the loss was scaled up too far. The scaler skips the step and scales less.
-            overflowed = scaled and math.isfinite(values["loss"]) and not math.isfinite(values["gradient"])
-            state.skipped = state.skipped + 1 if overflowed else 0
-            broken = not overflowed and not all(map(math.isfinite, values.values()))
-            if broken or state.skipped == MOST_SKIPPED:
-                what = _not_finite(values, state.skipped)
-                raise TrainingError(f"step {step}: {what}; {_advice(task.describe(batch), folder / LAST)}")
-            optimizer.step()
-            if not overflowed:
-                ema.update(task.network)
-                means.add(values)
-            done = step + 1
-            last = done == schedule.steps
-            if (done % log_every == 0 or last) and means:
-                figures = means.take() | {"rate": rate}
-                if log is not None:
-                    log.step(done, figures)
-                on_step(done, figures)
-            evaluating = schedule.evaluates(done)
-            if evaluating:
-                evaluate()
-            stopped = stop()
-            saving = stopped or done % schedule.save_every == 0
-            if saving and not evaluating and fabric.is_global_zero:
-                state.save(done)
-            if stopped:
-                raise KeyboardInterrupt
-    return _shipped(folder, ema.network)
-
-
-def _clip(fabric: Fabric, network: Any, optimizer: Any, norm: float) -> Tensor:
-    """The gradient's norm before it was shortened."""
-    found = fabric.clip_gradients(network, optimizer, max_norm=norm, error_if_nonfinite=False)
-    assert found is not None
-    return found
-
-
-class _Means:
-    """Means of the steps since they were last asked for, and how fast those steps were."""
-
-    def __init__(self) -> None:
-        self._sums: dict[str, float] = {}
-        self._count = 0
-        self._since = time.perf_counter()
-
-    def __bool__(self) -> bool:
-        return self._count > 0
-
-    def add(self, values: Mapping[str, float]) -> None:
-        for name, value in values.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
-
-    def restart(self) -> None:
-        """Time that was spent on something else does not count."""
-        self._since = time.perf_counter()
-
-    def take(self) -> dict[str, float]:
-        now = time.perf_counter()
-        figures = {name: value / self._count for name, value in self._sums.items()}
-        figures["steps_per_second"] = self._count / (now - self._since)
-        self._sums, self._count, self._since = {}, 0, now
+    def _figures(self, log: Log) -> dict[str, float]:
+        """Those of the average, which is kept where it is the best; empty with nothing to evaluate on."""
+        figures = self._task.evaluate(self._ema.network)
+        self._state.evaluated = self._done
+        if not figures:
+            return figures
+        log.evaluation(self._done, figures)
+        if figures[self._task.figure] >= self._state.best:
+            self._state.best = figures[self._task.figure]
+            save_weights(self._ema.network, self._folder / BEST)
         return figures
 
-
-def _evaluate(
-    task: Task, network: nn.Module, state: State, log: Log, folder: Path, done: int
-) -> dict[str, float]:
-    """The figures; empty where there is nothing to evaluate on."""
-    figures = task.evaluate(network)
-    state.evaluated = done
-    if not figures:
-        return figures
-    log.evaluation(done, figures)
-    if figures[task.figure] >= state.best:
-        state.best = figures[task.figure]
-        save_weights(network, folder / BEST)
-    return figures
-
-
-def _shipped(folder: Path, network: nn.Module) -> nn.Module:
-    if (folder / BEST).is_file():
-        network.load_state_dict(torch.load(folder / BEST, map_location="cpu", weights_only=True))
-    return network
+    def _shipped(self) -> nn.Module:
+        network, best = self._ema.network, self._folder / BEST
+        if best.is_file():
+            network.load_state_dict(torch.load(best, map_location="cpu", weights_only=True))
+        return network
 
 
 def _not_finite(values: Mapping[str, float], skipped: int) -> str:
@@ -267,25 +276,3 @@ def _advice(batch: str, last: Path) -> str:
         f"the batch was {batch}; {kept}. Look at those samples (rtmpose data check), or start again with a "
         "lower --rate, or in fp32 or bf16"
     )
-
-
-@contextmanager
-def _interruptible(fabric: Fabric) -> Iterator[Callable[[], bool]]:
-    """A signal to stop is obeyed after the step that runs, by all processes after the same one."""
-    asked: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    kept = {number: signal.signal(number, lambda got, _: asked.append(got)) for number in signals}
-
-    def stop() -> bool:
-        if fabric.world_size == 1:
-            return bool(asked)
-        flag = torch.tensor(float(bool(asked)), device=fabric.device)
-        total = fabric.all_reduce(flag, reduce_op="sum")
-        assert isinstance(total, Tensor)
-        return total.item() > 0
-
-    try:
-        yield stop
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

@@ -36,8 +36,13 @@ class Source:
     images: Path
 
     @classmethod
-    def of(cls, annotations: Path, images: Path | None = None) -> Source:
+    def of(cls, annotations: Path, images: Path | None = None, option: str = "--images") -> Source:
         """A source; without a folder, `images/` beside the file is meant.
+
+        Args:
+            annotations: the file.
+            images: the folder.
+            option: of the command, that names the folder.
 
         Raises:
             DataError: no such file or folder.
@@ -48,7 +53,7 @@ class Source:
         if not folder.is_dir():
             raise DataError(
                 f"{folder}: no such folder; expected the pictures of {annotations} there, or say where "
-                "they are with --images"
+                f"they are with {option}"
             )
         return cls(annotations, folder)
 
@@ -66,7 +71,7 @@ class Persons:
     """
 
     files: tuple[Path, ...]
-    ids: tuple[int, ...]
+    ids: tuple[int | str, ...]
     boxes: Floats
     keypoints: Floats
     weights: Floats
@@ -90,7 +95,7 @@ class Persons:
         np.savez(
             part,
             files=np.array([str(path) for path in self.files]),
-            ids=np.array(self.ids, np.int64),
+            ids=np.array(self.ids),
             boxes=self.boxes,
             keypoints=self.keypoints,
             weights=self.weights,
@@ -168,7 +173,7 @@ def read_persons(sources: Sequence[Source], keypoints: int, labelled_only: bool 
         InputError: a file that is not COCO annotations.
         DataError: annotations that do not fit, or nobody in any file.
     """
-    rows: list[tuple[Path, int, list[float], list[float]]] = []
+    rows: list[tuple[Path, int | str, list[float], list[float]]] = []
     for source in sources:
         content = read_annotations(source.annotations)
         category = person_category(content, source.annotations)["id"]
@@ -202,13 +207,11 @@ def read_persons(sources: Sequence[Source], keypoints: int, labelled_only: bool 
 
 def _row(
     row: dict[str, Any], files: dict[Any, Path], file: Path, keypoints: int
-) -> tuple[Path, int, list[float], list[float]]:
+) -> tuple[Path, int | str, list[float], list[float]]:
     """Picture, annotation id, box xyxy px, keypoint numbers."""
-    box, values = corners(row, file), triplets(row)
-    try:
-        identity = int(row["id"])
-    except (KeyError, TypeError, ValueError):
-        raise DataError(f"{file}: annotation {row!r:.80} has no id that is a number") from None
+    box, values, identity = corners(row, file), triplets(row), row.get("id")
+    if not isinstance(identity, int | str):
+        raise DataError(f"{file}: annotation {row!r:.80} has no id; expected a number, or text")
     if not known(row.get("image_id"), files):
         raise DataError(
             f"{file}: annotation {identity} names no picture; its image_id is {row.get('image_id')!r:.20}"

@@ -7,9 +7,9 @@ from typing import Any
 
 from rtmpose_sdk.errors import InputError
 
-_POSITIVE = ("rate", "clip_norm", "temperature", "evaluate_epochs")
+_POSITIVE = ("epochs", "rate", "clip_norm", "temperature", "evaluate_epochs")
 _NOT_NEGATIVE = (
-    *("epochs", "weak_epochs", "pretrain_epochs", "warmup", "weight_decay"),
+    *("weak_epochs", "pretrain_epochs", "warmup", "weight_decay"),
     *("heatmap_weight", "rotation", "shift", "freeze", "seed"),
 )
 _PARTS = ("ema_decay", "teacher_confidence", "half_body", "cutout", "mosaic", "mixup")

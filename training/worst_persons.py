@@ -25,6 +25,8 @@ _TILE = 192
 def write_worst_persons(source: Source, artifact: Path, file: Path) -> int:
     """Persons with the largest mean distance between prediction (drawn) and annotation (white crosses).
 
+    The captions are that distance, in box sizes, and the annotation's id.
+
     Args:
         source: validation data; its persons are those of an evaluation.
         artifact: a pose network.
@@ -33,7 +35,7 @@ def write_worst_persons(source: Source, artifact: Path, file: Path) -> int:
     Returns:
         How many persons are drawn.
     """
-    found: list[tuple[float, NDArray[np.uint8]]] = []
+    found: list[tuple[float, str, NDArray[np.uint8]]] = []
     with Predictor(artifact, threads=1) as predictor:
         content = read_truth(source.annotations, predictor.keypoint_set)
         files = {row["id"]: row["file_name"] for row in content["images"]}
@@ -50,10 +52,11 @@ def write_worst_persons(source: Source, artifact: Path, file: Path) -> int:
             error = np.linalg.norm(pose.keypoints[0, known] - truth[known, :2], axis=1).mean()
             relative = float(error / np.sqrt(w * h))
             if len(found) < WORST_PERSONS or relative > found[-1][0]:
-                found.append((relative, _tile(picture, box, pose, truth[known, :2])))
+                caption = f"{relative:.2f}  id {row['id']}"
+                found.append((relative, caption, _tile(picture, box, pose, truth[known, :2])))
                 found = sorted(found, key=lambda f: -f[0])[:WORST_PERSONS]
     if found:
-        write_image(file, contact_sheet([tile for _, tile in found], [f"{v:.2f}" for v, _ in found]))
+        write_image(file, contact_sheet([tile for *_, tile in found], [text for _, text, _ in found]))
     return len(found)
 
 

@@ -13,14 +13,19 @@ from rtmpose_sdk.boxes import box_areas, intersections, iou
 from rtmpose_sdk.detector import Detector
 from rtmpose_sdk.geometry import letterbox
 from rtmpose_sdk.images import read_image, write_image
+from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.sheets import contact_sheet
 from rtmpose_sdk.training.persons import Floats, Source
 from rtmpose_sdk.training.pictures import read_pictures
 
 WORST_PICTURES = 24
+SCORE_THRESHOLD = DEFAULT_DETECTION_THRESHOLD
+"""The card's is lower, for measuring, and would show boxes that nobody gets."""
 OVERLAP = 0.5
 """IoU from which on a box is a person's: AP50's."""
 _TILE = 192
+_CAPTION = 25
+"""Characters of the counts and of the end of the picture's name that have room above a tile."""
 _MISSED, _FALSE, _RIGHT = (255, 255, 255), (40, 40, 230), (60, 200, 60)
 
 
@@ -52,9 +57,9 @@ def mistakes(persons: Floats, crowds: Floats, boxes: Floats) -> Mistakes:
 
 
 def write_worst_pictures(source: Source, artifact: Path, file: Path) -> int:
-    """Draw the pictures with most mistakes, at the score threshold of the artifact's card.
+    """Draw the pictures with most mistakes, of boxes that a Pipeline takes: see `SCORE_THRESHOLD`.
 
-    Missed persons are white, false boxes red, right ones green.
+    Missed persons are white, false boxes red, right ones green. The captions count them and name the file.
 
     Args:
         source: validation data.
@@ -66,7 +71,7 @@ def write_worst_pictures(source: Source, artifact: Path, file: Path) -> int:
     """
     pictures = read_pictures([source])
     found: list[tuple[int, str, NDArray[np.uint8]]] = []
-    with Detector(artifact, threads=1) as detector:
+    with Detector(artifact, threads=1, score_threshold=SCORE_THRESHOLD) as detector:
         for path, persons, crowds in zip(pictures.files, pictures.boxes, pictures.crowds, strict=True):
             picture = read_image(path)
             boxes = detector(picture).boxes
@@ -75,7 +80,8 @@ def write_worst_pictures(source: Source, artifact: Path, file: Path) -> int:
             count = missed + false
             if count and (len(found) < WORST_PICTURES or count > found[-1][0]):
                 tile = _tile(picture, persons[wrong.missed], boxes[wrong.false], boxes[~wrong.false])
-                found.append((count, f"{missed} missed, {false} false", tile))
+                said = f"{missed} missed, {false} false"
+                found.append((count, f"{said}  {path.name[len(said) - _CAPTION :]}", tile))
                 found = sorted(found, key=lambda f: -f[0])[:WORST_PICTURES]
     if found:
         write_image(file, contact_sheet([tile for *_, tile in found], [text for _, text, _ in found]))

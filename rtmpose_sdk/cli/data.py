@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
@@ -16,6 +16,10 @@ from rtmpose_sdk.cli.options import to_file
 from rtmpose_sdk.errors import DataError
 from rtmpose_sdk.images import DRAWN_SUFFIXES, write_image
 from rtmpose_sdk.keypoint_sets import keypoint_set_named, keypoint_set_with
+
+if TYPE_CHECKING:
+    from rtmpose_sdk.training.check import DataReport
+    from rtmpose_sdk.training.persons import Source
 
 app = typer.Typer(no_args_is_help=True, help="Look at training data.")
 
@@ -41,38 +45,17 @@ def check(
 ) -> None:
     """Look for what spoils training; exit 1 where something is found."""
     from rtmpose_sdk.training.check import check as look
-    from rtmpose_sdk.training.check import mirror_pairs
-    from rtmpose_sdk.training.persons import Source, read_keypoint_set
-    from rtmpose_sdk.training.sheet import sheet
+    from rtmpose_sdk.training.persons import Source
 
     source = Source.of(annotations, images)
-    with Progress(console=Console(stderr=True), transient=True) as progress:
+    shown_on = Console(stderr=True)
+    # What is no terminal would get an empty line of it.
+    with Progress(console=shown_on, transient=True, disable=not shown_on.is_terminal) as progress:
         report = look(source, lambda rows: progress.track(list(rows)))
-    console = Console()
-    console.print(
-        f"{report.pictures} pictures, {report.persons} persons, {report.labelled} with keypoints",
-        soft_wrap=True,
-    )
-    if report.keypoints:
-        counts = ", ".join(f"{name} {count}" for name, count in report.keypoints.items())
-        console.print(f"labelled: {counts}", soft_wrap=True, highlight=False, markup=False)
-    else:
-        console.print("the category names no keypoints: data for a detector")
-    named = list(report.keypoints)
-    if named and keypoint_set_with(named) is None:
-        text = mirror_pairs(keypoint_set_named("checked", named))
-        console.print(text, soft_wrap=True, highlight=False, markup=False)
+    console = Console(highlight=False)
+    _counts(report, console)
     if sheet_file is not None:
-        broken = any(finding.kind == "skeleton" for finding in report.findings)
-        whole = read_keypoint_set([source]) if named and not broken else None
-        drawn = keypoint_set_named("checked", named) if named and broken else whole
-        try:
-            write_image(sheet_file, sheet(source, drawn))
-            console.print(f"contact sheet: {sheet_file}", soft_wrap=True, markup=False)
-        except DataError as error:  # the findings say why
-            if not report.findings:
-                raise
-            console.print(f"no contact sheet: {error}", soft_wrap=True, markup=False, highlight=False)
+        _sheet(sheet_file, source, report, console)
     if not report.findings:
         console.print("nothing wrong was found")
         return
@@ -83,3 +66,44 @@ def check(
         table.add_row(kind, str(count), escape("\n".join(f"{f.where}: {f.what}" for f in examples)))
     console.print(table)
     raise typer.Exit(1)
+
+
+def _counts(report: DataReport, console: Console) -> None:
+    """What is there."""
+    from rtmpose_sdk.training.sides import mirror_pairs
+
+    lines = [f"{report.pictures} pictures, {report.persons} persons, {report.labelled} with keypoints"]
+    if others := report.others():
+        lines.append(f"of other categories, left out: {others}")
+    if report.keypoints:
+        counts = ", ".join(f"{name} {count}" for name, count in report.keypoints.items())
+        lines.append(f"labelled: {counts}")
+    else:
+        lines.append("the category names no keypoints: data for a detector")
+    named = list(report.keypoints)
+    if named and keypoint_set_with(named) is None:
+        lines.append(mirror_pairs(keypoint_set_named("checked", named)))
+    for line in lines:
+        console.print(line, soft_wrap=True, markup=False)
+
+
+def _sheet(file: Path, source: Source, report: DataReport, console: Console) -> None:
+    """Draw labelled persons, or boxes where there are no keypoints.
+
+    Raises:
+        DataError: there is nothing to draw, and no finding says why.
+    """
+    from rtmpose_sdk.training.persons import read_keypoint_set
+    from rtmpose_sdk.training.sheet import sheet
+
+    named = list(report.keypoints)
+    broken = any(finding.kind == "skeleton" for finding in report.findings)
+    whole = read_keypoint_set([source]) if named and not broken else None
+    drawn = keypoint_set_named("checked", named) if named and broken else whole
+    try:
+        write_image(file, sheet(source, drawn))
+        console.print(f"contact sheet: {file}", soft_wrap=True, markup=False)
+    except DataError as error:
+        if not report.findings:
+            raise
+        console.print(f"no contact sheet: {error}", soft_wrap=True, markup=False)

@@ -5,41 +5,25 @@ from __future__ import annotations
 import os
 import time
 from pathlib import Path
-from types import ModuleType
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from rtmpose_sdk.cli.options import Storage, parse_size, refuse_given
-from rtmpose_sdk.cli.train_choices import Device, Head, Optimizer, Precision, Reduction, Task
-from rtmpose_sdk.cli.train_run import finish, training_room
-from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.zoo import find_checkpoint
-
-WEIGHT_DECAY = 0.05
-"""Of RTMDet and of RTMPose m, l, x; RTMPose t and s have none (paper, section 4.1)."""
-POSE, DETECTOR, RUN = "Pose", "Detector", "Where and how it runs"
-
-_WEIGHTS, _STATE = "weights.pth", "last.pt"
-"""What `rtmpose_sdk.training` leaves in a run's folder; that room is imported late."""
-_PRECISIONS = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}
-_DEFAULTS: dict[Task, dict[str, Any]] = {
-    Task.POSE: {"model": "rtmpose-t", "epochs": 210.0, "weak_epochs": 30.0, "batch": 64},
-    Task.DETECTOR: {"model": "rtmdet-nano", "epochs": 300.0, "weak_epochs": 20.0, "batch": 16},
-}
-_POSE_ONLY = (
-    *(
-        "pretrain_epochs",
-        "pretrain_size",
-        "teacher",
-        "teacher_confidence",
-        "teacher_everything",
-        "rotation",
-        "shift",
-    ),
-    *("half_body", "cutout", "head", "kernel_size", "temperature", "no_gau", "reduction", "heatmap_weight"),
+from rtmpose_sdk.cli.options import Storage, refuse_given
+from rtmpose_sdk.cli.train_choices import (
+    DETECTOR,
+    POSE,
+    RUN,
+    Device,
+    Head,
+    Optimizer,
+    Precision,
+    Reduction,
+    Task,
 )
-_DETECTOR_ONLY = ("mosaic", "mixup")
+from rtmpose_sdk.cli.train_config import check_together, config_of
+from rtmpose_sdk.cli.train_run import finish
+from rtmpose_sdk.errors import InputError
 
 
 def train(
@@ -85,7 +69,7 @@ def train(
         str | None, typer.Option(help="WIDTHxHEIGHT px, multiples of 32; default: the model's.")
     ] = None,
     epochs: Annotated[
-        float | None, typer.Option(min=0, help="Of the whole run; default: pose 210, detector 300.")
+        float | None, typer.Option(help="Of the whole run; default: pose 210, detector 300.")
     ] = None,
     weak_epochs: Annotated[
         float | None,
@@ -113,7 +97,9 @@ def train(
     weight_decay: Annotated[
         float | None, typer.Option(help="Default: 0 for RTMPose t and s, else 0.05 (the paper's).")
     ] = None,
-    ema: Annotated[float, typer.Option(min=0, max=1, help="Decay of the averaged weights.")] = 0.9998,
+    ema_decay: Annotated[
+        float, typer.Option("--ema", min=0, max=1, help="Decay of the averaged weights.")
+    ] = 0.9998,
     clip_norm: Annotated[float, typer.Option(help="Gradients are shortened to this norm.")] = 35.0,
     scale: Annotated[
         tuple[float, float] | None,
@@ -224,7 +210,7 @@ def train(
     storage: Annotated[
         Storage, typer.Option(help="How the artifact stores its weights.", rich_help_panel=RUN)
     ] = Storage.FP32,
-    license_name: Annotated[
+    license: Annotated[
         str, typer.Option("--license", help="Of the weights, SPDX.", rich_help_panel=RUN)
     ] = "unknown",
     notes: Annotated[
@@ -235,9 +221,14 @@ def train(
 
     A new run needs `pose` or `detector` and --data; an interrupted one only --resume.
     """
+    given = dict(locals())  # said once: `RunConfig` has the same names
     if resume is not None:
         others = [name for name in context.params if name not in ("resume", "offline")]
-        refuse_given(context, others, "--resume takes it from the run's folder; leave it out")
+        refuse_given(
+            context,
+            others,
+            "--resume takes it from the run's folder; leave it out, or begin another run, with --init",
+        )
         finish(lambda run, shown: run.resume(resume, shown), resume)
         return
     if task is None or not data:
@@ -245,72 +236,9 @@ def train(
             "expected: rtmpose train pose --data ANNOTATIONS.json, or rtmpose train detector --data ..., "
             "or rtmpose train --resume RUN; see rtmpose train --help"
         )
-    strange = _DETECTOR_ONLY if task is Task.POSE else _POSE_ONLY
-    refuse_given(context, strange, f"not for training a {task.value} model")
-    if heatmap_weight and head is Head.HEATMAP:
-        raise InputError("--heatmap-weight is for SimCC heads; --head heatmap learns from nothing else")
-    if freeze and not init:
-        raise InputError("--freeze keeps what --init brings; random weights are not worth keeping")
-    if not teacher:
-        refuse_given(
-            context,
-            ["teacher_everything", "teacher_confidence"],
-            "said of a teacher; name one with --teacher",
-        )
-    training = training_room()
-    defaults = _DEFAULTS[task]
-    name = model or defaults["model"]
-    if name.startswith("rtmdet") != (task is Task.DETECTOR):
-        raise InputError(f"--model {name} cannot be trained as a {task.value} model")
-    length = defaults["epochs"] if epochs is None else epochs
-    if pretrain_epochs is None:
-        pretrain_epochs = 0.0 if init or head is Head.HEATMAP else length
-    config = training.RunConfig(
-        task=task.value,
-        model=name,
-        **_sources(training, data, images or [], val_data, val_images),
-        init=_checkpoint(init),
-        freeze=freeze,
-        input_size=parse_size(input_size) if input_size else training.default_input_size(name),
-        epochs=length,
-        weak_epochs=min(_weak_epochs(defaults, length) if weak_epochs is None else weak_epochs, length),
-        batch=batch or defaults["batch"],
-        rate=rate,
-        optimizer=optimizer.value,
-        warmup=warmup,
-        weight_decay=_weight_decay(name) if weight_decay is None else weight_decay,
-        ema_decay=ema,
-        clip_norm=clip_norm,
-        scale=scale or ((0.6, 1.4) if task is Task.POSE else (0.5, 2.0)),
-        pretrain_epochs=pretrain_epochs if task is Task.POSE else 0.0,
-        pretrain_size=parse_size(pretrain_size),
-        teacher=_resolved(teacher),
-        teacher_confidence=teacher_confidence,
-        teacher_everything=teacher_everything,
-        rotation=rotation,
-        shift=shift,
-        half_body=half_body,
-        cutout=cutout,
-        head=head.value,
-        kernel_size=kernel_size,
-        temperature=temperature,
-        gau=not no_gau,
-        reduction=reduction.value,
-        heatmap_weight=heatmap_weight,
-        mosaic=mosaic,
-        mixup=mixup,
-        device=device.value,
-        devices=devices,
-        precision=_PRECISIONS[precision.value],
-        evaluate_epochs=evaluate_epochs,
-        save_steps=save_steps,
-        tensorboard=tensorboard,
-        seed=seed,
-        storage=storage.value,
-        license=license_name,
-        notes=notes,
-    )
-    folder = out or Path("runs") / f"{name}-{_stamp(devices)}"
+    check_together(context, given)
+    config = config_of(given)
+    folder = out or Path("runs") / f"{config.model}-{_stamp(devices)}"
     finish(lambda run, shown: run.start(config, folder, shown), folder)
 
 
@@ -318,70 +246,3 @@ def _stamp(devices: int) -> str:
     """The time; the processes that this one starts must come to the same folder."""
     now = time.strftime("%Y%m%d-%H%M%S")
     return now if devices == 1 else os.environ.setdefault("RTMPOSE_RUN", now)
-
-
-def _weak_epochs(defaults: dict[str, Any], length: float) -> float:
-    """As many as the paper's, or its part of a shorter run."""
-    part: float = min(length / defaults["epochs"], 1.0)
-    return part * float(defaults["weak_epochs"])
-
-
-def _weight_decay(model: str) -> float:
-    return 0.0 if model in ("rtmpose-t", "rtmpose-s") else WEIGHT_DECAY
-
-
-def _sources(
-    training: ModuleType,
-    data: list[Path],
-    images: list[Path],
-    val_data: Path | None,
-    val_images: Path | None,
-) -> dict[str, Any]:
-    """Files and folders as a configuration has them."""
-    if images and len(images) != len(data):
-        raise InputError(
-            f"{len(data)} times --data and {len(images)} times --images; expected a folder for each file, "
-            "or none where the pictures are in images/ beside it"
-        )
-    if val_images and not val_data:
-        raise InputError("--val-images needs --val-data, the annotations of those pictures")
-    folders: list[Path | None] = [*images] or [None] * len(data)
-    sources = [training.Source.of(a.resolve(), i) for a, i in zip(data, folders, strict=True)]
-    val = training.Source.of(val_data.resolve(), val_images) if val_data else None
-    return {
-        "annotations": tuple(str(s.annotations) for s in sources),
-        "images": tuple(str(s.images.resolve()) for s in sources),
-        "val_annotations": str(val.annotations) if val else "",
-        "val_images": str(val.images.resolve()) if val else "",
-    }
-
-
-def _checkpoint(init: str | None) -> str:
-    """A file by its whole path; of a run's folder, the weights that it gave.
-
-    Raises:
-        InputError: a run's state, or a folder without weights.
-    """
-    if not init:
-        return ""
-    path = Path(init)
-    if path.name == _STATE and path.is_file():
-        raise InputError(
-            f"--init {init}: is the state of a run; go on with it (rtmpose train --resume {path.parent}), "
-            f"or begin with its {_WEIGHTS} or best.pth"
-        )
-    if path.is_dir():
-        if not (path / _WEIGHTS).is_file():
-            raise InputError(
-                f"--init {init}: is a folder without {_WEIGHTS}; expected a checkpoint file, or the folder "
-                "of a run that came to its end"
-            )
-        path = path / _WEIGHTS
-    return str(find_checkpoint(str(path) if path.is_file() else init).path.resolve())
-
-
-def _resolved(teacher: str | None) -> str:
-    """A file or folder by its whole path, so that a run can be resumed from elsewhere; a name as it is."""
-    if not teacher:
-        return ""
-    return str(Path(teacher).resolve()) if Path(teacher).exists() else teacher

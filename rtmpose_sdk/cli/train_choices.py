@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import enum
 
+POSE, DETECTOR, RUN = "Pose", "Detector", "Where and how it runs"
+"""Panels of the help; the options of the first two are for that task alone."""
+
 
 class Task(str, enum.Enum):
     """What is trained."""
@@ -27,6 +30,11 @@ class Precision(str, enum.Enum):
     FP32 = "fp32"
     BF16 = "bf16"
     FP16 = "fp16"
+
+    @property
+    def of_fabric(self) -> str:
+        """As `lightning_fabric` calls it."""
+        return {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[self.value]
 
 
 class Optimizer(str, enum.Enum):

@@ -77,7 +77,8 @@ class Shown:
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
         )
-        self.bars = Progress(*columns, console=console, transient=True)
+        # What is no terminal would get an empty line of it.
+        self.bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
         self._steps: TaskID | None = None
 
     def say(self, text: str) -> None:

@@ -75,7 +75,7 @@ def test_annotations_of_another_kind(tmp_path: Path) -> None:
     for name, content, message in (
         ("text.json", "{", "not JSON"),
         ("list.json", "[]", "not COCO annotations"),
-        ("boxes.json", json.dumps(empty), "has keypoints"),
+        ("nobody.json", json.dumps(empty), "no annotation in its 0 pictures"),
         (
             "other.json",
             json.dumps({"images": [picture], "annotations": [halpe], "categories": [person]}),
@@ -165,7 +165,8 @@ _LABEL = {
         ({"area": None}, "annotation 1: area is None; expected px², or none at all"),
         ({"bbox": [1, 2, 3]}, r"annotation 1: bbox is \[1, 2, 3\]; expected the four numbers"),
         ({"bbox": [1, 2, 3, float("nan")]}, "expected the four numbers"),
-        ({"keypoints": None}, "annotation 1: keypoints are None; expected the numbers x, y, v of each"),
+        ({"keypoints": None}, "no annotation has keypoints"),
+        ({"keypoints": 7}, "annotation 1: keypoints are 7; expected the numbers x, y, v of each"),
         ({"keypoints": [5, 5, 2] * 17 + [1]}, "keypoints are a list of 52"),
         ({"num_keypoints": None}, "num_keypoints is None; expected how many of its 17"),
         ({"category_id": 2}, r"category_id that is not in 'categories' \(which has ids 1\)"),

@@ -19,10 +19,11 @@ from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.errors import DataError, ImageError, InputError, OutputError
 from rtmpose_sdk.keypoint_sets import get_keypoint_set, keypoint_set_named
 from rtmpose_sdk.training.canvases import cut_canvases
-from rtmpose_sdk.training.check import check, mirror_pairs
+from rtmpose_sdk.training.check import check
 from rtmpose_sdk.training.order import sample_at, sample_order
 from rtmpose_sdk.training.persons import Persons, Source, read_keypoint_set, read_persons
 from rtmpose_sdk.training.pictures import PictureCache, read_pictures
+from rtmpose_sdk.training.sides import mirror_pairs
 
 
 def _changed(kites: Path, folder: Path, change: Callable[[dict[str, Any]], object]) -> Source:
@@ -60,8 +61,14 @@ def test_crowds_tiny_and_unlabelled_persons_are_left_out(kites: Path, tmp_path: 
     assert read_persons([source], 5, labelled_only=False).ids == (3, 4, *range(6, 25))
 
 
-def test_saved_persons_come_back(kites: Path, tmp_path: Path) -> None:
-    persons = read_persons([Source.of(kites)], 5)
+@pytest.mark.parametrize("kind", [int, "person {}".format])
+def test_saved_persons_come_back(kind: Callable[[int], object], kites: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        for row in content["annotations"]:
+            row["id"] = kind(row["id"])
+
+    persons = read_persons([_changed(kites, tmp_path, change)], 5)
+    assert persons.ids[3] == kind(4)
     persons.save(tmp_path / "labels.npz")
     again = Persons.load(tmp_path / "labels.npz")
     assert again.files == persons.files
@@ -153,7 +160,7 @@ _OTHER_SHAPES = [
     [
         *_OTHER_SHAPES,
         (_row("annotations", image_id=[3]), "annotation 4 names no picture"),
-        (_row("annotations", id="x"), "annotation .*no id that is a number"),
+        (_row("annotations", id=[1]), "annotation .*no id; expected a number, or text"),
         (
             _row("annotations", keypoints="1 2 2"),
             "annotation 4 has keypoints that are not a list of numbers",

@@ -104,6 +104,19 @@ def test_turned_pictures_are_said_before_the_first_step(
     assert any(line.startswith("look closer: rtmpose data check") for line in said)
 
 
+@pytest.mark.parametrize("task", ["pose", "detector"])
+def test_categories_that_are_left_out_are_said(task: str, kites: Path, tmp_path: Path) -> None:
+    """Of two classes, a detector learns one."""
+
+    def change(content: dict[str, Any]) -> None:
+        content["categories"].append({"id": 9, "name": "bird"})
+        for row in content["annotations"][:5]:
+            row["category_id"] = 9
+
+    (said,) = _check(kites, tmp_path, task, change)
+    assert "only 'kite' counts; 5 annotations of bird are left out" in said
+
+
 def test_validation_data_of_boxes_alone_stops_a_pose_run(kites: Path, tmp_path: Path) -> None:
     def change(content: dict[str, Any]) -> None:
         for row in content["annotations"]:

@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.cli.train import _checkpoint
+from rtmpose_sdk.cli.train_config import _checkpoint
 from rtmpose_sdk.errors import DataError, InputError
 from rtmpose_sdk.training.check import check
 from rtmpose_sdk.training.missing import Neighbours
@@ -132,6 +132,67 @@ def test_ids_of_two_kinds_are_shown(kites: Path, tmp_path: Path) -> None:
 
     with pytest.raises(DataError, match=r"image_id 0\); pictures have ids such as '0'"):
         check(_changed(kites, tmp_path, change))
+
+
+def _string_categories(content: dict[str, Any]) -> None:
+    content["categories"][0]["id"] = "7"
+    for row in content["annotations"]:
+        row["category_id"] = "7"
+
+
+def _no_category(content: dict[str, Any]) -> None:
+    for row in content["annotations"]:
+        del row["category_id"]
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        (_string_categories, "a category has id '7'; expected whole numbers"),
+        (_no_category, "24 of 24 annotations"),
+        (lambda content: content["annotations"][3].update(num_keypoints=5.0), "num_keypoints is 5.0"),
+    ],
+)
+def test_what_an_evaluation_refuses_is_found(
+    change: Change, what: str, kites: Path, tmp_path: Path
+) -> None:
+    (finding,) = check(_changed(kites, tmp_path, change)).findings
+    assert finding.kind == "refused as --val-data"
+    assert what in finding.what
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "what"),
+    [
+        ({"area": 0}, "", ""),
+        ({"area": None}, "", ""),
+        ({"iscrowd": "0"}, "iscrowd", "'0' is taken for 1"),
+        ({"iscrowd": False}, "", ""),
+        ({"bbox": [0.1, 0.1, 0.5, 0.6]}, "tiny box", "parts of the picture? expected px"),
+    ],
+)
+def test_values_that_mean_something_else_are_found(
+    values: dict[str, Any], kind: str, what: str, kites: Path, tmp_path: Path
+) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["annotations"][3].update(values)
+        if values.get("area", 0) is None:
+            del content["annotations"][3]["area"]
+
+    found = {f.kind: f.what for f in check(_changed(kites, tmp_path, change)).findings}
+    assert what in found.get(kind, "")
+    assert bool(kind) is bool(found)
+
+
+def test_other_categories_are_counted(kites: Path, tmp_path: Path) -> None:
+    def change(content: dict[str, Any]) -> None:
+        content["categories"].append({"id": 9, "name": "bird"})
+        for row in content["annotations"][:5]:
+            row["category_id"] = 9
+
+    done = _look(_changed(kites, tmp_path, change))
+    assert done.exit_code == 0
+    assert "of other categories, left out: 5 annotations of bird" in done.output
 
 
 def test_a_picture_that_exif_turns_is_suspected(kites: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from lightning_fabric.strategies.ddp import DDPStrategy
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline
-from rtmpose_sdk.artifacts import open_model
+from rtmpose_sdk.artifacts import artifact_card, open_model
 from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.train_run import finish
 from rtmpose_sdk.errors import InputError, RTMPoseError
@@ -29,14 +29,14 @@ from rtmpose_sdk.exporters.network import open_checkpoint
 from rtmpose_sdk.exporters.thaw import network_from_artifact
 from rtmpose_sdk.keypoint_sets import keypoint_set_named
 from rtmpose_sdk.models import build_model, read_checkpoint
-from rtmpose_sdk.training import run as training_run
+from rtmpose_sdk.training import processes
 from rtmpose_sdk.training.artifact import note
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.initialize import load_what_fits
 from rtmpose_sdk.training.lock import locked
 from rtmpose_sdk.training.logs import read_log
 from rtmpose_sdk.training.persons import Source, read_keypoint_set
-from rtmpose_sdk.training.run import pretraining
+from rtmpose_sdk.training.pretraining import pretraining
 from rtmpose_sdk.training.state import save_weights
 from rtmpose_sdk.training.tasks import build_network, detector_task
 from rtmpose_sdk.training.worst_persons import write_worst_persons
@@ -99,6 +99,9 @@ def test_the_run_leaves_a_report_logs_and_weights(trained: Path) -> None:
     assert "| step | AP |" in report
     assert "-1.000" not in report
     assert "(shipped)" in report
+    named = artifact_card(trained / "rtmpose-t.onnx").accuracy
+    (own,) = [line for line in report.splitlines() if line.startswith("| artifact |")]
+    assert own.split(" | ")[1] == f"{named['kites AP (ground-truth boxes)']:.3f}"
     for name in ("curves.png", "worst.jpg"):
         picture = cv2.imread(str(trained / name))
         assert picture is not None
@@ -319,9 +322,9 @@ def test_gpus_without_nccl_speak_gloo(
         strategies.append(strategy)
         return MagicMock()
 
-    monkeypatch.setattr(training_run, "Fabric", fabric)
+    monkeypatch.setattr(processes, "Fabric", fabric)
     monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: has_nccl)
-    training_run._fabric(RunConfig("pose", "rtmpose-t", (), (), device="cuda", devices=2))
+    processes.start_processes(RunConfig("pose", "rtmpose-t", (), (), device="cuda", devices=2))
     strategies[0].parallel_devices = [torch.device("cuda", 0)]
     strategies[0].cluster_environment = LightningEnvironment()
     assert strategies[0]._get_process_group_backend() == backend
@@ -353,6 +356,7 @@ def test_gpus_without_nccl_speak_gloo(
         (["pose", "--data", "KITES", "--model", "rtmw-m", "--no-gau"], "head options are for RTMPose"),
         (["detector", "--data", "KITES", "--input-size", "100x100"], "multiples of 32 px"),
         (["pose", "--data", "KITES", "--val-data", "EMPTY"], "no annotation has keypoints"),
+        (["pose", "--data", "KITES", "--val-data", "LONELY"], "say where they are with --val-images"),
         (["pose", "--data", "SHORT"], "annotation 6 has 3 keypoint numbers; expected 15"),
         (["detector", "--data", "EMPTY"], "no person box in 24 pictures"),
         (["pose", "--data", "KITES", "--teacher", "nosuch"], "nosuch"),
@@ -374,7 +378,14 @@ def test_gpus_without_nccl_speak_gloo(
         (["pose", "--data", "KITES", "--temperature", "inf"], "--temperature is inf; expected a positive"),
         (["pose", "--data", "KITES", "--kernel-size", -1], "--kernel-size is -1; expected 1 or more"),
         (["pose", "--data", "KITES", "--seed", -1], "--seed is -1; expected 0 or more"),
-        (["pose", "--data", "KITES", "--epochs", "inf"], "--epochs is inf; expected 0 or more"),
+        (["pose", "--data", "KITES", "--epochs", "inf"], "--epochs is inf; expected a positive number"),
+        (["pose", "--data", "KITES", "--epochs", 0], "--epochs is 0; expected a positive number"),
+        (
+            ["pose", "--data", "KITES", "--init", "x.pth"],
+            "--init x.pth: no such file; expected a",
+        ),
+        (["pose", "--data", "KITES", "--init", "some/where"], "--init some/where: no such file"),
+        (["pose", "--data", "KITES", "--init", "rtmpose-q"], "Did you mean rtmpose-"),
     ],
 )
 def test_what_cannot_be_trained_says_why(
@@ -396,7 +407,10 @@ def test_what_cannot_be_trained_says_why(
     (tmp_path / "images").symlink_to(kites.parent / "images")
     short = tmp_path / "short.json"
     short.write_text(json.dumps(content))
-    given = [{"KITES": kites, "EMPTY": empty, "SHORT": short}.get(str(a), a) for a in arguments]
+    lonely = tmp_path / "val" / "images" / "lonely.json"
+    lonely.write_text(kites.read_text())
+    files = {"KITES": kites, "EMPTY": empty, "SHORT": short, "LONELY": lonely}
+    given = [files.get(str(a), a) for a in arguments]
     if "cuda" in arguments and torch.cuda.is_available():
         pytest.skip("there is a GPU")
     done = _rtmpose("train", *given, ok=False)
