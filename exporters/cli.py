@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import enum
-import math
 from pathlib import Path
 from typing import Annotated
 
@@ -12,9 +10,10 @@ import typer
 from rtmpose_sdk.cli.offline import offers_offline
 from rtmpose_sdk.cli.options import Storage, parse_size, to_file
 from rtmpose_sdk.cli.run import run, tidy_when_ended
-from rtmpose_sdk.errors import InputError, OutputError
+from rtmpose_sdk.exporters.batch_profile import parse_batch
+from rtmpose_sdk.exporters.choices import Backend, EndToEnd, InputKind, Precision, TensorRtFlavour
 from rtmpose_sdk.exporters.extra import check_extra
-from rtmpose_sdk.exporters.option_checks import check_options
+from rtmpose_sdk.exporters.option_checks import check_options, read_figures
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 from rtmpose_sdk.zoo import DEFAULT_DETECTOR, find_checkpoint
 
@@ -27,46 +26,6 @@ _CROPS = 100
 """Most crops that are verified with."""
 
 
-class Backend(str, enum.Enum):
-    """Engines that artifacts are made for: the keys of `BACKENDS`."""
-
-    ONNX = "onnx"
-    OPENVINO = "openvino"
-    TENSORRT = "tensorrt"
-    NCNN = "ncnn"
-    TORCH = "torch"
-
-
-class Precision(str, enum.Enum):
-    """What an artifact computes or stores in."""
-
-    FP32 = "fp32"
-    FP16 = "fp16"
-    INT8 = "int8"
-
-
-class TensorRtFlavour(str, enum.Enum):
-    """Which of the two engines of NVIDIA: the values of `Flavour`."""
-
-    TENSORRT = "tensorrt"
-    RTX = "tensorrt-rtx"
-
-
-class InputKind(str, enum.Enum):
-    """What the artifact takes."""
-
-    IMAGE = "image"
-    TENSOR = "tensor"
-
-
-class EndToEnd(str, enum.Enum):
-    """What one file does from the picture on."""
-
-    POSE = "pose"
-    DETECTOR = "detector"
-    PIPELINE = "pipeline"
-
-
 @app.command()
 @offers_offline
 @tidy_when_ended()
@@ -76,7 +35,7 @@ def export(
         str,
         typer.Option(
             help="Checkpoint (.pth) in the published layout, or an fp32 ONNX model with a card: a file, an "
-            "address, or a name. For --end2end any precision."
+            "address, or a name; or the folder of a run of rtmpose train. For --end2end any precision."
         ),
     ],
     out: Annotated[
@@ -90,7 +49,10 @@ def export(
     backend: Annotated[Backend, typer.Option(help="Engine to export for.")] = Backend.ONNX,
     precision: Annotated[
         Precision | None,
-        typer.Option(help="Default: onnx and torch fp32; tensorrt fp16; openvino, ncnn fp16 weights."),
+        typer.Option(
+            help="Default: onnx and torch fp32; tensorrt fp16; openvino, ncnn fp16 weights. bf16 is asked "
+            "for when an artifact is opened."
+        ),
     ] = None,
     calibrate: Annotated[
         Path | None,
@@ -210,10 +172,9 @@ def export(
         images=images,
         annotations=annotations,
     )
-    figures = _read_figures(accuracy or [])
+    figures = read_figures(accuracy or [])
+    profile = parse_batch(batch) if batch is not None else None
     check_extra("rtmpose-export")
-    if not out.parent.is_dir():
-        raise OutputError(f"{out}: its folder does not exist")
 
     from rtmpose_sdk.exporters.calibrate import DEFAULT_CROPS
     from rtmpose_sdk.exporters.open_subject import open_subject
@@ -225,7 +186,7 @@ def export(
         run_export,
     )
     from rtmpose_sdk.exporters.settings import ExportSettings
-    from rtmpose_sdk.exporters.tensorrt import parse_batch
+    from rtmpose_sdk.exporters.subject import checkpoint_in
 
     half_storage = storage is Storage.FP16
     pictures = VerificationSource(images, annotations, crops or _CROPS) if verify else None
@@ -241,7 +202,7 @@ def export(
         )
         return
     size = parse_size(input_size) if input_size else None
-    found = find_checkpoint(weights)
+    found = find_checkpoint(checkpoint_in(weights))
     subject = open_subject(
         found,
         model=model,
@@ -260,7 +221,7 @@ def export(
         precision.value if precision else None,
         half_storage=half_storage,
         weight_bits=weight_bits or 8,
-        batch=parse_batch(batch) if batch else None,
+        batch=profile,
         targets=tuple(target or ()),
         timing_cache=timing_cache,
         flavour=flavour.value if flavour else None,
@@ -276,26 +237,6 @@ def export(
     run_export(
         subject, out, settings, weights=found.path.name, verification=pictures, calibration=calibration
     )
-
-
-def _read_figures(pairs: list[str]) -> dict[str, float]:
-    """NAME=VALUE, each a measured figure.
-
-    Raises:
-        InputError: not such text.
-    """
-    figures = {}
-    for pair in pairs:
-        name, _, value = pair.rpartition("=")
-        wrong = InputError(f"--accuracy {pair!r}; expected NAME=VALUE with a finite number")
-        try:
-            figure = float(value)
-        except ValueError:
-            raise wrong from None
-        if not name.strip() or not math.isfinite(figure):
-            raise wrong
-        figures[name.strip()] = figure
-    return figures
 
 
 def main() -> None:

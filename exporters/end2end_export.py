@@ -26,9 +26,9 @@ from rtmpose_sdk.exporters.end2end_check import (
 )
 from rtmpose_sdk.exporters.onnx import half_storage, save_onnx
 from rtmpose_sdk.exporters.open_subject import open_subject
-from rtmpose_sdk.exporters.operator_set import OPSET, in_own_set, operator_set
+from rtmpose_sdk.exporters.operator_set import OPSET, in_set, operator_set
 from rtmpose_sdk.exporters.overwriting import check_overwriting
-from rtmpose_sdk.exporters.subject import named, network_of
+from rtmpose_sdk.exporters.subject import checkpoint_in, named, network_of
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.predictor import Predictor
 from rtmpose_sdk.zoo import find_checkpoint, find_model
@@ -38,7 +38,8 @@ def read_part(source: str | Path, half: bool) -> Part:
     """A network for `build_end2end`.
 
     Args:
-        source: a name of the zoo, an ONNX artifact of any precision, an MMDeploy SDK folder, a checkpoint.
+        source: a name of the zoo, an ONNX artifact of any precision, an MMDeploy SDK folder, a checkpoint,
+            the folder of a run.
         half: store its weights as fp16.
 
     Raises:
@@ -46,6 +47,7 @@ def read_part(source: str | Path, half: bool) -> Part:
         EngineError: a graph of an operator set that cannot be converted.
         ModelNotFoundError, ModelFileError, CardError: see `rtmpose_sdk.open_model`.
     """
+    source = checkpoint_in(source)
     if Path(source).suffix.lower() == ".pth":
         found = find_checkpoint(source)
         file, subject = found.path, open_subject(found)
@@ -62,7 +64,7 @@ def read_part(source: str | Path, half: bool) -> Part:
             )
         card, graph = artifact_card(path), onnx.load(str(file))
         if operator_set(graph) != OPSET:
-            graph = in_own_set(graph, str(file))
+            graph = in_set(graph, str(file))
     return Part(half_storage(graph) if half and card.precision == "fp32" else graph, card, file)
 
 

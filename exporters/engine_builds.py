@@ -17,10 +17,11 @@ from rich.table import Table
 from torch import nn
 
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.exporters.batch_profile import parse_batch
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.new_card import new_card
 from rtmpose_sdk.exporters.onnx import build_onnx
-from rtmpose_sdk.exporters.tensorrt import parse_batch, write_tensorrt
+from rtmpose_sdk.exporters.tensorrt import write_tensorrt
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.models.build import DEFAULT_DETECT_SIZE, DEFAULT_POSE_SIZE
 

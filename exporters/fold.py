@@ -19,9 +19,7 @@ def folded(network: nn.Module) -> nn.Module:
     return network
 
 
-def taking_bgr(network: nn.Module) -> nn.Module:
-    """A copy that takes BGR where the network takes RGB."""
-    network = copy.deepcopy(network)
+def turn_colors(network: nn.Module) -> None:
+    """Let a network of RGB take BGR, in place."""
     first = next(module for module in network.modules() if isinstance(module, nn.Conv2d))
     first.weight.data = first.weight.data.flip(1)
-    return network

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.exporters.fold import folded, taking_bgr
+from rtmpose_sdk.exporters.fold import folded, turn_colors
 
 
 def output_names(card: ModelCard) -> tuple[str, ...]:
@@ -28,13 +28,17 @@ def example_input(card: ModelCard) -> Tensor:
 
 
 class ImageInput(nn.Module):
-    """(N,h,w,3) uint8 BGR → network: layout, colour order and normalisation inside the graph."""
+    """(N,h,w,3) uint8 BGR → network: layout, colour order and normalisation inside the graph.
+
+    The network becomes part of it: where it takes RGB, its own weights are turned.
+    """
 
     def __init__(self, network: nn.Module, card: ModelCard) -> None:
         super().__init__()
         mean, std = torch.tensor(card.mean), torch.tensor(card.std)
         if card.color_order == "rgb":
-            network, mean, std = taking_bgr(network), mean.flip(0), std.flip(0)
+            turn_colors(network)
+            mean, std = mean.flip(0), std.flip(0)
         self.network = network
         self.mean: Tensor
         self.scale: Tensor

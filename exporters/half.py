@@ -59,6 +59,7 @@ def half_graph(model: onnx.ModelProto, float_nodes: Collection[str] | None = Non
 
     Raises:
         InputError: a weight that fp16 cannot hold, or a graph of an older operator set.
+        EngineError: an int8 graph that cannot be had in an operator set which quantises fp16.
     """
     opset = operator_set(model)
     if opset < MIN_OPSET:

@@ -6,10 +6,9 @@ from typing import Any
 
 import onnx
 from numpy.typing import NDArray
-from onnx import numpy_helper, version_converter
+from onnx import numpy_helper
 
-from rtmpose_sdk.errors import InputError
-from rtmpose_sdk.exporters.operator_set import operator_set
+from rtmpose_sdk.exporters.operator_set import in_set, operator_set
 
 QUANTIZE, DEQUANTIZE = PAIR = ("QuantizeLinear", "DequantizeLinear")
 MIN_OPSET = 19
@@ -24,19 +23,11 @@ def with_half_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph in an operator set whose quantisation takes fp16, if it quantises anything.
 
     Raises:
-        InputError: it cannot be converted.
+        EngineError: it cannot be converted.
     """
-    opset = operator_set(model)
-    if opset >= MIN_OPSET or not any(node.op_type in PAIR for node in model.graph.node):
+    if operator_set(model) >= MIN_OPSET or not any(node.op_type in PAIR for node in model.graph.node):
         return model
-    try:
-        return version_converter.convert_version(model, MIN_OPSET)
-    except Exception as error:  # noqa: BLE001 - onnx raises RuntimeError and kinds of its own
-        why = " ".join(str(error).split())[:300]
-        raise InputError(
-            f"this int8 graph's operator set {opset} cannot be converted to {MIN_OPSET}, the first that "
-            f"quantises fp16: {why}"
-        ) from None
+    return in_set(model, "an int8 graph, which is to hold fp16", MIN_OPSET)
 
 
 def holds(scale: NDArray[Any] | None) -> bool:

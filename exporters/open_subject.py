@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.backends import BACKENDS
 from rtmpose_sdk.exporters.network import open_checkpoint
 from rtmpose_sdk.exporters.new_card import InputKind, describe_weights, with_accuracy
 from rtmpose_sdk.exporters.subject import Subject, subject_from_artifact
 from rtmpose_sdk.zoo import Found
 
+_ARTIFACTS = {backend.suffix for backend in BACKENDS.values()}
 UNKNOWN = "unknown"
 """A licence that was not given."""
 
@@ -48,7 +50,7 @@ def open_subject(
     if published is not None:
         keypoints = keypoints or published.keypoint_set or None
         license_name = published.license if license_name == UNKNOWN else license_name
-    if weights.is_dir() or weights.suffix.lower() == ".onnx":
+    if weights.is_dir() or weights.suffix.lower() in _ARTIFACTS:
         if model or keypoints or input_size or nms:
             raise InputError(
                 f"{weights} has its network, keypoints and size in its card; --model, --keypoints, "

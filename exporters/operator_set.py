@@ -16,20 +16,21 @@ def operator_set(model: onnx.ModelProto) -> int:
     return max((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), default=0)
 
 
-def in_own_set(model: onnx.ModelProto, name: str) -> onnx.ModelProto:
-    """The graph in the operator set of our own exports.
+def in_set(model: onnx.ModelProto, name: str, version: int = OPSET) -> onnx.ModelProto:
+    """The graph in another operator set: that of our own exports, if no other is named.
 
     Args:
         model: the graph.
         name: of its file, for errors.
+        version: of ONNX's own operators.
 
     Raises:
         EngineError: it cannot be converted.
     """
     try:
-        return version_converter.convert_version(model, OPSET)
+        return version_converter.convert_version(model, version)
     except Exception as error:  # noqa: BLE001 - onnx raises RuntimeError and kinds of its own
         why = " ".join(str(error).split())[:300]
         raise EngineError(
-            f"{name}: its operator set {operator_set(model)} cannot be converted to {OPSET}: {why}"
+            f"{name}: its operator set {operator_set(model)} cannot be converted to {version}: {why}"
         ) from None

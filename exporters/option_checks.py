@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
 import typer
 
 from rtmpose_sdk.cli.options import refuse_given
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, OutputError
 from rtmpose_sdk.exporters.backends import BACKENDS, check_precision
 
 _OF_CALIBRATION = ("calibration_images", "calibration_crops", "calibration_detector", "weight_bits")
@@ -42,10 +43,17 @@ def check_options(
 
     Raises:
         InputError: says which, and what to give instead.
+        OutputError: the folder of the artifact does not exist.
     """
     suffix = BACKENDS[backend].suffix
     if out.suffix != suffix:
-        raise InputError(f"--out {out}: expected a name that ends in {suffix} (--backend {backend})")
+        others = [name for name, other in BACKENDS.items() if other.suffix == out.suffix]
+        instead = "".join(f", or --backend {name}" for name in others)
+        raise InputError(
+            f"--out {out}: expected a name that ends in {suffix} (--backend {backend}){instead}"
+        )
+    if not out.parent.is_dir():
+        raise OutputError(f"{out}: its folder does not exist")
     if not weights or detector == "":
         raise InputError("--weights or --detector is empty; expected a file, an address, or a name")
     if annotations is not None and images is None:
@@ -89,3 +97,23 @@ def _passed_over(
         yield ("storage",), f"for ONNX; with --backend {backend} say --precision {storage}"
     if backend != "tensorrt":
         yield ("batch", "target", "timing_cache", "flavour"), "for --backend tensorrt"
+
+
+def read_figures(pairs: list[str]) -> dict[str, float]:
+    """NAME=VALUE, each a measured figure.
+
+    Raises:
+        InputError: not such text.
+    """
+    figures = {}
+    for pair in pairs:
+        name, _, value = pair.rpartition("=")
+        wrong = InputError(f"--accuracy {pair!r}; expected NAME=VALUE with a finite number")
+        try:
+            figure = float(value)
+        except ValueError:
+            raise wrong from None
+        if not name.strip() or not math.isfinite(figure):
+            raise wrong
+        figures[name.strip()] = figure
+    return figures

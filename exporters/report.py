@@ -30,9 +30,16 @@ def print_verification(found: Verification | None, card: ModelCard, out: Path) -
             if out.suffix == ".onnx"
             else "no device for it here, or no CUDA binding (cuda-python)"
         )
+        rounded = ", with fp16 rounded and overflowing as a GPU does" * (found.precision != "fp32")
         console.print(
-            f"The file itself was not run: {why}. What was compared is the graph that it was built from, "
-            "with fp16 rounded and overflowing as a GPU does.",
+            f"The file itself was not run: {why}. What was compared is the graph that it was built from"
+            f"{rounded}.",
+            soft_wrap=True,
+        )
+    if found is not None and found.precision == "int8" and found.accuracy is None:
+        console.print(
+            "AP was not measured; of int8 nothing else tells what it costs. Verify with --images DIR and "
+            "--annotations COCO.json, or run rtmpose eval.",
             soft_wrap=True,
         )
     compared = f"{found.crops} crops compared" if found else "not verified"

@@ -11,6 +11,7 @@ from rich.progress import Progress
 from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy, check_measurable
 from rtmpose_sdk.errors import VerificationError
 from rtmpose_sdk.exporters.backends import verification_device
+from rtmpose_sdk.exporters.batch_profile import check_profile
 from rtmpose_sdk.exporters.calibrate import calibration_images
 from rtmpose_sdk.exporters.crops import verification_images
 from rtmpose_sdk.exporters.end2end import Kind
@@ -19,7 +20,6 @@ from rtmpose_sdk.exporters.export import Measure, export
 from rtmpose_sdk.exporters.report import print_agreement, print_verification
 from rtmpose_sdk.exporters.settings import ExportSettings
 from rtmpose_sdk.exporters.subject import Subject
-from rtmpose_sdk.exporters.tensorrt import check_profile
 from rtmpose_sdk.pipeline import DEFAULT_DETECTION_THRESHOLD
 
 

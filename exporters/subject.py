@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,15 +13,19 @@ import onnx
 from torch import nn
 
 from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.benchmarks.shifts import Outputs
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.exporters.crops import Images
 from rtmpose_sdk.exporters.onnx import at_size, build_onnx, full_storage, sized
-from rtmpose_sdk.exporters.operator_set import in_own_set, operator_set
-from rtmpose_sdk.exporters.verify import Reference, runtime_reference, torch_reference
+from rtmpose_sdk.exporters.operator_set import in_set, operator_set
+from rtmpose_sdk.exporters.verify import KEPT_BOXES, Reference, runtime_reference, torch_reference
 from rtmpose_sdk.mmdeploy import network_file
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.zoo import find_model
 
+RUN_WEIGHTS = "weights.pth"
+"""What `rtmpose train` leaves in the folder of a run: weights that say what they are."""
 _LEAST_OPSET = 13
 """Of int8 with a scale per channel. MMDeploy wrote 11."""
 
@@ -63,18 +68,56 @@ class Subject:
         model = onnx.load(str(self.file))
         del model.metadata_props[:]
         if operator_set(model) < _LEAST_OPSET:
-            model = in_own_set(model, str(self.file))
+            model = in_set(model, str(self.file))
         return full_storage(model if self.card.letterbox == "fitted" else sized(model, self.card))
 
     @contextlib.contextmanager
     def reference(self) -> Iterator[Reference]:
-        """What artifacts are compared with: PyTorch, or the ONNX model on ONNX Runtime."""
+        """What artifacts are compared with: PyTorch, or the ONNX model on ONNX Runtime, before its NMS."""
         if self.network is not None:
             yield torch_reference(self.network, self.card)
             return
         assert self.file is not None
-        with open_runtime(self.file) as runtime:
-            yield runtime_reference(runtime, self.card)
+        before = _before_nms(onnx.load(str(self.file))) if self.card.decoder in KEPT_BOXES else None
+        if before is None:
+            with open_runtime(self.file) as runtime:
+                yield runtime_reference(runtime, self.card)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder) / "before_nms.onnx"
+            onnx.save(before, str(file))
+            with open_runtime(file) as runtime:
+                yield _of_persons(runtime_reference(runtime, self.card))
+
+
+def _before_nms(model: onnx.ModelProto) -> onnx.ModelProto | None:
+    """The graph with what its NMS is given as outputs; None where that cannot be told.
+
+    Which of two boxes with nearly equal scores an NMS keeps is chance: what two of them kept cannot be
+    compared.
+    """
+    found = [node for node in model.graph.node if node.op_type == "NonMaxSuppression"]
+    if len(found) != 1:
+        return None
+    del model.graph.output[:]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in found[0].input[:2])
+    return model
+
+
+def _of_persons(before: Reference) -> Reference:
+    """Boxes (N,A,4) and scores (N,A) of the first class, of what NMS is given."""
+
+    def outputs(images: Images) -> list[Outputs]:
+        pairs = (tuple(batch.values()) for batch in before(images))
+        return [{"boxes": boxes, "scores": scores[:, 0]} for boxes, scores in pairs]
+
+    return outputs
+
+
+def checkpoint_in(source: str | Path) -> str | Path:
+    """The weights in the folder of a run of `rtmpose train`; anything else as it is."""
+    inside = Path(source) / RUN_WEIGHTS
+    return inside if inside.is_file() else source
 
 
 def network_of(path: Path) -> Path:

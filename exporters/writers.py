@@ -12,6 +12,7 @@ from rtmpose_sdk.artifacts import card_beside
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.errors import CheckpointError, InputError
 from rtmpose_sdk.exporters import onnx as onnx_files
+from rtmpose_sdk.exporters.batch_profile import DEFAULT_BATCH
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.onnx import half_storage, save_onnx
 from rtmpose_sdk.exporters.settings import ExportSettings
@@ -103,7 +104,7 @@ def _write_onnx(
 def _write_tensorrt(
     subject: Subject, card: ModelCard, path: Path, settings: ExportSettings
 ) -> onnx.ModelProto:
-    from rtmpose_sdk.exporters.tensorrt import DEFAULT_BATCH, builder_graph, write_tensorrt
+    from rtmpose_sdk.exporters.tensorrt import builder_graph, write_tensorrt
 
     subject = subject.full()  # a profile has one size
     graph = subject.graph

@@ -19,7 +19,8 @@ from rtmpose_sdk.zoo import locate, published_of
 CARD_SUFFIX = ".card.json"
 HOLDS_CARD = (".onnx", ".xml", ".pt2")
 """Files that can have the card inside; what is inside counts, not what lies beside."""
-
+CARD_BESIDE = (".param", ".engine")
+"""Files that cannot."""
 
 TWO_FILES = (".xml", ".param")
 """Graphs whose weights lie beside them in a `.bin`."""
@@ -101,6 +102,8 @@ def artifact_card(source: str | Path) -> ModelCard:
     # An engine file may need a device that this machine does not have: it is not opened.
     if path.suffix not in HOLDS_CARD and beside.is_file():
         return _read_beside(beside)
+    if path.suffix.lower() in CARD_BESIDE and path.is_file():
+        raise _without_card(path)
     with open_runtime(mmdeploy.network_file(path) if path.is_dir() else path) as runtime:
         return _card(path, runtime, published)
 
@@ -112,7 +115,7 @@ def card_beside(path: Path) -> Path:
 
 def _read_beside(file: Path) -> ModelCard:
     try:
-        text = file.read_text("utf-8")
+        text = file.read_text("utf-8-sig")  # some editors write a mark in front
     except (OSError, UnicodeDecodeError) as error:
         raise CardError(f"{file}: cannot be read as text in UTF-8 ({error})") from None
     return ModelCard.from_json(text, str(file))
@@ -147,11 +150,18 @@ def read_card(runtime: Runtime) -> ModelCard:
         return ModelCard.from_json(runtime.metadata[CARD_KEY], str(runtime.path))
     if beside.is_file():
         return _read_beside(beside)
-    raise CardError(
-        f"{runtime.path}: has no model card (input size, colour order, normalisation and decoder are "
-        f"unknown). Export it with rtmpose-export, or write one: `rtmpose card new {runtime.path}`, or "
-        "give "
-        "the MMDeploy SDK folder that holds deploy.json and pipeline.json"
+    raise _without_card(runtime.path)
+
+
+def _without_card(path: Path) -> CardError:
+    moved = (
+        f"It is looked for in {card_beside(path).name} beside it: where the artifact was moved or renamed, "
+        "move and rename its card with it. "
+    ) * (path.suffix.lower() in CARD_BESIDE)
+    return CardError(
+        f"{path}: has no model card (input size, colour order, normalisation and decoder are unknown). "
+        f"{moved}Export it with rtmpose-export, or write one: `rtmpose card new {path}`, or give the "
+        "MMDeploy SDK folder that holds deploy.json and pipeline.json"
     )
 
 

@@ -257,9 +257,10 @@ class ModelCard:
             and f.default_factory is dataclasses.MISSING
         )
         if unknown or missing:
+            wrong = [f"has unknown fields {unknown}"] * bool(unknown) + [f"lacks {missing}"] * bool(missing)
             raise CardError(
-                f"{origin}: its model card has unknown fields {unknown} and lacks {missing}; "
-                "export the model again with rtmpose-export"
+                f"{origin}: its model card {' and '.join(wrong)}; correct it, or export the model again "
+                "with rtmpose-export"
             )
         values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in raw.items()}
         try:

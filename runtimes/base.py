@@ -60,7 +60,7 @@ def parse_device(text: str, kinds: tuple[str, ...]) -> Device:
     if kind not in kinds or (index and not index.isdigit()) or (kind == "cpu" and index):
         raise DeviceError(
             f"unknown device '{text}'; expected one of {', '.join(kinds)}, "
-            "with an index for several of a kind ('cuda:1')"
+            f"with an index for several of a kind ('{kinds[:2][-1]}:1')"
         )
     return Device(kind, int(index or 0))
 
@@ -108,11 +108,13 @@ class Runtime(Closing, ABC):
         engine: engine and version, "onnxruntime 1.23.0".
         inputs, outputs: specs in order.
         smallest_batch, largest_batch: what `run` takes at once; None is any.
+        another_precision: what to do for one that is not in the file, where the engine has no `precisions`.
         metadata: text entries that the artifact carries (the model card is one of them).
     """
 
     device_kinds: tuple[str, ...] = ("cpu",)
     precisions: tuple[str, ...] = ()
+    another_precision: str = "export the model again: rtmpose-export --precision"
     smallest_batch: int = 1
     largest_batch: int | None = None
 
@@ -125,13 +127,19 @@ class Runtime(Closing, ABC):
             raise ModelFileError(f"{path} is not a file; expected a model file")
         check_threads(threads)
         if precision is not None and precision not in self.precisions:
-            able = " or ".join((*self.precisions, "none"))
+            able = (
+                f"expected {', '.join(self.precisions)}, or none: then the artifact says it"
+                if self.precisions
+                else f"its precision is in the file. Leave it out, or {self.another_precision}"
+            )
             raise DeviceError(
-                f"{type(self).__name__} cannot run {path.name} in precision '{precision}'; expected {able} "
-                "(with none the artifact says it)"
+                f"{type(self).__name__} cannot run {path.name} in precision '{precision}': {able}"
             )
         self.path = path
-        self.device = parse_device(device, self.device_kinds)
+        try:
+            self.device = parse_device(device, self.device_kinds)
+        except DeviceError as error:
+            raise DeviceError(f"{path.name}: {error}") from None
         self.threads = threads or allowed_cores()
         self.precision = precision
         self.arithmetic = AS_IN_GRAPH

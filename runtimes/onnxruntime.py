@@ -55,6 +55,10 @@ class OnnxRuntime(Runtime):
     """
 
     device_kinds = tuple(PROVIDERS)
+    another_precision = (
+        f"{Runtime.another_precision}; engine 'openvino' runs ONNX files in fp32, bf16 and fp16, as far as "
+        "the processor has them"
+    )
 
     def _activate(self) -> None:
         ort: Any = _import_engine(self.device.kind)
@@ -112,9 +116,10 @@ class OnnxRuntime(Runtime):
             if self.device.kind == "cuda" and re.search("CUDA|CUBLAS|CUDNN", said):
                 why = _one_line(error).rpartition("[ONNXRuntimeError] : ")[2]  # without its source's places
                 raise _no_cuda(self.device, why) from None
+            damaged = re.search("INVALID_PROTOBUF|No graph was found", said) is not None
             raise ModelFileError(
                 f"{self.path}: ONNX Runtime cannot open it as an ONNX model on {self.device}: "
-                f"{_one_line(error)}"
+                f"{_one_line(error)}{' It is damaged or cut short: copy or export it again' * damaged}"
             ) from None
         used = session.get_providers()
         if used[0] != provider:

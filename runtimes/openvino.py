@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -51,7 +52,9 @@ class OpenVinoRuntime(Runtime):
         try:
             self._model: Any = self._core.read_model(str(self.path))
         except Exception as error:  # noqa: BLE001 - the engine raises kinds of its own
-            raise self._unreadable(error) from None
+            raise ModelFileError(
+                f"{self._unreadable(error)}. It is damaged, cut short or no model: copy or export it again"
+            ) from None
         self._quantized = any(op.get_type_name() == "FakeQuantize" for op in self._model.get_ops())
         self.arithmetic = self._described(_PRECISIONS[self._precision])
         self.inputs = tuple(_spec(port) for port in self._model.inputs)
@@ -160,4 +163,4 @@ def _spec(port: Any) -> TensorSpec:
 
 
 def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())[:300]
+    return re.sub(r"Exception from \S+: ", "", " ".join(str(error).split()))[:300]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -52,6 +53,7 @@ class TorchRuntime(Runtime):
             with _threads(torch, self.threads):
                 self.threads = torch.get_num_threads()
         self._place = torch.device("cpu" if self.device.kind == "cpu" else f"cuda:{self.device.number}")
+        self._check_archive()
         extra = dict.fromkeys((OUTPUTS_KEY, CARD_KEY), "")
         try:
             with warnings.catch_warnings():
@@ -59,10 +61,7 @@ class TorchRuntime(Runtime):
                 warnings.filterwarnings("ignore", "The given buffer is not writable")
                 program = torch.export.load(str(self.path), extra_files=extra)
         except Exception as error:  # noqa: BLE001 - torch raises kinds of many libraries
-            raise ModelFileError(
-                f"{self.path}: torch {torch.__version__} cannot open it as an exported program: "
-                f"{_one_line(error)}"
-            ) from None
+            raise self._unreadable(_one_line(error)) from None
         if not extra[OUTPUTS_KEY]:
             raise ModelFileError(
                 f"{self.path}: an exported program of torch, but not one of rtmpose-export: its outputs "
@@ -78,6 +77,19 @@ class TorchRuntime(Runtime):
         if by_autocast:
             _outputs_in_fp32(torch, self._module)
         self._graphs: dict[tuple[int, ...], tuple[Any, Any, Any]] = {}
+
+    def _check_archive(self) -> None:
+        """Torch prints a traceback of a file that is cut short, and computes with damaged weights."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                damaged = archive.testzip()
+        except zipfile.BadZipFile as error:
+            raise self._unreadable(f"{error}. It is cut short, or none: copy or export it again") from None
+        if damaged is not None:
+            raise self._unreadable(f"{damaged} in it is damaged. Copy or export it again")
+
+    def _unreadable(self, why: str) -> ModelFileError:
+        return ModelFileError(f"{self.path}: {self.engine} cannot open it as an exported program: {why}")
 
     def _arithmetic(self) -> Any:
         """Within it torch computes in what was asked for."""

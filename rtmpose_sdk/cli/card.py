@@ -55,7 +55,7 @@ def show(
 
 @app.command()
 def new(
-    model: Annotated[Path, typer.Argument(help="A network without a card (.onnx, .xml).")],
+    model: Annotated[Path, typer.Argument(help="A network without a card (.onnx, .xml, ...).")],
     task: Annotated[TaskName | None, typer.Option(help="What it does; only checked.")] = None,
     decoder: Annotated[
         str | None, typer.Option(help="simcc, simcc3d, heatmap, rtmo, yolox, mmdeploy_dets, boxes.")
@@ -120,7 +120,7 @@ def new(
             "license": license_name,
         },
     )
-    with open_runtime(model) as runtime:
+    with open_runtime(model, "cuda" if model.suffix == ".engine" else "cpu") as runtime:
         if CARD_KEY in runtime.metadata:
             raise InputError(f"{model}: carries a card already (`rtmpose card show {model}`)")
         answers = _ask(look(runtime, given))

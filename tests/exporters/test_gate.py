@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +151,26 @@ def test_why_the_file_was_not_run(
     assert "on a processor ONNX Runtime computes fp16 in fp32" in capsys.readouterr().out
     (tmp_path / "t.engine").touch()
     print_verification(found, subject.card, tmp_path / "t.engine")
-    assert "no device for it here, or no CUDA binding" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "no device for it here, or no CUDA binding" in said
+    assert "built from, with fp16 rounded and overflowing as a GPU does." in said
+    print_verification(replace(found, precision="fp32"), subject.card, tmp_path / "t.engine")
+    assert "What was compared is the graph that it was built from.\n" in capsys.readouterr().out
+
+
+def test_what_int8_is_not_checked_for_is_told(
+    subject: Subject, crops: np.ndarray, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Without AP the median alone has a limit: p99 of 100 px passed, and nothing was said."""
+    out = tmp_path / "t.onnx"
+    plain = export(subject, out, crops[:2])
+    assert plain is not None
+    found = replace(plain, precision="int8")
+    print_verification(found, subject.card, out)
+    assert "AP was not measured" in capsys.readouterr().out
+    for other in (found.with_accuracy(0.4, 0.4), plain):
+        print_verification(other, subject.card, out)
+        assert "AP was not measured" not in capsys.readouterr().out
 
 
 def test_brackets_in_names_are_no_markup(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from rtmpose_sdk.artifacts import artifact_card
+from rtmpose_sdk.artifacts import artifact_card, card_beside
 from rtmpose_sdk.errors import InputError, ModelFileError
 from rtmpose_sdk.exporters import onnx as onnx_files
 from rtmpose_sdk.exporters.cli import app
@@ -132,6 +134,52 @@ def test_an_sdk_folder_may_be_the_one_we_are_in(
 ) -> None:
     monkeypatch.chdir(detector_folder)
     assert subject_from_artifact(Path(".")).card == artifact_card(detector_folder)
+
+
+def test_weights_may_be_the_folder_of_a_run(of_kites: Path, tmp_path: Path) -> None:
+    """As --init of `rtmpose train` takes it; it was said to be no MMDeploy SDK folder."""
+    assert invoke("--weights", of_kites.parent, "--no-verify", "--out", tmp_path / "t.onnx") is None
+    card = artifact_card(tmp_path / "t.onnx")
+    assert (card.notes, card.weights_source) == ("of kites", "weights.pth")
+    assert read_part(of_kites.parent, half=False).card.notes == "of kites"
+
+
+def test_weights_that_are_an_artifact(tmp_path: Path) -> None:
+    """They were said to be a damaged checkpoint."""
+    card = new_card("rtmpose-t", (192, 256), "coco17")
+    for suffix in (".engine", ".param"):
+        file = tmp_path / f"t{suffix}"
+        file.write_bytes(b"")
+        card_beside(file).write_text(card.to_json())
+        refused = invoke("--weights", file, "--out", tmp_path / "t.onnx")
+        assert isinstance(refused, InputError), refused
+        assert f"t{suffix}: fp32 {suffix}; expected a checkpoint (.pth) or an fp32 ONNX" in str(refused)
+
+
+def test_what_can_be_told_at_once_is_told_before_torch_is_loaded(tmp_path: Path) -> None:
+    """A slip in --out or --batch took five seconds of imports."""
+    words = ["--weights", "none.pth", "--backend", "tensorrt"]
+    for more, said in (
+        (["--out", str(tmp_path / "no" / "t.engine")], "its folder does not exist"),
+        (["--out", str(tmp_path / "t.engine"), "--batch", "4:2:8"], "batch 4:2:8 is not in order"),
+    ):
+        script = (
+            "import sys\nfrom rtmpose_sdk.errors import RTMPoseError\n"
+            "from rtmpose_sdk.exporters.cli import app\n"
+            "try:\n    app(sys.argv[1:], standalone_mode=False)\n"
+            "except RTMPoseError as error:\n    print(error, 'torch' in sys.modules)"
+        )
+        done = subprocess.run(
+            [sys.executable, "-c", script, *words, *more], capture_output=True, text=True, check=True
+        )
+        assert said in done.stdout
+        assert done.stdout.rstrip().endswith("False"), done.stdout
+
+
+def test_a_name_that_another_backend_gives_its_files(tmp_path: Path) -> None:
+    refused = invoke("--weights", "none.pth", "--out", tmp_path / "t.engine")
+    assert isinstance(refused, InputError), refused
+    assert "ends in .onnx (--backend onnx), or --backend tensorrt" in str(refused)
 
 
 def test_capital_suffixes(tmp_path: Path) -> None:

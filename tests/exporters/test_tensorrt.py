@@ -25,9 +25,10 @@ from rtmpose_sdk.errors import (
 )
 from rtmpose_sdk.exporters import engine_builds
 from rtmpose_sdk.exporters import tensorrt as exporter
+from rtmpose_sdk.exporters.batch_profile import parse_batch
 from rtmpose_sdk.exporters.cli import app
 from rtmpose_sdk.exporters.half import half_graph
-from rtmpose_sdk.exporters.tensorrt import builder_graph, parse_batch, write_tensorrt
+from rtmpose_sdk.exporters.tensorrt import builder_graph, write_tensorrt
 from rtmpose_sdk.runtimes.engine_file import read_engine_header
 from rtmpose_sdk.runtimes.tensorrt_module import installed_flavours, load_tensorrt
 from rtmpose_sdk.zoo import find_model
@@ -184,9 +185,10 @@ def test_options_that_make_no_sense(
 
 def test_nms_stays_outside(tmp_path: Path) -> None:
     model, card = _bundled("rtmdet-nano-own")
-    card = ModelCard(**{**card.__dict__, "decoder": "boxes_nms"})
-    with pytest.raises(InputError, match=r"built without NMS in the graph.*leave out --nms"):
-        write_tensorrt(model, card, tmp_path / "d.engine", targets=("sm86",))
+    for decoder in ("boxes_nms", "mmdeploy_dets"):
+        card = ModelCard(**{**card.__dict__, "decoder": decoder})
+        with pytest.raises(InputError, match=r"built without NMS in the graph.*\(\.pth\) without --nms"):
+            write_tensorrt(model, card, tmp_path / "d.engine", targets=("sm86",))
 
 
 @rtx
