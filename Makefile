@@ -6,7 +6,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 SOURCES := pyproject.toml $(shell find rtmpose_sdk runtimes models exporters training benchmarks -type f \
 	-not -path '*/__pycache__/*')
 
-.PHONY: demo test test-arm test-cpp test-devices test-devices-arm devices-needs test-web test-vulkan test-oldest lint types tests clean
+.PHONY: demo test test-arm test-cpp test-devices test-devices-arm devices-needs test-web test-vulkan test-oldest test-python lint types tests clean
 
 demo: $(VENV)/.demo
 	$(BIN)/rtmpose predict rtmpose_sdk/data/astronaut.jpg --detection-threshold 0.5 --out demo-out --overwrite
@@ -67,16 +67,26 @@ test-vulkan: $(VENV)/.test
 	tests/need.sh /usr/share/vulkan/icd.d=mesa-vulkan-drivers
 	RTMPOSE_TEST_VULKAN=1 $(BIN)/pytest -n 0 -rP tests/vulkan
 
-# What needs no torch, with the oldest versions that pyproject.toml allows.
-OLDEST := cpu eval video tables plot mpii
+# What needs no torch, in an environment of its own: $(1) its folder, $(2) its Python, $(3) options of pip.
+TORCHLESS := cpu eval video tables plot mpii
 comma := ,
+define torchless
+	rm -rf $(1)
+	$(2) -m venv $(1)
+	$(1)/bin/python -m pip install --quiet --disable-pip-version-check $(3) \
+		'.[$(subst $() ,$(comma),$(TORCHLESS))]' 'pytest>=8' 'pytest-xdist>=3.6' 'hypothesis>=6'
+	$(1)/bin/pytest -n auto tests/sdk
+endef
+
+# With the oldest versions that pyproject.toml allows.
 test-oldest: $(VENV)/.test
-	rm -rf build/oldest
-	$(BIN)/python -m venv build/oldest
-	$(BIN)/python tests/oldest.py $(OLDEST) > build/oldest.txt
-	build/oldest/bin/python -m pip install --quiet -c build/oldest.txt \
-		'.[$(subst $() ,$(comma),$(OLDEST))]' 'pytest>=8' 'pytest-xdist>=3.6' 'hypothesis>=6'
-	build/oldest/bin/pytest -n auto tests/sdk
+	mkdir -p build
+	$(BIN)/python tests/oldest.py $(TORCHLESS) > build/oldest.txt
+	$(call torchless,build/oldest,$(BIN)/python,-c build/oldest.txt)
+
+# With another Python: make test-python OTHER=python3.13
+test-python:
+	$(call torchless,build/$(OTHER),$(OTHER),)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

@@ -6,8 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.boxes import iou, overlap_of_smaller, suppress
-from rtmpose_sdk.oks import suppress_poses
-from rtmpose_sdk.tracks import SCENE_CONFIDENCE, Candidates, Track, better_half
+from rtmpose_sdk.tracks import Candidates, Track, better_half
 
 Floats = NDArray[np.float32]
 Image = NDArray[np.uint8]
@@ -16,8 +15,6 @@ BOX_NMS = 0.65
 LEAST_OVERLAP = 0.45
 """IoU of a track's box with the detection that stands for it."""
 PART_OVERLAP = 0.8
-UNPROVEN_OVERLAP = 0.3
-"""Overlap of boxes of which not both were detected, above which alike poses are one person's."""
 
 
 def strong_enough(boxes: Floats, scores: Floats, least: float) -> tuple[Floats, Floats]:
@@ -71,36 +68,6 @@ def without_nobody(candidates: Candidates, least: float) -> Candidates:
         if candidates.scores[i] > 0 or better_half(candidates.confidences[i]) >= least
     ]
     return candidates.take(rows)
-
-
-def without_doubles(
-    candidates: Candidates, sigmas: Floats, oks_threshold: float, overlap_threshold: float
-) -> Candidates:
-    """Pose NMS; detections come before what only a track says.
-
-    Args:
-        candidates: of one frame.
-        sigmas: (K,) falloffs.
-        oks_threshold: similarity above which two poses may be one person's.
-        overlap_threshold: overlap of two detected boxes that must be exceeded as well.
-    """
-    weights = np.where(candidates.confidences >= SCENE_CONFIDENCE, candidates.confidences, 0)
-    mean = candidates.confidences.mean(axis=1) if len(candidates) else candidates.scores
-    # Two detections may be two people in each other's arms; a track's own box is no proof.
-    detected = candidates.scores > 0
-    overlap = np.where(detected[:, None] & detected[None], overlap_threshold, UNPROVEN_OVERLAP).astype(
-        np.float32
-    )
-    kept = suppress_poses(
-        candidates.keypoints,
-        weights,
-        candidates.boxes,
-        candidates.scores + 0.1 * mean,
-        sigmas,
-        oks_threshold,
-        overlap,
-    )
-    return candidates.take(kept)
 
 
 def clip_box(box: Floats, picture: Image) -> Floats:

@@ -15,7 +15,6 @@ FIRST_SPEED = 1.0
 """Standard deviation of the speed of a person seen once, body sizes / s."""
 SPEED_MEMORY = 4.0
 """Seconds after which a speed is forgotten; matters only while nothing is measured."""
-_CENTRE_ONLY = np.array([1.0, 1.0, 0.0, 0.0])
 
 
 class BoxMotion:
@@ -68,11 +67,18 @@ class BoxMotion:
         a, b, c = self._p
         total = a + noise**2
         gain, gain_speed = a / total, b / total
-        off = _centre_form(box) - self._value
-        self._value = self._value + gain * off
-        # A box that grows does so because an arm was raised; it does not go on growing.
-        self._speed = self._speed + gain_speed * off * _CENTRE_ONLY
+        sides, before = box.tolist(), self.box.tolist()
+        x1, y1, x2, y2 = (now - then for now, then in zip(sides, before, strict=True))
+        self._value = self._value + gain * (_centre_form(box) - self._value)
+        # A side that is hidden, cut off or pushed out by an arm does not move as its person does.
+        moved = np.array([_in_common(x1, x2), _in_common(y1, y2), 0.0, 0.0])
+        self._speed = self._speed + gain_speed * moved
         self._p = ((1 - gain) * a, (1 - gain) * b, c - gain_speed * b)
+
+
+def _in_common(low: float, high: float) -> float:
+    """What the two sides of a box moved together."""
+    return min(low, high, key=abs) if low * high > 0 else 0.0
 
 
 def _centre_form(box: NDArray[np.float32]) -> Doubles:

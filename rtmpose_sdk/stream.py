@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.appearance import Wardrobe, unknown_looks
-from rtmpose_sdk.choosing import choose_boxes, strong_enough, without_doubles, without_nobody
+from rtmpose_sdk.choosing import choose_boxes, strong_enough, without_nobody
 from rtmpose_sdk.cuts import CutFinder
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.frame import FrameResult
@@ -20,6 +20,7 @@ from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.oks import sigmas_of
 from rtmpose_sdk.results import Detections, PoseResult
+from rtmpose_sdk.sharing import shared_boxes, whose, without_doubles
 from rtmpose_sdk.showing import Seen, Showing
 from rtmpose_sdk.smoothing import DEFAULT_SMOOTHING, Smoothing, check_smoothing
 from rtmpose_sdk.tracking import Tracker, Tracking, check_tracking
@@ -236,16 +237,7 @@ class PoseStream:
         active = [t for t in tracker.active if self._is_inside(t)]
         for track in [t for t in tracker.active if t not in active]:
             tracker.lose(track)
-        chosen = choose_boxes(boxes, scores, active, tracker.places(active), settings.new_score)
-        unseen = [t for t, i in chosen.items() if i is None]
-        strong = np.flatnonzero(scores >= settings.new_score).tolist()
-        rows = list(dict.fromkeys([*strong, *(i for i in chosen.values() if i is not None)]))
-        by_id = {id(t): t for t in active}
-        unseen_tracks = [by_id[key] for key in unseen]
-        own = tracker.places(unseen_tracks)
-        all_boxes = np.concatenate([boxes[rows], own])
-        all_scores = np.concatenate([scores[rows], np.zeros(len(own), np.float32)])
-        candidates = self._ask_pose(picture, all_boxes, all_scores.astype(np.float32))
+        candidates = self._candidates(picture, boxes, scores, active)
         candidates = self._without_doubles(without_nobody(candidates, settings.least_confidence))
         pairs = tracker.match(candidates, tracker.tracks)
         shown = []
@@ -278,6 +270,30 @@ class PoseStream:
                 track = tracker.begin(candidates, index, score >= settings.sure_score)
                 shown.append((track, candidates, index))
         return shown
+
+    def _candidates(self, picture: Image, boxes: Floats, scores: Floats, active: list[Track]) -> Candidates:
+        """Poses in the detections (N,4), (N,) that are sure or somebody's, and where nobody's are."""
+        tracker, sure = self._tracker, scores >= self._settings.new_score
+        places = tracker.places(active)
+        chosen = choose_boxes(boxes, scores, active, places, self._settings.new_score)
+        shared = shared_boxes(boxes, sure, active, places, chosen)
+        sharing = {id(t) for several in shared.values() for t in several}
+        unseen = [t for t in active if chosen[id(t)] is None or id(t) in sharing]
+        used = [i for i in chosen.values() if i is not None]
+        rows = list(dict.fromkeys([*np.flatnonzero(sure).tolist(), *used]))
+        own = tracker.places(unseen)
+        all_boxes = np.concatenate([boxes[rows], own])
+        all_scores = np.concatenate([scores[rows], np.zeros(len(own), np.float32)])
+        candidates = self._ask_pose(picture, all_boxes, all_scores.astype(np.float32))
+        own_row = {id(t): len(rows) + i for i, t in enumerate(unseen)}
+        kept = list(range(len(candidates)))
+        for index, several in shared.items():
+            theirs = [own_row[id(t)] for t in several]
+            owner = whose(several, candidates.take(theirs), tracker.sigmas)
+            if owner is not None:  # the box of all of them is nobody's
+                tracker.take_over(several[owner], candidates, theirs[owner], float(scores[index]))
+                kept.remove(rows.index(index))
+        return candidates.take(kept)
 
     def _track_undetected(self, picture: Image) -> tuple[list[Seen], bool]:
         """A frame between detections; whether somebody was lost (then nothing was taken in)."""
@@ -327,4 +343,5 @@ class PoseStream:
 
     def _without_doubles(self, candidates: Candidates) -> Candidates:
         settings = self._settings
-        return without_doubles(candidates, self._sigmas, settings.oks_nms, settings.overlap_nms)
+        fits = self._tracker.fits
+        return without_doubles(candidates, fits, self._sigmas, settings.oks_nms, settings.overlap_nms)

@@ -90,7 +90,7 @@ class Tracking:
     oks_weight: float = 0.4
     look_weight: float = 0.5
     least_likeness: float = 0.2
-    reentry: float = 2.0
+    reentry: float = 3.0
     oks_nms: float = 0.7
     overlap_nms: float = 0.7
     least_confidence: float = 0.25
@@ -147,13 +147,16 @@ class Tracker:
     Args:
         sigmas: (K,) OKS falloffs of the keypoint set.
         settings: see `Tracking`.
+
+    Attributes:
+        sigmas: the falloffs, widened.
     """
 
     def __init__(self, sigmas: Floats, settings: Tracking) -> None:
         self.settings = settings
         self.image_size = (0, 0)
         self.tracks: list[Track] = []
-        self._sigmas = sigmas * OKS_WIDENING
+        self.sigmas = sigmas * OKS_WIDENING
         self._last_number = 0
         self._time = -math.inf
 
@@ -189,6 +192,14 @@ class Tracker:
             np.stack([t.motion.box for t in tracks]), 0, np.array([*self.image_size] * 2, np.float32)
         )
         return places
+
+    def fits(self, candidates: Candidates) -> Floats:
+        """(N,) how much candidates are like whom of the tracks they are most like; 0...1."""
+        tracks = self.active
+        if not tracks:
+            return np.zeros(len(candidates), np.float32)
+        fits: Floats = self._likeness(tracks, self.places(tracks), candidates).max(axis=0)
+        return fits
 
     def match(self, candidates: Candidates, tracks: list[Track]) -> list[tuple[int, int]]:
         """Pairs (track, candidate) of the best assignment over OKS and IoU in one cost (Hungarian).
@@ -241,7 +252,7 @@ class Tracker:
             np.stack([t.confidences for t in tracks]),
             candidates.confidences,
             box_areas(boxes),
-            self._sigmas,
+            self.sigmas,
         )
         overlap = iou(boxes, candidates.boxes)
         weight = self.settings.oks_weight
@@ -361,6 +372,13 @@ class Tracker:
         if track.margins is not None and before is not None and np.array_equal(sure, before):
             margins = MARGIN_MEMORY * track.margins + (1 - MARGIN_MEMORY) * margins
         track.margins, track.framing = margins.astype(np.float32), sure
+
+    def take_over(self, track: Track, candidates: Candidates, index: int, score: float) -> None:
+        """The candidate at a track's own place counts as detected with `score`, its box is the pose's."""
+        candidates.scores[index] = score
+        candidates.boxes[index] = self.box_from_pose(
+            track, candidates.keypoints[index], candidates.confidences[index]
+        )
 
     def box_from_pose(self, track: Track, keypoints: Floats, confidences: Floats) -> Floats:
         """(4,) xyxy px: the extent of the keypoints that were sure at the last detection, and around it
