@@ -14,6 +14,7 @@ from torch import nn
 
 from rtmpose_sdk._version import __version__
 from rtmpose_sdk.card import CARD_KEY, ModelCard
+from rtmpose_sdk.exporters.onnx_graph import name_nodes
 from rtmpose_sdk.exporters.trace import traced
 from rtmpose_sdk.images import write_bytes
 
@@ -52,6 +53,7 @@ def save_onnx(model: onnx.ModelProto, card: ModelCard, path: Path) -> None:
     """
     stamped = onnx.ModelProto()
     stamped.CopyFrom(model)
+    name_nodes(stamped.graph.node)
     helper.set_model_props(stamped, {CARD_KEY: card.to_json()})
     write_bytes(path, stamped.SerializeToString())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,15 @@ _DTYPES = {
     "float64": TensorProto.DOUBLE,
 }
 Shape = Sequence[int | str]
+
+
+def name_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
+    """Give those a name that have none, in place.
+
+    What ONNX Runtime 1.21 fuses of nodes without one has one name twice, which it then refuses.
+    """
+    for node in nodes:
+        node.name = node.name or f"{node.op_type}_{node.output[0]}"
 
 
 class OnnxGraph:
@@ -85,6 +94,7 @@ class OnnxGraph:
 
     def model(self, metadata: dict[str, str]) -> onnx.ModelProto:
         """The finished model, checked."""
+        name_nodes(self._nodes)
         graph = helper.make_graph(
             self._nodes, "rtmpose", self._inputs, self._outputs, list(self._constants.values())
         )

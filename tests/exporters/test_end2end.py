@@ -206,6 +206,7 @@ def test_metadata_tells_what_a_program_must_know(files: dict[str, Path]) -> None
     assert len(told["usage"].splitlines()) == 2
     assert {entry.domain for entry in model.opset_import} == {""}
     assert {node.domain for node in model.graph.node} == {""}
+    assert len({node.name for node in model.graph.node} - {""}) == len(model.graph.node)
 
 
 def test_a_threshold_of_ones_own(photo: np.ndarray) -> None:
