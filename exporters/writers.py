@@ -10,7 +10,7 @@ import onnx
 
 from rtmpose_sdk.artifacts import card_beside
 from rtmpose_sdk.card import ModelCard
-from rtmpose_sdk.errors import CheckpointError, InputError
+from rtmpose_sdk.errors import CheckpointError, InputError, RTMPoseWarning
 from rtmpose_sdk.exporters import onnx as onnx_files
 from rtmpose_sdk.exporters.batch_profile import DEFAULT_BATCH
 from rtmpose_sdk.exporters.half import half_graph
@@ -114,6 +114,7 @@ def _write_tensorrt(
                 "int8 for sm75: TensorRT for RTX has no int8 convolutions for compute capability 7.5 and "
                 "computes them in fp16, with the accuracy of int8; expected a later target, or --precision "
                 "fp16",
+                RTMPoseWarning,
                 stacklevel=2,
             )
         graph = _int8_graph(subject, card, settings)

@@ -6,7 +6,7 @@ from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.cascade import Cascade
 from rtmpose_sdk.conversion import convert_keypoints, part_of
 from rtmpose_sdk.detector import Detector
-from rtmpose_sdk.errors import RTMPoseError
+from rtmpose_sdk.errors import RTMPoseError, RTMPoseWarning
 from rtmpose_sdk.frame import FrameResult
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet, get_keypoint_set
@@ -32,6 +32,7 @@ __all__ = [
     "PoseStream",
     "Predictor",
     "RTMPoseError",
+    "RTMPoseWarning",
     "Smoothing",
     "Tracking",
     "__version__",

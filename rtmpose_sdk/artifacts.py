@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from rtmpose_sdk import mmdeploy
 from rtmpose_sdk.card import CARD_KEY, END2END_KEY, ModelCard, Task
-from rtmpose_sdk.errors import CardError, InputError
+from rtmpose_sdk.errors import CardError, InputError, RTMPoseWarning
 from rtmpose_sdk.hub import cache
 from rtmpose_sdk.hub.table import PublishedModel
 from rtmpose_sdk.outputs import find_outputs, measured
@@ -72,6 +72,7 @@ def open_model(
             warnings.warn(
                 f"{path}: its export did not pass the check against the PyTorch model "
                 "(card: verified: false); its keypoints may be wrong. Export it again",
+                RTMPoseWarning,
                 stacklevel=3,
             )
     except Exception:

@@ -1,4 +1,4 @@
-"""The errors of the SDK: one small tree. A leaf module: every room may import it, it imports nothing.
+"""The errors and the warning of the SDK. A leaf module: every room may import it, it imports nothing.
 
 A message says what was given, what was expected, and what to do next.
 """
@@ -84,3 +84,7 @@ class OfflineError(DownloadError):
 
 class ArchiveError(ModelFileError):
     """An archive is damaged, holds no model, or would write where it must not."""
+
+
+class RTMPoseWarning(UserWarning):
+    """Something goes on, but not as one would expect: `warnings.filterwarnings` takes it by this name."""

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rtmpose_sdk.card import RTMPOSE_BETA, RTMW_BETA, ModelCard
-from rtmpose_sdk.errors import CardError, InputError, ModelFileError
+from rtmpose_sdk.errors import CardError, InputError, ModelFileError, RTMPoseWarning
 from rtmpose_sdk.keypoint_sets import keypoint_set_of, keypoint_set_with, read_keypoint_set
 from rtmpose_sdk.runtimes import TensorSpec
 
@@ -252,6 +252,7 @@ def _size(said: dict[str, Any], inputs: tuple[TensorSpec, ...], folder: Path) ->
             warnings.warn(
                 f"{folder / 'pipeline.json'} contradicts itself or its network: {text}; the network takes "
                 f"{width}x{height}, and that is used",
+                RTMPoseWarning,
                 stacklevel=2,
             )
         return width, height

@@ -15,7 +15,7 @@ import numpy as np
 from rtmpose_sdk.artifacts import open_model
 from rtmpose_sdk.closing import Closing
 from rtmpose_sdk.detector import Detector
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, RTMPoseWarning
 from rtmpose_sdk.follow import Step, follow
 from rtmpose_sdk.images import as_bgr
 from rtmpose_sdk.one_stage import OneStage
@@ -137,6 +137,7 @@ class Pipeline(Closing):
                 f"{opened.card.name} expects boxes of one {target} each, but {detector} finds persons: "
                 "give "
                 f"{_ADVICE.get(target, 'boxes of your own (detector=None)')}",
+                RTMPoseWarning,
                 stacklevel=2,
             )
         try:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from rtmpose_sdk.artifacts import card_beside
-from rtmpose_sdk.errors import InputError
+from rtmpose_sdk.errors import InputError, RTMPoseWarning
 from rtmpose_sdk.hub import cache
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.processor import instruction_sets, processor_name
@@ -167,6 +167,7 @@ def usable_profile(file: str | Path | None, given: Collection[str] = ()) -> Prof
             warnings.warn(
                 f"{path}: measured with {package} {version}, but {found} is installed; its figures may not "
                 f"hold: {_AGAIN}",
+                RTMPoseWarning,
                 stacklevel=3,
             )
     return profile

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable
 from typing import TypeVar
 
-from rtmpose_sdk.errors import SourceError
+from rtmpose_sdk.errors import RTMPoseWarning, SourceError
 
 T = TypeVar("T")
 Pause = Callable[[float], object]
@@ -52,7 +52,7 @@ class Reopening:
             if self._failures > ATTEMPTS:
                 raise SourceError(f"{self._name}: given up after {ATTEMPTS} attempts ({why})")
             pause = min(FIRST_PAUSE * 2 ** (self._failures - 1), LONGEST_PAUSE)
-            warnings.warn(f"{why}; opening it again in {pause:g} s", stacklevel=3)
+            warnings.warn(f"{why}; opening it again in {pause:g} s", RTMPoseWarning, stacklevel=3)
             self._pause(pause)
             if self._stopped.is_set():
                 break

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rtmpose_sdk.card import Task
-from rtmpose_sdk.errors import InputError, ModelFileError
+from rtmpose_sdk.errors import InputError, ModelFileError, RTMPoseWarning
 from rtmpose_sdk.hub.cache import sha256_of
 from rtmpose_sdk.hub.convert import CHECKPOINTS, converted
 from rtmpose_sdk.hub.download import fetch
@@ -204,6 +204,7 @@ def _published_at(path: Path) -> PublishedModel | None:
         warnings.warn(
             f"{path} has the name of a published file, whose sha256 begins with {file.sha256_prefix}, but "
             "is another one, or damaged: nothing of what is published about that one is said of it",
+            RTMPoseWarning,
             stacklevel=4,
         )
         return None

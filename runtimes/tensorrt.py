@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError
+from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError, RTMPoseWarning
 from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
 from rtmpose_sdk.runtimes.cuda_memory import open_cuda
 from rtmpose_sdk.runtimes.engine_file import EngineHeader, read_engine_header
@@ -104,7 +104,9 @@ class TensorRtRuntime(Runtime):
         told = ", ".join(reasons) or said(errors)
         if validity == trt.EngineValidity.SUBOPTIMAL:
             warnings.warn(
-                f"{self.path} will be slower than it could be on {self._memory.gpu} ({told})", stacklevel=2
+                f"{self.path} will be slower than it could be on {self._memory.gpu} ({told})",
+                RTMPoseWarning,
+                stacklevel=2,
             )
         elif "UNSUPPORTED_CC" in reasons:
             raise DeviceError(f"{self.path} was not built for {self._memory.gpu}. {self._target_advice()}")
@@ -206,6 +208,7 @@ class TensorRtRuntime(Runtime):
             self.records = False
             warnings.warn(
                 f"{self.path.name}: no CUDA graph can be recorded ({error}); kernels start one by one",
+                RTMPoseWarning,
                 stacklevel=6,
             )
             assert self._plain is not None

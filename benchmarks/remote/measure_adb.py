@@ -29,7 +29,7 @@ from rtmpose_sdk.benchmarks.remote.report_adb import adb_report, judged
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
 from rtmpose_sdk.decode_simcc import decode_simcc
-from rtmpose_sdk.errors import DeviceError, EngineError, InputError
+from rtmpose_sdk.errors import DeviceError, EngineError, InputError, RTMPoseWarning
 from rtmpose_sdk.geometry import Crops, check_boxes, crop_boxes
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.normalize import Normalizer
@@ -136,7 +136,9 @@ def _folder_there(adb: Adb) -> Iterator[str]:
         try:
             adb.shell(f"kill -9 $(cat {folder}/pid 2>/dev/null) 2>/dev/null; rm -rf {folder}")
         except DeviceError as error:
-            warnings.warn(f"{folder} could not be removed ({error}); remove it by hand", stacklevel=2)
+            warnings.warn(
+                f"{folder} could not be removed ({error}); remove it by hand", RTMPoseWarning, stacklevel=2
+            )
 
 
 def _picture(values: Mapping[str, Any]) -> tuple[str, NDArray[np.uint8], NDArray[np.float32]]:

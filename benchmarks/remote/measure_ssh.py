@@ -20,7 +20,7 @@ from rtmpose_sdk.benchmarks.remote.address import parse_address
 from rtmpose_sdk.benchmarks.remote.arguments import Asked
 from rtmpose_sdk.benchmarks.remote.parcel import Parcel
 from rtmpose_sdk.benchmarks.remote.ssh import Ssh
-from rtmpose_sdk.errors import DeviceError
+from rtmpose_sdk.errors import DeviceError, RTMPoseWarning
 
 _REPORT = "report.json"
 _STOP_SECONDS = 120
@@ -116,7 +116,9 @@ def _folder_there(ssh: Ssh) -> Iterator[str]:
             ssh.run(f"kill -KILL $(cat {folder}/pid 2>/dev/null) 2>/dev/null; rm -rf -- {folder}")
         except DeviceError as error:
             warnings.warn(
-                f"{found[1]} could not be removed there ({error}); remove it by hand", stacklevel=2
+                f"{found[1]} could not be removed there ({error}); remove it by hand",
+                RTMPoseWarning,
+                stacklevel=2,
             )
 
 

@@ -8,13 +8,15 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections.abc import Iterator
 from types import FrameType
+from typing import TextIO
 
 import typer
 from rich.console import Console
 
-from rtmpose_sdk.errors import RTMPoseError
+from rtmpose_sdk.errors import RTMPoseError, RTMPoseWarning
 from rtmpose_sdk.stages import THREAD_NAME
 
 _BY_SIGNAL = 128
@@ -27,12 +29,38 @@ def run(app: typer.Typer) -> None:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace" if stream is sys.stdout else "backslashreplace")
     try:
-        app()
+        with _warnings_as_lines():
+            app()
     except RTMPoseError as error:
         print_error(error)
         _leave(1)
     except SystemExit as end:
         _leave(end.code)
+
+
+@contextlib.contextmanager
+def _warnings_as_lines() -> Iterator[None]:
+    """A warning of ours is a line for users; anybody else's names the code that it comes from."""
+    usual = warnings.showwarning
+
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
+        if issubclass(category, RTMPoseWarning):
+            _print_line(f"warning: {message}", "yellow")
+        else:
+            usual(message, category, filename, lineno, file, line)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = usual
 
 
 @contextlib.contextmanager
@@ -74,6 +102,8 @@ def _leave(code: str | int | None) -> None:
 
 def print_error(error: Exception) -> None:
     """One error on standard error, as it is: nothing in it is markup."""
-    Console(stderr=True).print(
-        f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True
-    )
+    _print_line(f"error: {error}", "red")
+
+
+def _print_line(text: str, style: str) -> None:
+    Console(stderr=True).print(text, style=style, markup=False, highlight=False, soft_wrap=True)
