@@ -52,7 +52,10 @@ def check_boxes(boxes: object, image_size: tuple[int, int]) -> Floats:
     try:
         array = np.array(boxes, dtype=np.float32)  # the caller's own may change later
     except (TypeError, ValueError, RuntimeError) as error:  # RuntimeError: torch, with a gradient
-        raise InputError(f"boxes are not numbers ({error}); expected an array (N,4), xyxy px") from None
+        theirs = " of numbers: theirs is in .xyxy" if hasattr(boxes, "xyxy") else ""
+        raise InputError(
+            f"boxes are not numbers ({error}); expected an array (N,4), xyxy px{theirs}"
+        ) from None
     if array.size == 0:
         return np.empty((0, 4), np.float32)
     if array.ndim != 2 or array.shape[1] != 4:

@@ -301,10 +301,12 @@ def _exported_from(folder: Path, what: str) -> str:
 def _read(folder: Path, name: str) -> dict[str, Any]:
     file = folder / name
     if not file.is_file():
-        there = ", ".join(sorted(place.name for place in folder.glob("*"))[:_SHOWN]) or "nothing"
+        there = sorted(place.name for place in folder.glob("*"))
+        artifacts = [each for each in there if each.endswith(_SUFFIXES)]
+        advice = f". To use {artifacts[0]}, name it: {folder / artifacts[0]}" if artifacts else ""
         raise ModelFileError(
             f"{folder}: not an MMDeploy SDK folder, {name} is missing; expected deploy.json, "
-            f"pipeline.json and the network, found {there}"
+            f"pipeline.json and the network, found {', '.join(there[:_SHOWN]) or 'nothing'}{advice}"
         )
     try:
         content = json.loads(file.read_text("utf-8-sig"))  # Windows marks the order of bytes

@@ -169,8 +169,7 @@ def find_checkpoint(source: str | Path) -> Found:
         return Found(fetched, row if fetched.suffix.lower() in CHECKPOINTS else None)
     if any(model.name == text for model in NAMED_MODELS):
         return Found(find_model(source))
-    name = text.removesuffix(".pth")
-    model = name_published(name)
+    model = find_published(text.removesuffix(".pth")) or name_published(text)
     return Found(fetch_file(model, model.file("pth")), model)
 
 

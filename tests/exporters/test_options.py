@@ -127,6 +127,11 @@ def test_weights_that_name_nothing(
         refused = invoke("--weights", folder, "--out", "t.onnx", *more)
         assert isinstance(refused, ModelFileError), refused
         assert "not an MMDeploy SDK folder, deploy.json is missing" in str(refused)
+    Path("t.onnx").touch()
+    refused = invoke("--weights", ".", "--out", "u.onnx", *more)
+    assert "found t.onnx. To use t.onnx, name it: " in str(refused)
+    missing = invoke("--weights", "no/file.pth", "--out", "t.onnx", *more)
+    assert "'no/file.pth' is neither a file" in str(missing)
 
 
 def test_an_sdk_folder_may_be_the_one_we_are_in(

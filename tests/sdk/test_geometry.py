@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import cv2
 import numpy as np
 import pytest
@@ -99,6 +101,7 @@ def test_a_fitted_letterbox_is_the_full_one_without_empty_steps(
         ([1, 2, 3, 4], r"shape \(4,\)"),
         ([[1, 2, 3]], r"expected \(N,4\)"),
         ("person", "not numbers"),
+        (SimpleNamespace(xyxy=[[0, 0, 9, 9]]), r"not numbers .* theirs is in \.xyxy"),
     ],
 )
 def test_bad_boxes_are_named(boxes: object, message: str) -> None:
