@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtmpose_sdk.boxes import iou
-from rtmpose_sdk.tracking import assign
+from rtmpose_sdk.tracker import assign
 
 Floats = NDArray[np.float32]
 LEAST_IOU = 0.5

@@ -13,7 +13,7 @@ ACCELERATION = 1.5
 """Spectral density of the white-noise acceleration, body sizes² / s³."""
 FIRST_SPEED = 1.0
 """Standard deviation of the speed of a person seen once, body sizes / s."""
-SPEED_MEMORY = 4.0
+SPEED_MEMORY = 8.0
 """Seconds after which a speed is forgotten; matters only while nothing is measured."""
 
 

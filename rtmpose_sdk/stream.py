@@ -23,7 +23,8 @@ from rtmpose_sdk.results import Detections, PoseResult
 from rtmpose_sdk.sharing import shared_boxes, whose, without_doubles
 from rtmpose_sdk.showing import Seen, Showing
 from rtmpose_sdk.smoothing import DEFAULT_SMOOTHING, Smoothing, check_smoothing
-from rtmpose_sdk.tracking import Tracker, Tracking, check_tracking
+from rtmpose_sdk.tracker import Tracker
+from rtmpose_sdk.tracking import Tracking, check_tracking
 from rtmpose_sdk.tracks import Candidates, Track, better_half, is_framed
 from rtmpose_sdk.values import is_number, is_whole
 

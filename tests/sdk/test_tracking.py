@@ -27,7 +27,7 @@ from rtmpose_sdk.motion import BoxMotion
 from rtmpose_sdk.oks import sigmas_of, similarity, suppress_poses
 from rtmpose_sdk.one_stage_stream import OneStageStream
 from rtmpose_sdk.sources import ArraySource
-from rtmpose_sdk.tracking import assign
+from rtmpose_sdk.tracker import assign
 
 BLACK = np.zeros((SIZE[1], SIZE[0], 3), np.uint8)
 
@@ -95,6 +95,28 @@ def test_clothes_tell_who_is_who_behind_a_wall() -> None:
 
     scenes = [Scene([turns(-1), turns(1)], seconds=6, clothes=clothes) for clothes in (False, True)]
     assert [play(scene, 5)[0].switches for scene in scenes] == [2, 0]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_people_walk_on_behind_a_wall(seed: int) -> None:
+    """They pass each other there; who is hidden for three seconds does not slow down."""
+
+    def walks(side: int) -> Way:
+        def path(time: float) -> tuple[float, float, float] | None:
+            return None if 2.5 < time < 5.5 else (640 + side * 60 * (time - 4), 600, 300)
+
+        return path
+
+    figures = play(Scene([walks(-1), walks(1)], seed=seed, jitter=0.03), 5)[0]
+    assert (figures.switches, figures.ids) == (0, 2)
+
+
+@pytest.mark.parametrize("fps", [1.0, 2.0])
+@pytest.mark.parametrize("step", [100, 160])
+def test_people_who_leave_their_own_box_from_frame_to_frame(fps: float, step: float) -> None:
+    paths = [walk((100, 400), (step * fps, 0)), walk((1180, 700), (-step * fps, 0))]
+    figures = play(Scene(paths, seconds=6.1 / fps, fps=fps), 1)[0]
+    assert (figures.switches, figures.ids) == (0, 2)
 
 
 def test_newcomers_get_new_ids_and_ids_are_never_given_again() -> None:
