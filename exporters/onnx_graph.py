@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -28,13 +28,19 @@ _DTYPES = {
 Shape = Sequence[int | str]
 
 
-def name_nodes(nodes: Iterable[onnx.NodeProto]) -> None:
+def name_nodes(nodes: Sequence[onnx.NodeProto]) -> None:
     """Give those a name that have none, in place.
 
     What ONNX Runtime 1.21 fuses of nodes without one has one name twice, which it then refuses.
     """
+    taken = {node.name for node in nodes}
     for node in nodes:
-        node.name = node.name or f"{node.op_type}_{node.output[0]}"
+        if not node.name:
+            name = f"{node.op_type}_{node.output[0]}"
+            while name in taken:
+                name += "_"
+            node.name = name
+            taken.add(name)
 
 
 class OnnxGraph:

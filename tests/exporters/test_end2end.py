@@ -25,7 +25,7 @@ from rtmpose_sdk.exporters.cli import main
 from rtmpose_sdk.exporters.end2end import Part, build_end2end
 from rtmpose_sdk.exporters.end2end_crop import crop, letterbox, picture_input
 from rtmpose_sdk.exporters.end2end_export import export_end2end, read_part, verification_pictures
-from rtmpose_sdk.exporters.onnx_graph import OnnxGraph
+from rtmpose_sdk.exporters.onnx_graph import OnnxGraph, name_nodes
 from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.geometry import letterbox as letterbox_in_python
 
@@ -207,6 +207,13 @@ def test_metadata_tells_what_a_program_must_know(files: dict[str, Path]) -> None
     assert {entry.domain for entry in model.opset_import} == {""}
     assert {node.domain for node in model.graph.node} == {""}
     assert len({node.name for node in model.graph.node} - {""}) == len(model.graph.node)
+
+
+def test_nodes_without_a_name_get_one_of_their_own() -> None:
+    make = onnx.helper.make_node
+    nodes = [make("Relu", ["x"], ["y"]), make("Relu", ["y"], ["z"], name="Relu_y"), make("Abs", ["z"], ["a"])]
+    name_nodes(nodes)
+    assert [node.name for node in nodes] == ["Relu_y_", "Relu_y", "Abs_a"]
 
 
 def test_a_threshold_of_ones_own(photo: np.ndarray) -> None:
