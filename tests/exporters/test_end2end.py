@@ -211,7 +211,11 @@ def test_metadata_tells_what_a_program_must_know(files: dict[str, Path]) -> None
 
 def test_nodes_without_a_name_get_one_of_their_own() -> None:
     make = onnx.helper.make_node
-    nodes = [make("Relu", ["x"], ["y"]), make("Relu", ["y"], ["z"], name="Relu_y"), make("Abs", ["z"], ["a"])]
+    nodes = [
+        make("Relu", ["x"], ["y"]),
+        make("Relu", ["y"], ["z"], name="Relu_y"),
+        make("Abs", ["z"], ["a"]),
+    ]
     name_nodes(nodes)
     assert [node.name for node in nodes] == ["Relu_y_", "Relu_y", "Abs_a"]
 
