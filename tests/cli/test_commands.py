@@ -274,7 +274,10 @@ def test_bench_measures_the_pipeline(detector_folder: Path, tmp_path: Path) -> N
     )
     assert done.returncode == 0, done.stderr
     figures = json.loads((tmp_path / "b.json").read_text())["reports"][0]["ms"]
-    assert figures["pipeline"]["p50"] > figures["network"]["p50"]
+    assert {"pipeline", "pipeline, detection every 5", "detector", "detector, network", "track"} <= set(
+        figures
+    )
+    assert {name: step["runs"] for name, step in figures.items()} == dict.fromkeys(figures, 2)
 
 
 def test_the_detectors_size_is_an_option_of_each_command(

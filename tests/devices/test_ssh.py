@@ -127,7 +127,7 @@ def test_the_report_is_that_machines(
     first = content["reports"][0]
     assert first["setting"]["pose"] == "rtmpose-t (rtmpose-t-own.onnx)"
     assert (first["setting"]["runs"], first["setting"]["threads"]) == (3, 1)
-    assert first["ms"]["pipeline"]["p50"] > first["ms"]["bare engine"]["p50"] > 0
+    assert all(first["ms"][step]["p50"] > 0 for step in ("pipeline", "bare engine"))
     assert not differences(content["machine"], machine_record())
     assert "bare engine" in done.output
     assert (tmp_path / "r.html").stat().st_size > 1000
