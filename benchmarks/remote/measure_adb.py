@@ -26,6 +26,7 @@ from rtmpose_sdk.benchmarks.remote.android import android_record, ask
 from rtmpose_sdk.benchmarks.remote.arguments import Asked
 from rtmpose_sdk.benchmarks.remote.native_program import check_abi, check_program
 from rtmpose_sdk.benchmarks.remote.report_adb import adb_report, judged
+from rtmpose_sdk.benchmarks.remote.scripts import remove, run_in
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.crop_mmdeploy import crop_boxes_mmdeploy
 from rtmpose_sdk.decode_simcc import decode_simcc
@@ -134,7 +135,7 @@ def _folder_there(adb: Adb) -> Iterator[str]:
         yield folder
     finally:
         try:
-            adb.shell(f"kill -9 $(cat {folder}/pid 2>/dev/null) 2>/dev/null; rm -rf {folder}")
+            adb.shell(remove(folder))
         except DeviceError as error:
             warnings.warn(
                 f"{folder} could not be removed ({error}); remove it by hand", RTMPoseWarning, stacklevel=2
@@ -194,8 +195,7 @@ def _run(
     words += ["--threads", str(threads), "--warm-up", str(values["warm_up"]), "--runs", str(values["runs"])]
     words += ["--precision", precision] if precision else []
     limit = 60 + _SECONDS_A_RUN * (values["warm_up"] + values["runs"])
-    # Its number is kept, as it goes on when adb ends.
-    adb.shell(f"cd {folder} && echo $$ > pid && exec {shlex.join(words)}", limit)
+    adb.shell(run_in(folder, shlex.join(words)), limit)
     adb.pull(f"{there}/report.json", local / "report.json")
     found: dict[str, Any] = json.loads((local / "report.json").read_text("utf-8"))
     outputs = {}

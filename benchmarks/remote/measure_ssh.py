@@ -19,6 +19,7 @@ from rtmpose_sdk.benchmarks.baseline import REPORT_VERSION
 from rtmpose_sdk.benchmarks.remote.address import parse_address
 from rtmpose_sdk.benchmarks.remote.arguments import Asked
 from rtmpose_sdk.benchmarks.remote.parcel import Parcel
+from rtmpose_sdk.benchmarks.remote.scripts import PID_FILE, remove, run_in
 from rtmpose_sdk.benchmarks.remote.ssh import Ssh
 from rtmpose_sdk.errors import DeviceError, RTMPoseWarning
 
@@ -57,11 +58,8 @@ def measure_over_ssh(device: str, asked: Asked, command: str) -> dict[str, Any]:
         with _folder_there(ssh) as folder:
             ssh.send(outgoing, folder)
             words += ["--device", ssh.address.device, "--json", _REPORT]
-            # One process, so that its number is the one to be told to stop; the shell around it tells its
-            # status also where a signal ended it, which ssh would not tell from a broken connection.
-            one = f"echo $$ > pid && exec {_quote(command)} {shlex.join(words)}"
-            script = f"cd {shlex.quote(folder)} && sh -c {shlex.quote(one)}; exit $?"
-            _run(ssh, script, f"{folder}/pid")
+            script = run_in(folder, f"{_quote(command)} {shlex.join(words)}")
+            _run(ssh, script, f"{folder}/{PID_FILE}")
             report = Path(local, _REPORT)
             ssh.fetch(f"{folder}/{_REPORT}", report)
             return _read(report, ssh)
@@ -112,8 +110,7 @@ def _folder_there(ssh: Ssh) -> Iterator[str]:
         yield found[1]
     finally:
         try:
-            folder = shlex.quote(found[1])
-            ssh.run(f"kill -KILL $(cat {folder}/pid 2>/dev/null) 2>/dev/null; rm -rf -- {folder}")
+            ssh.run(remove(found[1]))
         except DeviceError as error:
             warnings.warn(
                 f"{found[1]} could not be removed there ({error}); remove it by hand",
