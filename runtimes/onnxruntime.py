@@ -7,6 +7,7 @@ import ctypes
 import functools
 import re
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -26,8 +27,12 @@ PROVIDERS = {
 }
 _INDEXED = ("cuda", "dml", "rocm")
 _CUDA_BATCHES = (1, 2, 4, 8, 16, 32, 64, 128)
-"""On CUDA each has a session of its own, and others are filled up: a session plans every convolution anew
-whenever its batch is another than the one before, which takes far longer than the network."""
+"""On CUDA other batches are filled up to the next of these. Each shape of the input has a session of its
+own there: a session plans every convolution anew whenever the shape is another than the one before, which
+takes far longer than the network."""
+_CUDA_SESSIONS = 8
+"""Most sessions of a file that are kept on CUDA: all batches, or the common shapes of pictures. What was
+not used for longest goes."""
 _PACKAGES = {"cuda": "'rtmpose-sdk[cuda]'", "dml": "onnxruntime-directml"}
 """What is installed instead of onnxruntime for a device: ONNX Runtime is another wheel for each."""
 
@@ -89,7 +94,8 @@ class OnnxRuntime(Runtime):
         settings = {"device_id": str(self.device.number)} if self.device.kind in _INDEXED else {}
         if self.device.kind == "cuda":
             _load_cuda(ort)
-            settings["use_tf32"] = "0"
+            # Plans for a new shape of the input come at once; "exhaustive" takes a second (PaddleX#5057).
+            settings |= {"use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}
         self._ort, self._options, self._provider = ort, options, (provider, settings)
         session = self._open_session()
         self.threads = session.get_session_options().intra_op_num_threads
@@ -102,7 +108,8 @@ class OnnxRuntime(Runtime):
         batch = session.get_inputs()[0].shape[0]
         cut = isinstance(batch, str) and all(node.shape[:1] == [batch] for node in session.get_outputs())
         self._filled_up = self.device.kind == "cuda" and cut
-        self._sessions: dict[int, Any] = {_CUDA_BATCHES[0]: session}
+        self._sessions: dict[tuple[int, ...], Any] = {}
+        self._choosing = threading.Lock()  # streams in threads of their own share a runtime
 
     def _open_session(self) -> Any:
         """A session on the device that was asked for."""
@@ -134,7 +141,7 @@ class OnnxRuntime(Runtime):
 
     def _infer(self, array: Array) -> tuple[Array, ...]:
         if not self._filled_up:
-            return self._run(self._session, array)
+            return self._run(self._session_for(array), array)
         most = _CUDA_BATCHES[-1]
         parts = [self._fill_up(array[start : start + most]) for start in range(0, max(len(array), 1), most)]
         return joined(parts)
@@ -145,12 +152,20 @@ class OnnxRuntime(Runtime):
         batch = next(batch for batch in _CUDA_BATCHES if batch >= count)
         if count < batch:
             array = np.concatenate([array, np.zeros((batch - count, *array.shape[1:]), array.dtype)])
-        return tuple(output[:count] for output in self._run(self._session_for(batch), array))
+        return tuple(output[:count] for output in self._run(self._session_for(array), array))
 
-    def _session_for(self, batch: int) -> Any:
-        if batch not in self._sessions:
-            self._sessions[batch] = self._open_session()
-        return self._sessions[batch]
+    def _session_for(self, array: Array) -> Any:
+        """The session; on CUDA the one that sees this shape only."""
+        if self.device.kind != "cuda":
+            return self._session
+        with self._choosing:
+            session = self._sessions.pop(array.shape, None)
+            if session is None:
+                if len(self._sessions) >= _CUDA_SESSIONS:
+                    del self._sessions[next(iter(self._sessions))]
+                session = self._open_session() if self._sessions else self._session
+            self._sessions[array.shape] = session  # in the order of their last use
+        return session
 
     def _run(self, session: Any, array: Array) -> tuple[Array, ...]:
         try:
@@ -160,7 +175,7 @@ class OnnxRuntime(Runtime):
 
     def bare(self, array: Array) -> Callable[[], object]:
         """ONNX Runtime's `run`."""
-        session = self._session_for(len(array)) if self._filled_up else self._session
+        session = self._session_for(array)
         feed = {self.inputs[0].name: array}
         return lambda: session.run(None, feed)
 

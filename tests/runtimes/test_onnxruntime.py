@@ -6,6 +6,7 @@ import gc
 import sys
 import time
 import weakref
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -184,7 +185,7 @@ def test_cuda_runs_as_asked_or_not_at_all(
     monkeypatch.setattr(onnxruntime, "InferenceSession", refuse)
     with pytest.raises(kind, match=said):
         open_runtime(path, device="cuda:1")
-    assert asked == [({"device_id": "1", "use_tf32": "0"}, 0)]
+    assert asked == [({"device_id": "1", "use_tf32": "0", "cudnn_conv_algo_search": "HEURISTIC"}, 0)]
 
 
 def test_other_arguments(model: Path, tmp_path: Path) -> None:
@@ -199,39 +200,85 @@ def test_other_arguments(model: Path, tmp_path: Path) -> None:
         open_runtime(tmp_path / "net.plan")
 
 
+class Shapes:
+    """A stand-in for CUDA that computes on the CPU, and keeps what each session has seen."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        real, self.seen = onnxruntime.InferenceSession, list[set[tuple[int, ...]]]()
+        outer = self
+
+        class Session:
+            def __init__(self, path: str, options: object, providers: object, enable_fallback: int) -> None:
+                self._real, self._seen = real(path, options), set[tuple[int, ...]]()
+                outer.seen.append(self._seen)
+
+            def __getattr__(self, name: str) -> object:
+                return getattr(self._real, name)
+
+            def get_providers(self) -> list[str]:
+                return ["CUDAExecutionProvider"]
+
+            def run(self, names: list[str], feed: dict[str, np.ndarray]) -> object:
+                self._seen.update(array.shape for array in feed.values())
+                return self._real.run(names, feed)
+
+        monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+
+    def batches(self) -> set[int]:
+        return {shape[0] for shape in set().union(*self.seen)}
+
+
 @pytest.mark.parametrize("count", [0, 1, 3, 8, 130])
 def test_on_cuda_every_session_sees_one_batch(
     count: int, model: Path, listed_cuda: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A stand-in for CUDA that computes on the CPU: batches are filled up, and the answers are the same."""
-    real, batches = onnxruntime.InferenceSession, []
-
-    class Session:
-        def __init__(self, path: str, options: object, providers: object, enable_fallback: int) -> None:
-            self._real, self._seen = real(path, options), set[int]()
-            batches.append(self._seen)
-
-        def __getattr__(self, name: str) -> object:
-            return getattr(self._real, name)
-
-        def get_providers(self) -> list[str]:
-            return ["CUDAExecutionProvider"]
-
-        def run(self, names: list[str], feed: dict[str, np.ndarray]) -> object:
-            self._seen.update(len(array) for array in feed.values())
-            return self._real.run(names, feed)
-
+    """Batches are filled up, and the answers are the same."""
     with open_runtime(model) as plain:
         shape = [side or 8 for side in plain.inputs[0].shape[1:]]
         inputs = np.random.default_rng(0).random((count, *shape)).astype(plain.inputs[0].dtype)
         wanted = plain.run(inputs)
-    monkeypatch.setattr(onnxruntime, "InferenceSession", Session)
+    cuda = Shapes(monkeypatch)
     with open_runtime(model, device="cuda") as runtime:
         for array, found in zip(wanted, runtime.run(inputs), strict=True):
             assert found.shape == array.shape
             np.testing.assert_allclose(found, array, rtol=1e-4, atol=1e-5)
         runtime.run(np.concatenate([inputs[:1]] * 5) if count else inputs)
-        assert set().union(*batches) <= {1, 2, 4, 8, 16, 32, 64, 128}
+        assert cuda.batches() <= {1, 2, 4, 8, 16, 32, 64, 128}
         runtime.bare(inputs)()  # as it is, not filled up
-    assert count in set().union(*batches)
-    assert all(len(seen) <= 1 for seen in batches)
+    assert count in cuda.batches()
+    assert all(len(seen) <= 1 for seen in cuda.seen)
+
+
+def test_on_cuda_every_session_sees_one_size_of_pictures(
+    listed_cuda: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A detector's letterboxes are as large as their pictures ask: shapes in turn plan nothing anew."""
+    path = find_model("rtmdet-nano-own")
+    with open_runtime(path) as plain:
+        spec = plain.inputs[0]
+    sizes = [(256 + 32 * n, 384) for n in range(5)] + [(384, 256 + 32 * n) for n in range(4)]
+    pictures = [np.zeros((1, *size, 3), spec.dtype) for size in sizes]
+    cuda = Shapes(monkeypatch)
+    with open_runtime(path, device="cuda") as runtime:
+        for picture in [*pictures[:8], *pictures[:8]]:
+            runtime.run(picture)
+        assert len(cuda.seen) == 8
+        runtime.run(pictures[8])  # one more than are kept: the first one's session goes
+        for picture in pictures[1:]:
+            runtime.run(picture)
+        assert len(cuda.seen) == 9
+        runtime.run(pictures[0])
+    assert len(cuda.seen) == 10
+    assert all(len(seen) == 1 for seen in cuda.seen)
+
+
+def test_on_cuda_threads_share_the_sessions(
+    model: Path, listed_cuda: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cuda = Shapes(monkeypatch)
+    with open_runtime(model, device="cuda") as runtime, ThreadPoolExecutor(8) as pool:
+        shape = [side or 8 for side in runtime.inputs[0].shape[1:]]
+        arrays = [np.zeros((1 + n % 4, *shape), runtime.inputs[0].dtype) for n in range(64)]
+        for array, found in zip(arrays, pool.map(runtime.run, arrays), strict=True):
+            assert len(found[0]) == len(array)
+    assert len(cuda.seen) == 3
