@@ -21,11 +21,10 @@ from rtmpose_sdk.exporters.onnx import at_size, build_onnx, full_storage, sized
 from rtmpose_sdk.exporters.operator_set import in_set, operator_set
 from rtmpose_sdk.exporters.verify import KEPT_BOXES, Reference, runtime_reference, torch_reference
 from rtmpose_sdk.mmdeploy import network_file
+from rtmpose_sdk.runs import WEIGHTS
 from rtmpose_sdk.runtimes import open_runtime
 from rtmpose_sdk.zoo import find_model
 
-RUN_WEIGHTS = "weights.pth"
-"""What `rtmpose train` leaves in the folder of a run: weights that say what they are."""
 _LEAST_OPSET = 13
 """Of int8 with a scale per channel. MMDeploy wrote 11."""
 
@@ -116,7 +115,7 @@ def _of_persons(before: Reference) -> Reference:
 
 def checkpoint_in(source: str | Path) -> str | Path:
     """The weights in the folder of a run of `rtmpose train`; anything else as it is."""
-    inside = Path(source) / RUN_WEIGHTS
+    inside = Path(source) / WEIGHTS
     return inside if inside.is_file() else source
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from rtmpose_sdk import mmdeploy
-from rtmpose_sdk.card import CARD_KEY, END2END_KEY, ModelCard, Task
+from rtmpose_sdk.card import CARD_BESIDE, CARD_KEY, END2END_KEY, HOLDS_CARD, ModelCard, Task
 from rtmpose_sdk.errors import CardError, InputError, RTMPoseWarning
 from rtmpose_sdk.hub import cache
 from rtmpose_sdk.hub.table import PublishedModel
@@ -17,11 +17,6 @@ from rtmpose_sdk.runtimes import Runtime, open_runtime
 from rtmpose_sdk.zoo import locate, published_of
 
 CARD_SUFFIX = ".card.json"
-HOLDS_CARD = (".onnx", ".xml", ".pt2")
-"""Files that can have the card inside; what is inside counts, not what lies beside."""
-CARD_BESIDE = (".param", ".engine")
-"""Files that cannot."""
-
 TWO_FILES = (".xml", ".param")
 """Graphs whose weights lie beside them in a `.bin`."""
 
@@ -45,8 +40,8 @@ def open_model(
     """Open a model for a task.
 
     Args:
-        source: a name of the zoo, an artifact with a card, an MMDeploy SDK folder or archive, a checkpoint,
-            or the address of one of these.
+        source: a name of the zoo, an artifact with a card, the folder of a training run, an MMDeploy SDK
+            folder or archive, a checkpoint, or an address.
         task: what it is to be used for.
         device, threads, precision, engine: see `open_runtime`.
 

@@ -49,6 +49,11 @@ FITTING: tuple[Decoder, ...] = ("boxes", "boxes_nms", "mmdeploy_dets")
 
 PRECISIONS = ("fp32", "fp16", "int8")
 """What an artifact may be exported in."""
+HOLDS_CARD = (".onnx", ".xml", ".pt2")
+"""Files that can have the card inside; what is inside counts, not what lies beside."""
+CARD_BESIDE = (".param", ".engine")
+"""Files that cannot."""
+ARTIFACTS = (*HOLDS_CARD, *CARD_BESIDE)
 _TEXTS = (
     *("name", "keypoint_set", "weights_sha256", "weights_source", "license", "notes"),
     "beside_sha256",

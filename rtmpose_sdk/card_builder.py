@@ -37,6 +37,8 @@ NORMALIZATIONS = {
 _CLEARLY = 1.15
 """Another answer must give so many times the confidence before it is proposed."""
 _SURE = 0.3
+_WIDEST = 10.0
+"""Logarithm of strides that no box has: e^10 times 8 px."""
 
 
 @dataclass
@@ -96,7 +98,7 @@ def look(runtime: Runtime, given: Answers) -> Answers:
         if given.size not in (None, (width, height)):
             raise CardError(f"{runtime.path}: takes {width}x{height} px, but {given.size} was given")
         found.size = (width, height)
-    found.decoder = given.decoder or _decoder(runtime.outputs)
+    found.decoder = given.decoder or _decoder(runtime.outputs, found.size)
     if found.decoder in ("simcc", "simcc3d") and found.size is not None and found.split_ratio is None:
         wide = [s for s in runtime.outputs if len(s.shape) == 3]
         ratios = {b / side for s, side in zip(wide, found.size, strict=False) if (b := s.shape[2])}
@@ -191,6 +193,8 @@ def try_card(runtime: Runtime, card: ModelCard, picture: Path | None = None) -> 
     model = Model(runtime, card)
     if card.task == "detect":
         boxes = Detector(model, score_threshold=0.01)(image)
+        if card.decoder == "yolox":
+            _check_raw(runtime, card)
         return Trial(float(boxes.scores.max(initial=0)), int((boxes.scores > _SURE).sum()))
     if card.decoder == "rtmo":
         poses = OneStage(model, score_threshold=0.01)(image)
@@ -219,8 +223,25 @@ def better(runtime: Runtime, answers: Answers, name: str, picture: Path | None) 
                 )
 
 
-def _decoder(outputs: tuple[TensorSpec, ...]) -> str | None:
-    """By names and number of dimensions; None where several are possible."""
+def _check_raw(runtime: Runtime, card: ModelCard) -> None:
+    """Sizes in px, where YOLOX's head has logarithms, would become boxes as large as the picture.
+
+    Raises:
+        CardError: the boxes are decoded already.
+    """
+    spec, (width, height) = runtime.inputs[0], card.input_size
+    shape = (1, height, width, 3) if card.takes_image else (1, 3, height, width)
+    head = next(out for out in runtime.run(np.zeros(shape, spec.dtype)) if out.ndim == 3)
+    if head[..., 2:4].max() > _WIDEST:
+        raise CardError(
+            f"{runtime.path}: its boxes are decoded already, in px, which is no raw head of YOLOX "
+            "(--decoder yolox). Export it without that step (YOLOX: without --decode_in_inference), or "
+            "with NMS, and give --decoder mmdeploy_dets (dets, labels), or boxes (boxes in xyxy px, scores)"
+        )
+
+
+def _decoder(outputs: tuple[TensorSpec, ...], size: tuple[int, int] | None) -> str | None:
+    """By names, number of dimensions and YOLOX's number of cells; None where several are possible."""
     names = {spec.name for spec in outputs}
     if {"boxes", "scores", "batch_index"} <= names:
         return "boxes_nms"
@@ -232,8 +253,9 @@ def _decoder(outputs: tuple[TensorSpec, ...]) -> str | None:
     by_dims = {(3, 3): "simcc", (3, 3, 3): "simcc3d", (2, 3): "mmdeploy_dets", (3, 4): "rtmo"}
     if tuple(dims) in by_dims:
         return by_dims[tuple(dims)]
-    if dims == [3] and (outputs[0].shape[2] or 0) > 5:
-        return "yolox"
+    if dims == [3] and size is not None and (outputs[0].shape[2] or 0) > 5:
+        cells = sum((size[0] // stride) * (size[1] // stride) for stride in ModelCard.strides)
+        return "yolox" if outputs[0].shape[1] == cells else None
     return None
 
 

@@ -24,6 +24,7 @@ from rtmpose_sdk.hub.table import (
     unknown_name,
 )
 from rtmpose_sdk.hub.unpack import model_inside, unpacked, unpacked_by_hand
+from rtmpose_sdk.runs import artifact_of, is_run, refuse_state
 
 DEFAULT_POSE = "rtmpose-t-own"
 DEFAULT_DETECTOR = "rtmdet-nano-own"
@@ -49,7 +50,7 @@ NAMED_MODELS = (
         DEFAULT_POSE,
         "pose",
         "rtmpose-t-own.onnx",
-        "RTMPose-t, body 17, 256x192, trained for this project on few pictures: AP 0.438 with "
+        "RTMPose-t, body 17, 256x192, trained for this project on few pictures: AP 0.454 with "
         "ground-truth boxes; the published RTMPose-t is far better (0.685)",
     ),
     NamedModel(
@@ -116,14 +117,15 @@ def locate(source: str | Path, keypoint_set: str = "") -> Found:
     comes from.
 
     Args:
-        source: "rtmpose-m", "rtmpose-m.pth" (the checkpoint of that name), "https://…/x.zip", a file, a
-            folder.
+        source: "rtmpose-m", "rtmpose-m.pth" (the checkpoint of that name), "https://…/x.zip", a file, an
+            SDK folder, the folder of a training run.
         keypoint_set: of a checkpoint whose own cannot be told: a name, or a file that defines one.
 
     Raises:
         ModelNotFoundError: none of these; the message has the nearest names.
-        InputError: neither text nor a path.
-        ModelFileError: a folder without a model has the name of a published one.
+        InputError: neither text nor a path, or the state of a training run.
+        ModelFileError: a folder without a model has the name of a published one; a training run without an
+            artifact, or with several.
         OfflineError, DownloadError, ArchiveError, CheckpointError, MissingExtraError, OutputError: it could
             not be had.
     """
@@ -131,7 +133,7 @@ def locate(source: str | Path, keypoint_set: str = "") -> Found:
     if path is not None:
         row = _published_at(path)
         ready = _ready(path, row, keypoint_set)
-        hidden = None if path.is_file() or (ready / "deploy.json").is_file() else find_published(text)
+        hidden = None if ready.is_file() or (ready / "deploy.json").is_file() else find_published(text)
         if hidden is not None:
             raise ModelFileError(
                 f"{path.resolve()}: is a folder without a model, and hides the published {text}; name that "
@@ -158,11 +160,12 @@ def find_checkpoint(source: str | Path) -> Found:
 
     Raises:
         ModelNotFoundError: none of these; the message has the nearest names.
-        InputError: not published as a checkpoint.
+        InputError: not published as a checkpoint, or the state of a training run.
         OfflineError, DownloadError, OutputError: it could not be had.
     """
     path, text = existing(source), str(source)
     if path is not None:
+        refuse_state(path)
         return Found(path, _published_at(path) if path.suffix.lower() in CHECKPOINTS else None)
     if _is_address(text):
         fetched, row = _fetch_address(text)
@@ -248,9 +251,10 @@ def _published(name: str) -> tuple[PublishedModel, ModelFile]:
 
 
 def _ready(path: Path, published: PublishedModel | None, keypoint_set: str) -> Path:
-    """What can be opened: archives unpacked, checkpoints converted."""
+    """What can be opened: a run's artifact, archives unpacked, checkpoints converted."""
     if path.is_dir():
-        return unpacked_by_hand(path)
+        return artifact_of(path) if is_run(path) else unpacked_by_hand(path)
+    refuse_state(path)
     suffix = path.suffix.lower()
     if suffix == ".zip":
         return model_inside(unpacked(path))

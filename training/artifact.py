@@ -26,6 +26,7 @@ from rtmpose_sdk.exporters.subject import Subject
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.predictor import Predictor
+from rtmpose_sdk.runs import WEIGHTS
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.live import live_model
 from rtmpose_sdk.training.persons import Source, read_persons
@@ -33,7 +34,6 @@ from rtmpose_sdk.training.pictures import read_pictures
 
 PADDING = 1.25
 """Factor on a box's sides, MMPose's."""
-WEIGHTS = "weights.pth"
 _VERIFIED = 64
 """Inputs that the artifact is verified with, at most."""
 

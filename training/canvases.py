@@ -19,13 +19,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from rtmpose_sdk.errors import DataError, OutputError
+from rtmpose_sdk.errors import DataError, ImageError, OutputError
 from rtmpose_sdk.geometry import crop_boxes
 from rtmpose_sdk.images import read_image, write_bytes
 from rtmpose_sdk.training.persons import Floats, Persons
 
 MARGIN = 1.5
 """Side of a canvas over the side of the network's input."""
+_SHOWN = 5
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ def cut_canvases(
         track: shows progress over person numbers.
 
     Raises:
-        ImageError: a picture that is missing or broken.
+        ImageError: pictures that are missing or broken; names them.
         DataError: `file` was cut of other persons.
         OutputError: there is no room for it.
     """
@@ -154,12 +155,29 @@ def _cut(
     padding: float,
     track: Callable[[Iterable[int]], Iterable[int]],
 ) -> None:
+    """Goes on after a broken picture, so that all of them can be named at once."""
     size = (images.shape[2], images.shape[1])
     last: Path | None = None
+    broken: dict[Path, str] = {}
     for i in track(range(len(persons))):
         if persons.files[i] != last:
-            last, picture = persons.files[i], read_image(persons.files[i])
-        images[i] = crop_boxes(picture, persons.boxes[i : i + 1], size, padding).images[0]
+            last = persons.files[i]
+            try:
+                picture = read_image(last)
+            except ImageError as error:
+                broken[last] = str(error)
+        if last not in broken:
+            images[i] = crop_boxes(picture, persons.boxes[i : i + 1], size, padding).images[0]
+    if broken:
+        raise ImageError(_of_broken(list(broken.values())))
+
+
+def _of_broken(errors: list[str]) -> str:
+    count = len(errors)
+    if count == 1:
+        return errors[0]
+    more = f"; for the others: rtmpose data check --shown {count}" if count > _SHOWN else ""
+    return f"{count} pictures cannot be used: {'; '.join(errors[:_SHOWN])}{more}"
 
 
 def warp_canvases(

@@ -11,12 +11,12 @@ from typing import Any, Literal
 from rtmpose_sdk.errors import TrainingError
 from rtmpose_sdk.images import write_bytes
 from rtmpose_sdk.models.build import HeadKind, HeadOptions
+from rtmpose_sdk.runs import CONFIG
 from rtmpose_sdk.training.optimizer import OptimizerName
 from rtmpose_sdk.training.persons import Source
 from rtmpose_sdk.training.ranges import check_numbers
 from rtmpose_sdk.training.simcc_loss import Reduction
 
-CONFIG = "config.json"
 Precision = Literal["32-true", "bf16-mixed", "16-mixed"]
 
 

@@ -17,6 +17,8 @@ from lightning_fabric import Fabric
 from torch import Tensor, nn
 
 from rtmpose_sdk.errors import TrainingError
+from rtmpose_sdk.models import read_checkpoint
+from rtmpose_sdk.runs import BEST, LAST
 from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.batches import Batches, batch_threads
 from rtmpose_sdk.training.logs import Log, Means
@@ -24,7 +26,6 @@ from rtmpose_sdk.training.optimizer import Ema, OptimizerName, build_optimizer, 
 from rtmpose_sdk.training.state import State, save_weights
 from rtmpose_sdk.training.stopping import interruptible
 
-LAST, BEST = "last.pt", "best.pth"
 LOG_EVERY = 50
 LOGGED = 20
 """Rows that log.csv has at least, where a run has as many steps: a short one's curve is seen, too."""
@@ -91,6 +92,7 @@ def run_training(
     fabric: Fabric,
     on_step: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
     on_evaluation: Callable[[int, dict[str, float]], None] = lambda step, figures: None,
+    save: Callable[[nn.Module, Path], None] = save_weights,
 ) -> nn.Module:
     """Train, or go on where `folder` was left.
 
@@ -101,6 +103,7 @@ def run_training(
         fabric: devices and precision.
         on_step: shown the number of steps done and the latest figures.
         on_evaluation: shown the number of steps done and an evaluation's figures.
+        save: writes best.pth; what it leaves out is not shipped.
 
     Returns:
         The network to ship: the best by the task's figure, else the last average.
@@ -109,7 +112,7 @@ def run_training(
         TrainingError: the loss or a gradient is not finite (in fp16: gradients of many steps in a row);
             last.pt holds the weights before it.
     """
-    return _Loop(task, schedule, folder, fabric, on_step, on_evaluation).run()
+    return _Loop(task, schedule, folder, fabric, on_step, on_evaluation, save).run()
 
 
 class _Loop:
@@ -123,9 +126,10 @@ class _Loop:
         fabric: Fabric,
         on_step: Callable[[int, dict[str, float]], None],
         on_evaluation: Callable[[int, dict[str, float]], None],
+        save: Callable[[nn.Module, Path], None],
     ) -> None:
         self._task, self._schedule, self._folder, self._fabric = task, schedule, folder, fabric
-        self._on_step, self._on_evaluation = on_step, on_evaluation
+        self._on_step, self._on_evaluation, self._save = on_step, on_evaluation, save
         precision = fabric.strategy.precision
         self._scaled = getattr(precision, "scaler", None) is not None
         network, optimizer = fabric.setup(
@@ -252,13 +256,13 @@ class _Loop:
         log.evaluation(self._done, figures)
         if figures[self._task.figure] >= self._state.best:
             self._state.best = figures[self._task.figure]
-            save_weights(self._ema.network, self._folder / BEST)
+            self._save(self._ema.network, self._folder / BEST)
         return figures
 
     def _shipped(self) -> nn.Module:
         network, best = self._ema.network, self._folder / BEST
         if best.is_file():
-            network.load_state_dict(torch.load(best, map_location="cpu", weights_only=True))
+            network.load_state_dict(read_checkpoint(best), strict=False)
         return network
 
 

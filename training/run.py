@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +17,15 @@ from rtmpose_sdk.errors import OutputError, TrainingError
 from rtmpose_sdk.keypoint_sets import KeypointSet
 from rtmpose_sdk.models import DetectModel, PoseModel, read_checkpoint
 from rtmpose_sdk.models.build import default_input_size
-from rtmpose_sdk.training.artifact import WEIGHTS, export_artifact, note
+from rtmpose_sdk.runs import LAST, WEIGHTS
+from rtmpose_sdk.training.artifact import export_artifact, note
 from rtmpose_sdk.training.auxiliary import AUXILIARY
 from rtmpose_sdk.training.canvases import mark_file
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.depthwise import speed_up
 from rtmpose_sdk.training.initialize import ARTIFACT, channels_last, initialize, load_what_fits
 from rtmpose_sdk.training.lock import locked
-from rtmpose_sdk.training.loop import LAST, Schedule, Task, run_training
+from rtmpose_sdk.training.loop import Schedule, Task, run_training
 from rtmpose_sdk.training.optimizer import default_rate
 from rtmpose_sdk.training.persons import Source, read_keypoint_set
 from rtmpose_sdk.training.pretraining import pretraining
@@ -149,9 +152,10 @@ def _trained(
         progress.say(f"{config.init}: {loaded}")
     channels_last(network)
     speed_up(network)
-    trained = _learned(config, folder, network, keypoint_set, fabric, progress)
+    save = functools.partial(save_weights, leave_out=AUXILIARY, note=note(config, keypoint_set))
+    trained = _learned(config, folder, network, keypoint_set, fabric, progress, save)
     if fabric.is_global_zero:
-        save_weights(trained, folder / WEIGHTS, leave_out=AUXILIARY, note=note(config, keypoint_set))
+        save(trained, folder / WEIGHTS)
     return trained
 
 
@@ -162,6 +166,7 @@ def _learned(
     keypoint_set: KeypointSet | None,
     fabric: Fabric,
     progress: Progress,
+    save: Callable[[nn.Module, Path], None],
 ) -> nn.Module:
     """The network to ship, after all steps."""
     network.backbone.freeze(config.freeze)
@@ -175,13 +180,19 @@ def _learned(
         settle(task, fabric.device)
     schedule = build_schedule(config, count)
     _announce(config, schedule, count, (folder / LAST).is_file(), progress)
-    trained = _loop(config, folder, task, schedule, fabric, progress)
+    trained = _loop(config, folder, task, schedule, fabric, progress, save)
     fabric.barrier()
     return trained
 
 
 def _loop(
-    config: RunConfig, folder: Path, task: Task, schedule: Schedule, fabric: Fabric, progress: Progress
+    config: RunConfig,
+    folder: Path,
+    task: Task,
+    schedule: Schedule,
+    fabric: Fabric,
+    progress: Progress,
+    save: Callable[[nn.Module, Path], None],
 ) -> nn.Module:
     """All steps, shown."""
     name = Path(config.val_annotations).name
@@ -192,6 +203,7 @@ def _loop(
         fabric,
         lambda done, figures: progress.step(done, schedule.steps, figures),
         lambda done, figures: progress.say(f"step {done}: {_in_short(figures)} on {name}"),
+        save,
     )
 
 

@@ -47,7 +47,9 @@ def card() -> None:
 @app.command()
 @offers_offline
 def show(
-    model: Annotated[str, typer.Argument(help="A name, an artifact, an SDK folder, or an address.")],
+    model: Annotated[
+        str, typer.Argument(help="A name, an artifact, a run's or an SDK folder, or an address.")
+    ],
 ) -> None:
     """Print the card of a model."""
     typer.echo(artifact_card(model).to_json())

@@ -65,7 +65,7 @@ def list_models(
     table = Table()
     table.add_column("name", no_wrap=True)  # it is typed from here: never cut it
     for heading in ("task", "keypoints", "accuracy, %", "published as"):
-        table.add_column(heading)
+        table.add_column(heading, overflow="fold")
     wanted = [w.lower() for w in words or []]
     shown = 0
     for row in published_models():
@@ -88,8 +88,8 @@ def list_models(
     console.print(f"{shown} published models. Presets: {presets}", soft_wrap=True, highlight=False)
     console.print(
         "Short names mean the first of the list that fits: rtmpose-m, rtmpose-m-halpe26. Besides: any "
-        "file that "
-        "rtmpose-export wrote, MMDeploy SDK folders and archives, checkpoints.",
+        "file that rtmpose-export wrote, folders of training runs, MMDeploy SDK folders and archives, "
+        "checkpoints.",
         soft_wrap=True,
     )
 
@@ -127,14 +127,14 @@ def info(name: Annotated[str, typer.Argument(help="A name.")]) -> None:
             "decoder": card.decoder,
             "colours": f"{card.color_order}, mean {card.mean}, std {card.std}",
         }
-    for file in row.files:
-        have = cached(file.url)
-        hashed = f"sha256 {file.sha256_prefix}…" if file.sha256_prefix else "no published hash"
-        facts[file.kind] = f"{file.url}\n{hashed}; {have or 'not in the cache'}"
     for key, value in facts.items():
         if value != "":
             table.add_row(key, f"{value:g}" if isinstance(value, float) else str(value))
     console.print(table)
+    for file in row.files:  # outside the table, which would break addresses and paths
+        hashed = f"sha256 {file.sha256_prefix}…" if file.sha256_prefix else "no published hash"
+        have = cached(file.url) or "not in the cache"
+        typer.echo(f"{file.kind}: {file.url}\n  {hashed}; {have}")
 
 
 @app.command()

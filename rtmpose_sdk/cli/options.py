@@ -28,15 +28,16 @@ def detector_option(default: str) -> Any:
     """`--detector`, of a command that does this without it."""
     return typer.Option(
         "--detector",
-        help=f"Detector: a name, an artifact, an SDK folder; {UNSAID_DETECTOR}: the preset's, else the "
-        f"bundled one. Default: {default}.",
+        help=f"Detector: a name, an artifact, a run's folder, an SDK folder; {UNSAID_DETECTOR}: the "
+        f"preset's, else the bundled one. Default: {default}.",
     )
 
 
 Pose = Annotated[
     str,
     typer.Option(
-        help="Pose model: a name (see `rtmpose models`), an artifact, a checkpoint, an SDK folder."
+        help="Pose model: a name (see `rtmpose models`), an artifact, a checkpoint, a run's folder, an SDK "
+        "folder."
     ),
 ]
 DetectorOption = Annotated[str | None, detector_option("none")]

@@ -15,6 +15,7 @@ from rtmpose_sdk.cli.options import parse_size, refuse_given
 from rtmpose_sdk.cli.train_choices import DETECTOR, POSE, Head, Task
 from rtmpose_sdk.cli.train_run import training_room
 from rtmpose_sdk.errors import InputError, ModelNotFoundError
+from rtmpose_sdk.runs import BEST, WEIGHTS
 from rtmpose_sdk.zoo import find_checkpoint
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 
 WEIGHT_DECAY = 0.05
 """Of RTMDet and of RTMPose m, l, x; RTMPose t and s have none (paper, section 4.1)."""
-_WEIGHTS, _STATE = "weights.pth", "last.pt"
-"""What `rtmpose_sdk.training` leaves in a run's folder; that room is imported late."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -173,18 +172,14 @@ def _checkpoint(init: str | None) -> str:
     if not init:
         return ""
     path = Path(init)
-    if path.name == _STATE and path.is_file():
-        raise InputError(
-            f"--init {init}: is the state of a run; go on with it (rtmpose train --resume {path.parent}), "
-            f"or begin with its {_WEIGHTS} or best.pth"
-        )
     if path.is_dir():
-        if not (path / _WEIGHTS).is_file():
+        if not (path / WEIGHTS).is_file():
+            best = f". Its best weights up to now: {path / BEST}" if (path / BEST).is_file() else ""
             raise InputError(
-                f"--init {init}: is a folder without {_WEIGHTS}; expected a checkpoint file, or the folder "
-                "of a run that came to its end"
+                f"--init {init}: is a folder without {WEIGHTS}; expected a checkpoint file, or the folder "
+                f"of a run that came to its end{best}"
             )
-        path = path / _WEIGHTS
+        path = path / WEIGHTS
     try:
         return str(find_checkpoint(str(path) if path.is_file() else init).path.resolve())
     except ModelNotFoundError:

@@ -17,7 +17,7 @@ from rtmpose_sdk.cli.main import app
 from rtmpose_sdk.cli.options import detector_meant
 from rtmpose_sdk.errors import InputError, OutputError, SourceError
 from rtmpose_sdk.hub.table import PRESETS
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, name_published
 
 EVAL = ["eval", "--annotations", "none.json", "--images", "none"]
 
@@ -120,3 +120,11 @@ def test_a_start_after_the_end_is_said(tmp_path: Path) -> None:
 def test_the_page_of_an_artifact_takes_no_models(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="--pose: --artifact holds its models"):
         run("web", "--artifact", tmp_path / "p.onnx", "--pose", "rtmpose-t-own")
+
+
+def test_names_and_addresses_that_are_typed_or_copied_are_not_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    said = CliRunner().invoke(app, ["models", "info", "rtmpose-m"]).output.splitlines()
+    for file in name_published("rtmpose-m").files:
+        assert f"{file.kind}: {file.url}" in said
+    assert "…" not in CliRunner().invoke(app, ["models", "list", "wholebody", "384x288"]).output

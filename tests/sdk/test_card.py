@@ -6,12 +6,17 @@ import dataclasses
 import json
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from rtmpose_sdk.artifacts import artifact_card, card_beside, open_model, read_card
 from rtmpose_sdk.card import ModelCard
+from rtmpose_sdk.card_builder import Answers, build, look, questions, try_card
 from rtmpose_sdk.errors import CardError
+from rtmpose_sdk.runtimes import TensorSpec
 from rtmpose_sdk.zoo import find_model
 
 
@@ -107,3 +112,41 @@ def test_the_card_inside_counts_wherever_a_card_is_read(tmp_path: Path) -> None:
     assert artifact_card(model) == inside
     with open_model(model, "pose").runtime as runtime:
         assert read_card(runtime) == inside
+
+
+CELLS = [(x, y, s) for s in (8, 16, 32) for y in range(64 // s) for x in range(64 // s)]
+"""Of YOLOX's head, at 64x64."""
+
+
+def _detector(head: np.ndarray) -> Any:
+    """A network for 64x64 px with one output, always the same."""
+    return SimpleNamespace(
+        path=Path("net.onnx"),
+        inputs=(TensorSpec("input", "float32", (1, 3, 64, 64)),),
+        outputs=(TensorSpec("output", "float32", head.shape),),
+        smallest_batch=1,
+        run=lambda array: (head,),
+    )
+
+
+@pytest.mark.parametrize(
+    ("shape", "decoder"),
+    [((1, 84, 6), "yolox"), ((1, 84, 85), "yolox"), ((1, 6, 84), None), ((1, 300, 6), None)],
+)
+def test_only_a_head_of_yoloxs_cells_is_taken_for_one(shape: tuple[int, ...], decoder: str | None) -> None:
+    found = look(_detector(np.zeros(shape, np.float32)), Answers(color="bgr", normalize="none"))
+    assert found.decoder == decoder
+    assert [question.option for question in questions(found)] == ["--decoder"] * (decoder is None)
+
+
+def test_boxes_that_are_decoded_already_are_no_head_of_yolox() -> None:
+    """One person of 32x40 px in the middle."""
+    answers = Answers("yolox", (64, 64), color="bgr", normalize="none")
+    raw = np.zeros((1, 84, 6), np.float32)
+    x, y, s = CELLS[27]
+    raw[0, 27] = (32 / s - x, 32 / s - y, np.log(32 / s), np.log(40 / s), 0.9, 1)
+    assert try_card(_detector(raw), build(answers, "net")).found == 1
+    decoded = np.array([[((x + 0.5) * s, (y + 0.5) * s, 3 * s, 4 * s, 0.01, 1) for x, y, s in CELLS]])
+    decoded[0, 27] = (32, 32, 32, 40, 0.9, 1)
+    with pytest.raises(CardError, match=r"net\.onnx: its boxes are decoded already, in px.*--decoder"):
+        try_card(_detector(decoded.astype(np.float32)), build(answers, "net"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,10 +12,10 @@ import numpy as np
 import pytest
 
 from rtmpose_sdk import Pipeline, get_keypoint_set
-from rtmpose_sdk.errors import InputError, ModelNotFoundError
+from rtmpose_sdk.errors import InputError, ModelFileError, ModelNotFoundError
 from rtmpose_sdk.hub.table import PRESETS, Preset
 from rtmpose_sdk.profile import NetworkSettings, Profile, hashes, this_machine
-from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, find_model, models_meant
+from rtmpose_sdk.zoo import DEFAULT_DETECTOR, DEFAULT_POSE, find_checkpoint, find_model, models_meant
 
 
 @pytest.fixture
@@ -100,3 +102,49 @@ def test_boxes_for_a_stream_in_one_stage_are_refused() -> None:
     assert len(stream(black, 0.0).poses) == 1
     assert stream.detect is not None
     assert len(stream(black, 0.1, stream.detect(black)).poses) == 1  # as `follow` does, ahead
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """What `rtmpose train` leaves, but for the weights; its name is a published model's."""
+    folder = tmp_path / "rtmpose-m"
+    (folder / "pretraining").mkdir(parents=True)
+    config = {"task": "pose", "model": "rtmpose-t", "annotations": ["a.json"]}
+    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "last.pt").touch()
+    shutil.copy(find_model(DEFAULT_POSE), folder / "rtmpose-t.onnx")
+    return folder
+
+
+def test_the_folder_of_a_training_run_is_its_artifact(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(run.parent)
+    for source in (run, "rtmpose-m"):
+        with Pipeline(source, None, threads=1) as pipeline:
+            assert pipeline.predictor.runtime.path.resolve() == run / "rtmpose-t.onnx"
+
+
+def test_a_training_run_without_one_artifact_says_what_to_do(run: Path) -> None:
+    (run / "int8.onnx").touch()
+    with pytest.raises(
+        ModelFileError, match=r"with 2 artifacts, int8\.onnx, rtmpose-t\.onnx; name the one"
+    ):
+        find_model(run)
+    (run / "int8.onnx").unlink()
+    (run / "rtmpose-t.onnx").unlink()
+    with pytest.raises(ModelFileError, match=r"has no artifact yet.*train --resume [^ ]*rtmpose-m$"):
+        find_model(run)
+    (run / "best.pth").touch()
+    with pytest.raises(ModelFileError, match=r"its best weights up to now: .*best\.pth$"):
+        find_model(run)
+    (run / "config.json").write_text('{"model_type": "another program\'s"}')
+    assert find_model(run) == run  # no run
+
+
+@pytest.mark.parametrize("find", [find_model, find_checkpoint])
+def test_the_state_of_a_training_run_is_no_model(run: Path, find: Any) -> None:
+    (run / "best.pth").touch()
+    with pytest.raises(
+        InputError,
+        match=r"last\.pt: is the state .*--resume [^ ]*rtmpose-m\), or give its weights: [^ ]*best\.pth$",
+    ):
+        find(run / "last.pt")

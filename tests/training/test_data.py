@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -286,6 +287,16 @@ def test_a_missing_picture_is_named(kites: Path, tmp_path: Path) -> None:
 
     with pytest.raises(ImageError, match=r"gone\.png"):
         cut_canvases(read_persons([_changed(kites, tmp_path, change)], 5), (64, 64), 1.25)
+
+
+@pytest.mark.parametrize(("count", "end"), [(3, "2.png is empty.*bytes$"), (7, "check --shown 7$")])
+def test_broken_pictures_are_named_at_once(count: int, end: str, kites: Path, tmp_path: Path) -> None:
+    shutil.copytree(kites.parent / "images", tmp_path / "images")
+    for number in range(count):
+        (tmp_path / "images" / f"{number}.png").write_bytes(b"")
+    persons = read_persons([Source(kites, tmp_path / "images")], 5)
+    with pytest.raises(ImageError, match=rf"^{count} pictures cannot be used: .*0\.png is empty.*{end}"):
+        cut_canvases(persons, (64, 64), 1.25)
 
 
 def test_canvases_show_the_person_in_the_middle(kites: Path, tmp_path: Path) -> None:

@@ -234,5 +234,8 @@ def test_a_run_s_folder_may_be_begun_with(tmp_path: Path) -> None:
     for name in ("weights.pth", "last.pt"):
         (tmp_path / name).touch()
     assert _checkpoint(str(tmp_path)) == str((tmp_path / "weights.pth").resolve())
-    with pytest.raises(InputError, match="state of a run; go on with it"):
+    (tmp_path / "config.json").write_text('{"task": "pose", "model": "rtmpose-t", "annotations": []}')
+    with pytest.raises(
+        InputError, match=r"state of a training run; go on with it.*weights: \S+weights\.pth$"
+    ):
         _checkpoint(str(tmp_path / "last.pt"))

@@ -171,15 +171,16 @@ def test_fine_tuning_lists_what_did_not_fit(trained: Path, kites: Path, tmp_path
     assert torch.equal(before, after)
 
 
-def test_weights_say_themselves_what_they_are(trained: Path, kites: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["weights.pth", "best.pth"])
+def test_weights_say_themselves_what_they_are(
+    name: str, trained: Path, kites: Path, tmp_path: Path
+) -> None:
     """Exported again, with not a word said, they give what the run's own artifact gives."""
     again = tmp_path / "again.onnx"
-    _rtmpose(
-        "export", "--weights", trained / "weights.pth", "--out", again, "--no-verify", "--storage", "fp16"
-    )
+    _rtmpose("export", "--weights", trained / name, "--out", again, "--no-verify", "--storage", "fp16")
     picture = cv2.imread(str(kites.parent / "images" / "0.png"))
     results = []
-    for file in (trained / "rtmpose-t.onnx", again):
+    for file in (trained, again):
         with Pipeline(file, None, threads=1) as pipeline:
             results.append(pipeline(picture, "full"))
             card = pipeline.predictor.card
@@ -550,7 +551,7 @@ def test_a_run_whose_steps_are_done_exports_with_mended_data(
         patched.setattr("rtmpose_sdk.training.run.export_artifact", breaks)
         done = _rtmpose(
             *("train", "pose", "--data", data, "--images", kites.parent / "images", "--out", run),
-            *("--epochs", 1, "--pretrain-epochs", 0, "--heatmap-weight", 1, *SMALL),
+            *("--val-data", kites, "--epochs", 1, "--pretrain-epochs", 0, "--heatmap-weight", 1, *SMALL),
             ok=False,
         )
     assert "an export that breaks" in done.stderr
@@ -559,11 +560,12 @@ def test_a_run_whose_steps_are_done_exports_with_mended_data(
     _rtmpose("train", "--resume", run)
     assert (run / "weights.pth").read_bytes() == weights
     assert not list(run.glob("*.u8*"))
-    network, _ = open_checkpoint(run / "weights.pth")
     back = network_from_artifact(run / "rtmpose-t.onnx")
     x = torch.zeros(1, 3, 64, 64)
-    with torch.no_grad():
-        assert torch.allclose(network(x)[0], back(x)[0], atol=1e-3)
+    for name in ("weights.pth", "best.pth"):
+        network, _ = open_checkpoint(run / name)
+        with torch.no_grad():
+            assert torch.allclose(network(x)[0], back(x)[0], atol=1e-3)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
