@@ -21,6 +21,7 @@ class Build:
         self.trt, self.flavour, self.model = trt, flavour, model
         self.title = f"{TITLES[flavour]} {trt.__version__}"
         self.logger, self.errors = message_logger(trt)
+        self.errors.clear()
         try:
             self.builder = trt.Builder(self.logger)
         except TypeError:  # how pybind reports a null pointer

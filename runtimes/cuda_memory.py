@@ -30,7 +30,10 @@ class CudaMemory(ABC):
 
     @abstractmethod
     def current(self) -> AbstractContextManager[None]:
-        """Within it the device is this thread's current one, as every other call needs it."""
+        """Within it the device is this thread's current one, as every other call needs it.
+
+        Behind it the caller's is current again: other libraries (torch) work on the one that is.
+        """
 
     @abstractmethod
     def allocate(self, size: int) -> int:
@@ -105,6 +108,10 @@ def open_cuda(number: int, extra: str) -> CudaMemory:
     raise MissingExtraError("cuda-python", extra, "Running a TensorRT engine")
 
 
+_INSUFFICIENT_DRIVER = 35
+"""`cudaErrorInsufficientDriver`: no driver, or one that is older than the CUDA of the binding."""
+
+
 def _no_device(number: int, why: str) -> DeviceError:
     return DeviceError(
         f"device 'cuda:{number}' cannot be had: {why}. TensorRT engines run on NVIDIA GPUs only (see "
@@ -113,7 +120,7 @@ def _no_device(number: int, why: str) -> DeviceError:
 
 
 class _CudaPython(CudaMemory):
-    """NVIDIA's own binding, `cuda.bindings.runtime`: every call gives an error code and its results."""
+    """NVIDIA's own binding, `cuda.bindings`: every call gives an error code and its results."""
 
     captures = True
 
@@ -121,9 +128,13 @@ class _CudaPython(CudaMemory):
         self._cuda, self._number = cuda, number
         error, count = cuda.cudaGetDeviceCount()
         if int(error) or not count:
-            raise _no_device(number, self._text(error) if int(error) else "there is no GPU")
+            raise _no_device(number, self._no_gpu(error) if int(error) else "there is no GPU")
         if number >= count:
             raise _no_device(number, f"this machine has {count} (cuda:0 to cuda:{count - 1})")
+        self._driver = importlib.import_module("cuda.bindings.driver")
+        self._call("cuInit", 0)
+        # Never released, as CUDA's own runtime does it: TensorRT keeps what belongs to this context.
+        self._context = self._call("cuDevicePrimaryCtxRetain", self._call("cuDeviceGet", number))
         with self.current():
             properties = self._call("cudaGetDeviceProperties", number)
             self.gpu = f"{_string(properties.name)} (sm{properties.major}{properties.minor})"
@@ -132,8 +143,11 @@ class _CudaPython(CudaMemory):
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        self._call("cudaSetDevice", self._number)
-        yield
+        self._call("cuCtxPushCurrent", self._context)
+        try:
+            yield
+        finally:
+            self._call("cuCtxPopCurrent")
 
     def allocate(self, size: int) -> int:
         return int(self._call("cudaMalloc", size))
@@ -191,13 +205,25 @@ class _CudaPython(CudaMemory):
         self._call("cudaStreamDestroy", self._stream)
 
     def _call(self, name: str, *arguments: Any) -> Any:
-        error, *results = getattr(self._cuda, name)(*arguments)
+        of_runtime = name.startswith("cuda")
+        library = self._cuda if of_runtime else self._driver
+        error, *results = getattr(library, name)(*arguments)
         if int(error):
-            raise EngineError(f"CUDA: {name} failed on cuda:{self._number}: {self._text(error)}")
+            explain = library.cudaGetErrorString if of_runtime else library.cuGetErrorString
+            why = _string(explain(error)[1])
+            raise EngineError(f"CUDA: {name} failed on cuda:{self._number}: {why}")
         return results[0] if results else None
 
-    def _text(self, error: Any) -> str:
-        return _string(self._cuda.cudaGetErrorString(error)[1])
+    def _no_gpu(self, error: Any) -> str:
+        """Why there is none; the driver may only be older than this cuda-python, on a Jetson above all."""
+        text = _string(self._cuda.cudaGetErrorString(error)[1])
+        if int(error) != _INSUFFICIENT_DRIVER:
+            return text
+        own = self._call("cudaRuntimeGetVersion") // 1000
+        return (
+            f"{text} (there is no driver, or one older than CUDA {own}, which cuda-python is of here: "
+            f"update it, or pip install 'cuda-python<{own}')"
+        )
 
 
 def _string(text: bytes | str) -> str:
@@ -217,12 +243,12 @@ class _PyCuda(CudaMemory):
         try:
             cuda.init()
             count = cuda.Device.count()
+            if number >= count:
+                raise _no_device(number, f"this machine has {count} GPUs")
+            device = cuda.Device(number)
+            self._context = device.retain_primary_context()
         except cuda.Error as error:
             raise _no_device(number, str(error)) from None
-        if number >= count:
-            raise _no_device(number, f"this machine has {count} GPUs")
-        device = cuda.Device(number)
-        self._context = device.retain_primary_context()
         self._allocations: dict[int, Any] = {}
         self.gpu = f"{device.name()} (sm{''.join(map(str, device.compute_capability()))})"
         with self.current():
@@ -231,11 +257,14 @@ class _PyCuda(CudaMemory):
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        self._context.push()
         try:
-            yield
-        finally:
-            self._cuda.Context.pop()
+            self._context.push()
+            try:
+                yield
+            finally:
+                self._cuda.Context.pop()
+        except self._cuda.Error as error:
+            raise EngineError(f"CUDA: failed on cuda:{self._number}: {error}") from None
 
     def allocate(self, size: int) -> int:
         allocation = self._cuda.mem_alloc(size)

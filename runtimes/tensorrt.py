@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import threading
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -39,13 +43,16 @@ class TensorRtRuntime(Runtime):
         self._trt = load_tensorrt(header.flavour, f"Running {self.path.name}")
         self.engine = f"{header.flavour} {self._trt.__version__}"
         self._check_version(header)
+        self._logger, self._errors = message_logger(self._trt)
         self._memory = open_cuda(self.device.number, header.flavour)
         self.threads = 1
+        self._process = os.getpid()
+        self._turn = threading.Lock()  # a context and its buffers serve one call at a time
         self._plain: Execution | None = None
         self._recorded: dict[Shape, Execution] = {}
         self._seen: Counter[Shape] = Counter()
         try:
-            with self._memory.current():
+            with self._on_device():
                 self._load(header)
         except BaseException:
             self._deactivate()
@@ -63,17 +70,18 @@ class TensorRtRuntime(Runtime):
 
     def _load(self, header: EngineHeader) -> None:
         trt = self._trt
-        logger, errors = message_logger(trt)
-        self._logger = logger
-        self._runtime: Any = trt.Runtime(logger)
+        try:
+            self._runtime: Any = trt.Runtime(self._logger)
+        except TypeError:  # how pybind reports a null pointer
+            raise EngineError(f"{self.engine} cannot start on {self._memory.gpu}") from None
         data = self.path.read_bytes()
         if hasattr(self._runtime, "get_engine_validity"):  # TensorRT for RTX
-            self._check_validity(data, errors)
+            self._check_validity(data)
         engine = self._runtime.deserialize_cuda_engine(data)
         if engine is None:
             raise ModelFileError(
-                f"{self.path}: {self.engine} cannot load it on {self._memory.gpu}: {said(errors)}. The "
-                f"file is damaged, or was built for another GPU. {_REBUILD}"
+                f"{self.path}: {self.engine} cannot load it on {self._memory.gpu}: {said(self._errors)}. "
+                f"The file is damaged, or was built for another GPU. {_REBUILD}"
             )
         self._cuda_engine = engine
         names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
@@ -91,7 +99,7 @@ class TensorRtRuntime(Runtime):
         self._records_itself = header.flavour == "tensorrt-rtx"
         self._plain = self._execution()
 
-    def _check_validity(self, data: bytes, errors: list[str]) -> None:
+    def _check_validity(self, data: bytes) -> None:
         trt = self._trt
         validity, diagnostics = self._runtime.get_engine_validity(data)
         if validity == trt.EngineValidity.VALID:
@@ -101,7 +109,7 @@ class TensorRtRuntime(Runtime):
             for name, flag in trt.EngineInvalidityDiagnostics.__members__.items()
             if int(flag) & int(diagnostics)
         ]
-        told = ", ".join(reasons) or said(errors)
+        told = ", ".join(reasons) or said(self._errors)
         if validity == trt.EngineValidity.SUBOPTIMAL:
             warnings.warn(
                 f"{self.path} will be slower than it could be on {self._memory.gpu} ({told})",
@@ -147,27 +155,36 @@ class TensorRtRuntime(Runtime):
         else:
             context = engine.create_execution_context()
         if context is None:
-            raise EngineError(
-                f"{self.path.name}: no execution context; is {self._memory.gpu} out of memory?"
-            )
+            raise EngineError(f"no execution context; is {self._memory.gpu} out of memory?")
         return Execution(context, self._memory, self.inputs, self.outputs)
+
+    @contextmanager
+    def _on_device(self) -> Iterator[None]:
+        """One call at a time, on the engine's device; errors name the file, and what the engine said."""
+        with self._turn:
+            self._errors.clear()
+            try:
+                with self._memory.current():
+                    yield
+            except EngineError as error:
+                raise EngineError(f"{self.path.name}: {self._explained(error)}") from None
+
+    def _explained(self, error: EngineError) -> str:
+        return f"{error}: {said(self._errors)}" if self._errors else str(error)
 
     def _infer(self, array: Array) -> tuple[Array, ...]:
         self._check_profile(array.shape)
-        try:
-            with self._memory.current():
-                return self._run(array)
-        except EngineError as error:
-            raise EngineError(f"{self.path.name}: {error}") from None
+        with self._on_device():
+            return self._run(array)
 
     def by_events(self, array: Array) -> Callable[[], float]:
         """CUDA events around copies and network; of a recorded graph where the shape has one."""
         self._check_profile(array.shape)
 
         def call() -> float:
-            execution = self._recorded.get(array.shape, self._plain)
-            assert execution is not None
-            with self._memory.current():
+            with self._on_device():
+                execution = self._recorded.get(array.shape, self._plain)
+                assert execution is not None
                 return execution.by_events(array)
 
         return call
@@ -199,15 +216,18 @@ class TensorRtRuntime(Runtime):
 
     def _record(self, array: Array) -> tuple[Array, ...]:
         """Run a shape on a context of its own, then record it there."""
-        execution = self._execution()
+        execution: Execution | None = None
         try:
+            execution = self._execution()
             outputs = execution.run(array)
             execution.record()
         except EngineError as error:
-            execution.close()
+            if execution is not None:
+                execution.close()
             self.records = False
             warnings.warn(
-                f"{self.path.name}: no CUDA graph can be recorded ({error}); kernels start one by one",
+                f"{self.path.name}: no CUDA graph can be recorded ({self._explained(error)}); kernels "
+                "start one by one",
                 RTMPoseWarning,
                 stacklevel=6,
             )
@@ -216,8 +236,13 @@ class TensorRtRuntime(Runtime):
         self._recorded[array.shape] = execution
         return outputs
 
+    def __del__(self) -> None:
+        """Memory of CUDA is no object's: without this it stays until the process ends."""
+        if getattr(self, "_open", False) and self._process == os.getpid() and not sys.is_finalizing():
+            self.close()
+
     def _deactivate(self) -> None:
-        with self._memory.current():
+        with self._turn, self._memory.current():
             for execution in (*self._recorded.values(), *([self._plain] if self._plain else [])):
                 execution.close()
             self._recorded.clear()

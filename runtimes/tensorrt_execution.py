@@ -137,7 +137,12 @@ class Execution:
             return
         if spec.name in self._buffers:
             self._free(spec.name)
-        self._buffers[spec.name] = _Buffer(self._memory.allocate(size), self._memory.pinned(size))
+        address = self._memory.allocate(size)
+        try:
+            self._buffers[spec.name] = _Buffer(address, self._memory.pinned(size))
+        except BaseException:  # memory that is never swapped out is scarcer
+            self._memory.free(address)
+            raise
         if not self._context.set_tensor_address(spec.name, self._buffers[spec.name].address):
             raise EngineError(f"the engine does not take the memory of '{spec.name}'")
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections import deque
+from collections.abc import Collection
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -51,9 +54,17 @@ def _is_there(name: str) -> bool:
         return True
 
 
-def message_logger(trt: Any) -> tuple[Any, list[str]]:
-    """A logger for the engine, and the list that its errors are put in."""
-    errors: list[str] = []
+_KEPT_ERRORS = 20
+
+
+@functools.cache
+def message_logger(trt: Any) -> tuple[Any, deque[str]]:
+    """The logger for all engines of a process, and the last errors that it was told.
+
+    TensorRT keeps the first logger that it is given, also for what is made later: a second one would hear
+    nothing, and the first must not end before the last engine does.
+    """
+    errors: deque[str] = deque(maxlen=_KEPT_ERRORS)
 
     class Collector(trt.ILogger):  # type: ignore[misc] # the class is known when the module is
         def __init__(self) -> None:
@@ -66,7 +77,7 @@ def message_logger(trt: Any) -> tuple[Any, list[str]]:
     return Collector(), errors
 
 
-def said(errors: list[str]) -> str:
+def said(errors: Collection[str]) -> str:
     """What the engine complained about, in one line; that it found no GPU only if there is nothing else."""
     told = list(dict.fromkeys(errors))
     told = [text for text in told if "cudaError" not in text] or told

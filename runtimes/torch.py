@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import threading
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -18,6 +19,8 @@ MAX_GRAPHS = 8
 """Shapes that get a recorded graph; each keeps its inputs, outputs and what lies between them in memory."""
 _WARM_UP_RUNS = 3
 """Of a shape, before its CUDA graph is recorded: kernels are chosen in the first ones."""
+_alone = threading.RLock()
+"""Held for what torch has once in a process: its TF32 switches, and the graph that is being recorded."""
 
 
 class TorchRuntime(Runtime):
@@ -72,11 +75,17 @@ class TorchRuntime(Runtime):
         if self.device.kind == "cuda":
             from torch.export.passes import move_to_device_pass
 
-            program = move_to_device_pass(program, self._place)
+            try:
+                program = move_to_device_pass(program, self._place)
+            except RuntimeError as error:  # torch begins to use the GPU here: an old driver, full memory
+                raise DeviceError(
+                    f"{self.path.name}: {self.engine} cannot put it on {self.device}: {_one_line(error)}"
+                ) from None
         self._module: Any = program.module()
         if by_autocast:
             _outputs_in_fp32(torch, self._module)
         self._graphs: dict[tuple[int, ...], tuple[Any, Any, Any]] = {}
+        self._turn = threading.Lock()  # a graph's input and outputs serve one call at a time
 
     def _check_archive(self) -> None:
         """Torch prints a traceback of a file that is cut short, and computes with damaged weights."""
@@ -91,12 +100,19 @@ class TorchRuntime(Runtime):
     def _unreadable(self, why: str) -> ModelFileError:
         return ModelFileError(f"{self.path}: {self.engine} cannot open it as an exported program: {why}")
 
-    def _arithmetic(self) -> Any:
-        """Within it torch computes in what was asked for."""
-        if self.precision in (None, "fp32"):
-            return contextlib.nullcontext() if self.device.kind == "cpu" else _without_tf32(self._torch)
-        kind = self._torch.float16 if self.precision == "fp16" else self._torch.bfloat16
-        return self._torch.autocast(self._place.type, kind)
+    @contextlib.contextmanager
+    def _arithmetic(self) -> Iterator[None]:
+        """Within it torch computes in what was asked for, also where the caller is in an autocast.
+
+        Without autocast's cache of converted weights: the caller's ends with the caller's autocast, and a
+        recorded graph would go on reading it.
+        """
+        torch, kind = self._torch, self.device.kind
+        halves: dict[str | None, Any] = {"fp16": torch.float16, "bf16": torch.bfloat16}
+        half = halves.get(self.precision)
+        fp32 = _without_tf32(torch) if half is None and kind == "cuda" else contextlib.nullcontext()
+        with torch.autocast(kind, half, enabled=half is not None, cache_enabled=False), fp32:
+            yield
 
     def _forward(self, tensor: Any) -> tuple[Any, ...]:
         with self._torch.inference_mode(), self._arithmetic():
@@ -109,7 +125,7 @@ class TorchRuntime(Runtime):
             if self.device.kind == "cpu":
                 with _threads(self._torch, self.threads):
                     return tuple(v.float().numpy() for v in self._forward(tensor))
-            with self._torch.cuda.device(self._place):
+            with self._turn, self._torch.cuda.device(self._place):
                 return self._on_gpu(tensor)
         except RuntimeError as error:
             raise EngineError(f"{self.path.name}: torch failed: {_one_line(error)}") from None
@@ -118,7 +134,8 @@ class TorchRuntime(Runtime):
         """One run on the current device: of a recorded graph where the shape has one, or gets one."""
         shape = tuple(tensor.shape)
         if shape not in self._graphs and len(self._graphs) < MAX_GRAPHS:
-            self._graphs[shape] = self._recorded(tensor.to(self._place))
+            with _alone:
+                self._graphs[shape] = self._recorded(tensor.to(self._place))
         if shape not in self._graphs:
             return tuple(v.float().cpu().numpy() for v in self._forward(tensor.to(self._place)))
         graph, source, outputs = self._graphs[shape]
@@ -129,7 +146,9 @@ class TorchRuntime(Runtime):
     def _recorded(self, source: Any) -> tuple[Any, Any, Any]:
         """A graph, its input and its outputs.
 
-        On a stream of this device: torch's own for recording is of the device that recorded first.
+        On a stream of this device: torch's own for recording is of the device that recorded first. What
+        other threads do meanwhile (allocate memory, wait for a stream) is theirs: in torch's own mode the
+        recording would end with an error, and so would their call.
         """
         cuda = self._torch.cuda
         stream = cuda.Stream(self._place)
@@ -139,7 +158,7 @@ class TorchRuntime(Runtime):
                 self._forward(source)
         cuda.current_stream(self._place).wait_stream(stream)
         graph = cuda.CUDAGraph()
-        with cuda.graph(graph, stream=stream):
+        with cuda.graph(graph, stream=stream, capture_error_mode="thread_local"):
             outputs = tuple(v.float() for v in self._forward(source))
         return graph, source, outputs
 
@@ -197,17 +216,18 @@ def _threads(torch: Any, count: int) -> Iterator[None]:
 def _without_tf32(torch: Any) -> Iterator[None]:
     """fp32 products and convolutions on a GPU are fp32; what other code has set comes back."""
     backends = torch.backends
-    switches = [
-        _tf32_switch(backends.cudnn, getattr(backends.cudnn, "conv", None)),
-        _tf32_switch(backends.cuda.matmul, backends.cuda.matmul),
-    ]
-    try:
-        for place, name, off, _ in switches:
-            setattr(place, name, off)
-        yield
-    finally:
-        for place, name, _, before in switches:
-            setattr(place, name, before)
+    with _alone:
+        switches = [
+            _tf32_switch(backends.cudnn, getattr(backends.cudnn, "conv", None)),
+            _tf32_switch(backends.cuda.matmul, backends.cuda.matmul),
+        ]
+        try:
+            for place, name, off, _ in switches:
+                setattr(place, name, off)
+            yield
+        finally:
+            for place, name, _, before in switches:
+                setattr(place, name, before)
 
 
 def _tf32_switch(place: Any, newer: Any) -> tuple[Any, str, Any, Any]:

@@ -30,7 +30,7 @@ from rtmpose_sdk.exporters.cli import app
 from rtmpose_sdk.exporters.half import half_graph
 from rtmpose_sdk.exporters.tensorrt import builder_graph, write_tensorrt
 from rtmpose_sdk.runtimes.engine_file import read_engine_header
-from rtmpose_sdk.runtimes.tensorrt_module import installed_flavours, load_tensorrt
+from rtmpose_sdk.runtimes.tensorrt_module import installed_flavours, load_tensorrt, message_logger
 from rtmpose_sdk.zoo import find_model
 
 rtx = pytest.mark.skipif(
@@ -283,6 +283,7 @@ def test_tensorrt_without_a_gpu(
 
     FakeLogger.__init__ = lambda self: None
     monkeypatch.setattr(exporter, "load_tensorrt", lambda flavour, why: FakeTensorRt)
+    message_logger(FakeTensorRt)[1].append("said of an engine before")
     with pytest.raises(DeviceError, match=r"TensorRT 10\.13\.3\.9 cannot start: CUDA initialization.*sm86"):
         write_tensorrt(pose[0], pose[1], tmp_path / "t.engine", flavour="tensorrt")
 

@@ -7,9 +7,14 @@ it was recorded with. What needs no GPU (file headers, versions, real refusals) 
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
+import gc
 import sys
+import threading
+import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -29,7 +34,7 @@ BORDER = 16
 
 
 class FakeCuda(ModuleType):
-    """`cuda.bindings.runtime` on host memory."""
+    """`cuda.bindings.runtime` on host memory, and `cuda.bindings.driver`; keeps each thread's contexts."""
 
     cudaStreamNonBlocking = 1  # noqa: N815 - CUDA's names
     cudaHostAllocDefault = 0  # noqa: N815
@@ -39,6 +44,8 @@ class FakeCuda(ModuleType):
     def __init__(self, count: int = 1, count_error: int = 0) -> None:
         super().__init__("cuda.bindings.runtime")
         self.count, self.count_error = count, count_error
+        self.threads: dict[int, list[int]] = {}
+        self.device_bytes = self.host_bytes = 1 << 30
         self.live: dict[int, np.ndarray] = {}
         self.allocations = 0
         self.queue: list[Callable[[], None]] = []
@@ -47,6 +54,28 @@ class FakeCuda(ModuleType):
         self.streams = 0
         self.done = 0
         self.events: dict[int, int] = {}
+
+    @property
+    def contexts(self) -> list[int]:
+        """Of this thread; the last one is current."""
+        return self.threads.setdefault(threading.get_ident(), [])
+
+    def cuInit(self, flags: int) -> tuple[int]:  # noqa: N802
+        return (0,)
+
+    def cuDeviceGet(self, number: int) -> tuple[int, int]:  # noqa: N802
+        assert number < self.count
+        return 0, number
+
+    def cuDevicePrimaryCtxRetain(self, device: int) -> tuple[int, int]:  # noqa: N802
+        return 0, 1000 + device
+
+    def cuCtxPushCurrent(self, context: int) -> tuple[int]:  # noqa: N802
+        self.contexts.append(context)
+        return (0,)
+
+    def cuCtxPopCurrent(self) -> tuple[int, int]:  # noqa: N802
+        return 0, self.contexts.pop()
 
     def add(self, step: Callable[[], None]) -> None:
         (self.queue if self.recording is None else self.recording).append(step)
@@ -59,10 +88,19 @@ class FakeCuda(ModuleType):
         return self.count_error, None if self.count_error else self.count
 
     def cudaGetErrorString(self, error: int) -> tuple[int, bytes]:  # noqa: N802
-        return 0, b"CUDA driver version is insufficient for CUDA runtime version"
+        text = {
+            2: b"out of memory",
+            35: b"CUDA driver version is insufficient for CUDA runtime version",
+            100: b"no CUDA-capable device is detected",
+        }
+        return 0, text[error]
+
+    def cudaRuntimeGetVersion(self) -> tuple[int, int]:  # noqa: N802
+        return 0, 13040
 
     def cudaSetDevice(self, number: int) -> tuple[int]:  # noqa: N802
         assert number < self.count
+        self.contexts[-1:] = [1000 + number]
         return (0,)
 
     def cudaGetDeviceProperties(self, number: int) -> tuple[int, Any]:  # noqa: N802
@@ -76,16 +114,21 @@ class FakeCuda(ModuleType):
         self.streams -= 1
         return (0,)
 
-    def cudaMalloc(self, size: int) -> tuple[int, int]:  # noqa: N802
+    def cudaMalloc(self, size: int) -> tuple[int, int | None]:  # noqa: N802
+        assert self.contexts, "no device is current in this thread"
+        return (2, None) if size > self.device_bytes else self._allocate(size)
+
+    def _allocate(self, size: int) -> tuple[int, int]:
         block = np.full(size + 2 * BORDER, 0xA5, np.uint8)
         self.live[block.ctypes.data + BORDER] = block
         self.allocations += 1
         return 0, block.ctypes.data + BORDER
 
-    def cudaHostAlloc(self, size: int, flags: int) -> tuple[int, int]:  # noqa: N802
-        return self.cudaMalloc(size)
+    def cudaHostAlloc(self, size: int, flags: int) -> tuple[int, int | None]:  # noqa: N802
+        return (2, None) if size > self.host_bytes else self._allocate(size)
 
     def cudaFree(self, address: int) -> tuple[int]:  # noqa: N802
+        assert self.contexts, "no device is current in this thread"
         block = self.live.pop(address)
         assert (block[:BORDER] == 0xA5).all()
         assert (block[-BORDER:] == 0xA5).all()
@@ -189,8 +232,10 @@ class FakeContext:
     def execute_async_v3(self, stream: int) -> bool:
         assert stream == 77
         cuda, addresses, shape = self.trt.cuda, dict(self.addresses), self.shape
+        assert cuda.contexts, "no device is current in this thread"
         self.runs += 1
         if self.trt.fails or (cuda.recording is not None and self.trt.fails_recording):
+            self.trt.logger.log(1, "[executionContext.cpp::enqueueInternal] Cuda Runtime (out of memory)")
             return False
 
         def step() -> None:
@@ -223,13 +268,27 @@ class FakeTensorRt(ModuleType):
         self.cuda, self.rtx = cuda, rtx
         self.contexts: list[FakeContext] = []
         self.configs: list[SimpleNamespace] = []
-        self.unknown_size = self.fails = self.fails_recording = False
+        self.unknown_size = self.fails = self.fails_recording = self.full = False
         self.validity = (0, 0)
+        self.starts = True
+        self.kept: weakref.ref[Any] | None = None
+
+    @property
+    def logger(self) -> Any:
+        logger = self.kept()
+        assert logger is not None, "the memory of a logger that is gone"
+        return logger
 
     def nptype(self, kind: type) -> type:
         return kind
 
     def Runtime(self, logger: Any) -> Any:  # noqa: N802
+        if self.kept is None:  # whatever is made later has the same logger
+            self.kept = weakref.ref(logger)
+        if not self.starts:
+            self.logger.log(1, "CUDA initialization failure with error: 35")
+            raise TypeError("pybind11::init(): factory function returned nullptr")
+
         def deserialize(data: bytes) -> Any:
             if b"damaged" in data:
                 logger.log(1, "Serialization assertion\n failed")
@@ -245,7 +304,9 @@ class FakeTensorRt(ModuleType):
         names = ["image", "simcc_x", "simcc_y"]
         shapes = {"image": (-1, 4, 3, 3), "simcc_x": (-1, 2, 6), "simcc_y": (-1, 2, 9)}
 
-        def context(config: Any = None) -> FakeContext:
+        def context(config: Any = None) -> FakeContext | None:
+            if self.full:
+                return None
             self.contexts.append(FakeContext(self))
             self.configs.append(config)
             return self.contexts[-1]
@@ -274,8 +335,12 @@ def engine_file(
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
-    fake = FakeCuda()
-    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", fake)
+    return _installed(FakeCuda(), monkeypatch)
+
+
+def _installed(fake: FakeCuda, monkeypatch: pytest.MonkeyPatch) -> FakeCuda:
+    for name in ("runtime", "driver"):
+        monkeypatch.setitem(sys.modules, f"cuda.bindings.{name}", fake)
     return fake
 
 
@@ -294,6 +359,7 @@ def runtime(trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path) -> Iterator[Tenso
     assert not cuda.live, "memory is left"
     assert not cuda.graphs
     assert cuda.streams == 0
+    assert not cuda.contexts
 
 
 def images(batch: int, seed: int = 0) -> np.ndarray:
@@ -406,10 +472,135 @@ def test_other_inputs_are_refused(runtime: TensorRtRuntime) -> None:
 def test_an_engine_that_fails(runtime: TensorRtRuntime, trt: FakeTensorRt) -> None:
     check(runtime, 2, 0)
     trt.fails = True
-    with pytest.raises(EngineError, match=r"t\.engine: the engine did not start"):
+    with pytest.raises(EngineError, match=r"^t\.engine: the engine did not start.*: .*\(out of memory\)$"):
         runtime.run(images(3))
     trt.fails = False
     check(runtime, 3, 1)
+    runtime._errors.append("of another run")
+    trt.fails = True
+    with pytest.raises(
+        EngineError, match=r"\(execute_async_v3\): \[exec\S+ Cuda Runtime \(out of memory\)$"
+    ):
+        runtime.run(images(4))
+    trt.fails = False
+
+
+def test_no_memory_for_a_context_of_its_own(
+    runtime: TensorRtRuntime, trt: FakeTensorRt, cuda: FakeCuda
+) -> None:
+    """The second run of a shape would be recorded; it runs as the first one did, and that is said."""
+    check(runtime, 2, 0)
+    trt.full = True
+    with pytest.warns(
+        UserWarning, match=r"no CUDA graph can be recorded \(no execution context; is GeForce"
+    ):
+        check(runtime, 2, 1)
+    check(runtime, 2, 2)
+
+
+def test_an_engine_without_a_context_is_not_opened(
+    trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path
+) -> None:
+    trt.full = True
+    with pytest.raises(
+        EngineError, match=r"^t\.engine: no execution context; is GeForce .* out of memory\?$"
+    ):
+        open_runtime(engine_file(tmp_path / "t.engine"), device="cuda")
+    assert cuda.streams == 0
+
+
+@pytest.mark.filterwarnings("ignore:.*no CUDA graph can be recorded")
+@pytest.mark.parametrize(("scarce", "call"), [("device", "cudaMalloc"), ("host", "cudaHostAlloc")])
+def test_no_memory(runtime: TensorRtRuntime, cuda: FakeCuda, scarce: str, call: str) -> None:
+    """Nothing is left behind, and smaller batches run on."""
+    check(runtime, 2, 0)
+    setattr(cuda, f"{scarce}_bytes", 100)
+    for _ in range(2):
+        with pytest.raises(
+            EngineError, match=rf"^t\.engine: CUDA: {call} failed on cuda:0: out of memory$"
+        ):
+            runtime.run(images(12))
+        assert len(cuda.live) == 4  # of the two outputs
+    check(runtime, 1, 1)
+
+
+def test_what_went_wrong_is_told_after_another_engine_is_closed(
+    trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path
+) -> None:
+    """TensorRT has one logger for all that is open: the first one."""
+    first = open_runtime(engine_file(tmp_path / "d.engine"), device="cuda")
+    with open_runtime(engine_file(tmp_path / "t.engine"), device="cuda") as second:
+        first.close()
+        del first
+        gc.collect()
+        trt.fails = True
+        with pytest.raises(
+            EngineError, match=r"^t\.engine: the engine did not start.*: .*\(out of memory\)$"
+        ):
+            second.run(images(2))
+
+
+def test_a_library_that_does_not_start(trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path) -> None:
+    """Where it is of a newer CUDA than the driver."""
+    trt.starts = False
+    with pytest.raises(
+        EngineError,
+        match=r"^t\.engine: tensorrt 10\.\S+ cannot start on GeForce .*\): CUDA init.* error: 35$",
+    ):
+        open_runtime(engine_file(tmp_path / "t.engine"), device="cuda")
+    assert cuda.streams == 0
+
+
+def test_the_callers_device_is_current_again(
+    trt: FakeTensorRt, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Torch works on the device that is current: its tensors must not move to the engine's."""
+    cuda = trt.cuda = _installed(FakeCuda(count=2), monkeypatch)
+    cuda.contexts.append(1000)
+    with open_runtime(engine_file(tmp_path / "t.engine"), device="cuda:1") as runtime:
+        assert cuda.contexts == [1000]
+        runtime.run(images(2))
+        assert cuda.contexts == [1000]
+        trt.fails = True
+        with pytest.raises(EngineError):
+            runtime.run(images(3))
+        assert cuda.contexts == [1000]
+    assert cuda.contexts == [1000]
+
+
+def test_any_thread_may_run_it(runtime: TensorRtRuntime, cuda: FakeCuda) -> None:
+    """A thread has no device at first, and two must not be in the same buffers."""
+    both, met = threading.Barrier(2), []
+    synchronize = runtime._memory.synchronize
+
+    def meet() -> None:
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(0.2)
+            met.append(True)
+        synchronize()
+
+    runtime._memory.synchronize = meet  # type: ignore[method-assign]
+    with ThreadPoolExecutor(2) as pool:
+        for batch in (2, 3):
+            list(pool.map(lambda seed, batch=batch: check(runtime, batch, seed), range(2)))
+            both.reset()
+    assert not met, "two calls at once"
+    assert not any(cuda.threads.values())
+
+
+def test_a_runtime_that_nobody_holds_frees_its_memory(
+    trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path
+) -> None:
+    runtime = open_runtime(engine_file(tmp_path / "t.engine"), device="cuda")
+    for seed in range(3):
+        runtime.run(images(2, seed))
+    assert cuda.live
+    assert cuda.graphs
+    del runtime
+    gc.collect()
+    assert not cuda.live
+    assert not cuda.graphs
+    assert cuda.streams == 0
 
 
 def test_what_cannot_be_recorded_runs_and_says_so(runtime: TensorRtRuntime, trt: FakeTensorRt) -> None:
@@ -475,7 +666,16 @@ def test_no_gpu(trt: FakeTensorRt, cuda: FakeCuda, tmp_path: Path) -> None:
     ):
         open_runtime(path, device="cuda:2")
     cuda.count_error = 35
-    with pytest.raises(DeviceError, match="'cuda:0' cannot be had: CUDA driver version is insufficient"):
+    with pytest.raises(
+        DeviceError,
+        match=r"'cuda:0' cannot be had: CUDA driver version is insufficient .*one older than CUDA 13.* or "
+        r"pip install 'cuda-python<13'\)\. TensorRT engines run",
+    ):
+        open_runtime(path, device="cuda")
+    cuda.count_error = 100
+    with pytest.raises(
+        DeviceError, match=r"had: no CUDA-capable device is detected\. TensorRT engines run"
+    ):
         open_runtime(path, device="cuda")
     with pytest.raises(DeviceError, match="unknown device 'cpu'; expected one of cuda"):
         open_runtime(path)
@@ -594,9 +794,11 @@ class FakePyCuda(ModuleType):
 
     def _push(self) -> None:
         self.depth += 1
+        self.cuda.contexts.append(1000)
 
     def _pop(self) -> None:
         self.depth -= 1
+        self.cuda.contexts.pop()
 
     def init(self) -> None: ...
 
@@ -606,6 +808,8 @@ class FakePyCuda(ModuleType):
 
     def mem_alloc(self, size: int) -> Any:
         assert self.depth == 1
+        if size > self.cuda.device_bytes:
+            raise self.Error("cuMemAlloc failed: out of memory")
         _, address = self.cuda.cudaMalloc(size)
 
         class Allocation(int):
@@ -640,6 +844,12 @@ def test_pycuda_where_only_that_is_there(
         for seed, batch in enumerate((2, 2, 2, 5, 1, 12)):
             check(runtime, batch, seed)
         assert runtime.by_events(np.zeros((2, 4, 3, 3), np.uint8))() == pytest.approx(0.004)
+    with open_runtime(engine_file(tmp_path / "t.engine"), device="cuda") as runtime:
+        cuda.device_bytes = 0
+        with pytest.raises(
+            EngineError, match=r"^t\.engine: CUDA: failed on cuda:0: cuMemAlloc failed: out of memory$"
+        ):
+            runtime.run(images(3))
     assert not cuda.live
     assert pycuda.depth == 0
 
@@ -681,8 +891,7 @@ def test_a_real_engine_where_there_is_no_gpu(tmp_path: Path, monkeypatch: pytest
         open_runtime(path, device="cuda")
     # A driver that promises a GPU which the engine does not find: its own answer is what is said.
     path.write_bytes(content)
-    fake = FakeCuda()
-    monkeypatch.setitem(sys.modules, "cuda.bindings.runtime", fake)
+    fake = _installed(FakeCuda(), monkeypatch)
     with pytest.raises(ModelFileError, match=r"refuses it on GeForce.*CUDA driver"):
         open_runtime(path, device="cuda")
     assert fake.streams == 0
