@@ -15,7 +15,7 @@ import numpy as np
 
 from rtmpose_sdk.errors import DeviceError, EngineError, InputError, ModelFileError, RTMPoseWarning
 from rtmpose_sdk.runtimes.base import Array, Runtime, TensorSpec
-from rtmpose_sdk.runtimes.cuda_memory import open_cuda
+from rtmpose_sdk.runtimes.cuda import open_cuda
 from rtmpose_sdk.runtimes.engine_file import EngineHeader, read_engine_header
 from rtmpose_sdk.runtimes.tensorrt_execution import Execution, Shape
 from rtmpose_sdk.runtimes.tensorrt_module import TITLES, load_tensorrt, message_logger, said
