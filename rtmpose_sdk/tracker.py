@@ -156,7 +156,19 @@ class Tracker:
             likeness[gone[:, None] & free & (alike < OTHER_CLOTHES)] = 0
         passing = recent[:, None] & (within > PASSING_OVERLAP) & (candidates.scores > 0)
         likeness = np.maximum(likeness, np.where(passing, PASSING_LIKENESS * within, 0))
-        return self._to_detections(assign(likeness, self.settings.least_likeness), likeness, candidates)
+        return self._to_detections(self._in_turn(tracks, likeness), likeness, candidates)
+
+    def _in_turn(self, tracks: list[Track], likeness: Floats) -> list[tuple[int, int]]:
+        """Who is tentative gets what the others leave: it may be a part of one of them."""
+        tentative = np.array([t.state == "tentative" for t in tracks])
+        pairs: list[tuple[int, int]] = []
+        for group in (~tentative, tentative):
+            rows, taken = np.flatnonzero(group).tolist(), {index for _, index in pairs}
+            free = [index for index in range(likeness.shape[1]) if index not in taken]
+            if rows and free:
+                found = assign(likeness[np.ix_(rows, free)], self.settings.least_likeness)
+                pairs += [(rows[row], free[column]) for row, column in found]
+        return sorted(pairs)
 
     def _to_detections(
         self, pairs: list[tuple[int, int]], likeness: Floats, candidates: Candidates

@@ -62,6 +62,18 @@ def test_a_detection_that_is_somebody_elses_stays_theirs(tracker: Tracker) -> No
     assert sorted(pairs) == [(0, 1), (1, 0)]
 
 
+def test_a_part_of_somebody_that_is_detected_twice_is_nobody_else(tracker: Tracker) -> None:
+    """Something stands before the upper half of who is known: the legs alone are seen, more than once."""
+    legs = (300.0, 210.0, 400.0, 350.0)
+    tracker.begin(candidates((legs, 0.48)), 0, False)
+    tracker.begin(candidates((WHOLE, 0.8)), 0, True)
+    tracker.predict(0.04)
+    assert tracker.match(candidates((legs, 0.48)), tracker.tracks) == [(1, 0)]
+    # Where the pose at the own place is another one, there are two.
+    both = tracker.match(candidates((WHOLE, 0.0), (legs, 0.44)), tracker.tracks)
+    assert both == [(0, 1), (1, 0)]
+
+
 def test_what_is_hardly_detected_begins_nobody_and_moves_nobody(tracker: Tracker) -> None:
     tracker.begin(candidates((HEAD, 0.8)), 0, True)
     assert tracker.match(candidates((WHOLE, 0.2), (HEAD, 0.0)), tracker.tracks) == [(0, 1)]
