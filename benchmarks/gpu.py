@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 
@@ -35,7 +36,8 @@ def pick_gpu(rows: list[list[str]], device: str, visible: str | None) -> tuple[s
     if visible is not None:
         names = [name.strip() for name in visible.split(",") if name.strip()]
         picked = [next((row for row in rows if _is(row, name)), None) for name in names]
-        seen = [row for row in picked if row is not None]
+        # CUDA does not see what comes after a name that is no GPU's.
+        seen = [row for row in itertools.takewhile(lambda row: row is not None, picked) if row is not None]
     return (seen[number][2], seen[number][3]) if number < len(seen) else (None, None)
 
 

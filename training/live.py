@@ -54,7 +54,9 @@ class LiveRuntime(Runtime):
 
     @torch.inference_mode()
     def _infer(self, array: Array) -> tuple[Array, ...]:
-        values = self._graph(torch.from_numpy(array).to(self._place))
+        # fp32 as in an artifact's engine: for convolutions on a GPU, torch takes TF32.
+        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            values = self._graph(torch.from_numpy(array).to(self._place))
         values = (values,) if isinstance(values, Tensor) else values
         return tuple(value.cpu().numpy() for value in values)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -71,9 +72,12 @@ class Means:
             self._sums[name] = self._sums.get(name, 0.0) + value
         self._count += 1
 
-    def restart(self) -> None:
-        """Time that was spent on something else does not count."""
-        self._since = time.perf_counter()
+    @contextlib.contextmanager
+    def paused(self) -> Iterator[None]:
+        """Time that is spent on something else does not count."""
+        begin = time.perf_counter()
+        yield
+        self._since += time.perf_counter() - begin
 
     def take(self) -> dict[str, float]:
         """The means, of at least one step, and steps per second."""

@@ -148,7 +148,7 @@ class _Loop:
         self._optimizer: Any = optimizer
         self._ema = Ema(task.network, schedule.ema_decay)
         self._state = State(task.network, optimizer.optimizer, self._ema, precision, folder / LAST)
-        self._done = self._state.load(fabric.device) if (folder / LAST).is_file() else 0
+        self._done = self._state.load() if (folder / LAST).is_file() else 0
         fabric.barrier()  # all have read the state before one of them writes another
         self._log: Log | None = None  # the first process's
         if fabric.is_global_zero:
@@ -182,6 +182,7 @@ class _Loop:
                 if saving and not evaluating and fabric.is_global_zero:
                     self._state.save(self._done)
                 if stopped:
+                    fabric.barrier()  # nobody ends before all is saved: Fabric would kill who still saves
                     raise KeyboardInterrupt
         return self._shipped()
 
@@ -226,26 +227,39 @@ class _Loop:
         Raises:
             TrainingError: not finite for another reason, or too many such steps in a row.
         """
-        state, loss, gradient = self._state, values["loss"], values["gradient"]
-        overflowed = self._scaled and math.isfinite(loss) and not math.isfinite(gradient)
+        state = self._state
+        if all(map(math.isfinite, values.values())):
+            state.skipped = 0
+            return False
+        values, description = self._of_first_broken(values, self._task.describe(batch))
+        overflowed = self._scaled and math.isfinite(values["loss"])
         state.skipped = state.skipped + 1 if overflowed else 0
-        broken = not overflowed and not all(map(math.isfinite, values.values()))
-        if broken or state.skipped == MOST_SKIPPED:
+        if not overflowed or state.skipped == MOST_SKIPPED:
             what = _not_finite(values, state.skipped)
-            advice = _advice(self._task.describe(batch), self._folder / LAST)
-            raise TrainingError(f"step {step}: {what}; {advice}")
-        return overflowed
+            raise TrainingError(f"step {step}: {what}; {_advice(description, self._folder / LAST)}")
+        return True
+
+    def _of_first_broken(
+        self, values: Mapping[str, float], description: str
+    ) -> tuple[Mapping[str, float], str]:
+        """Figures and batch of the first process whose own loss is not finite; else this one's."""
+        own = (values, description)
+        if math.isfinite(values["gradient"]):  # the others, whose gradient it is as well, go on
+            return own
+        mine = None if math.isfinite(values["loss"]) else own
+        found = [self._fabric.broadcast(mine, rank) for rank in range(self._fabric.world_size)]
+        return next(filter(None, found), own)
 
     def _evaluate(self) -> None:
         """Saves before, for an evaluation may break, and after, for it may have found the best."""
-        if self._log is not None:
-            self._state.save(self._done)
-            figures = self._figures(self._log)
-            self._state.save(self._done)
-            if figures:
-                self._on_evaluation(self._done, figures)
-        self._fabric.barrier()
-        self._means.restart()
+        with self._means.paused():
+            if self._log is not None:
+                self._state.save(self._done)
+                figures = self._figures(self._log)
+                self._state.save(self._done)
+                if figures:
+                    self._on_evaluation(self._done, figures)
+            self._fabric.barrier()
 
     def _figures(self, log: Log) -> dict[str, float]:
         """Those of the average, which is kept where it is the best; empty with nothing to evaluate on."""

@@ -30,7 +30,7 @@ def check_run(config: RunConfig, folder: Path, progress: Progress) -> KeypointSe
         DeviceError, InputError, ModelNotFoundError: the device or the network cannot be had.
         DataError, MissingExtraError: see `check_data`.
     """
-    check_device(config.device, config.precision)
+    check_device(config.device, config.precision, config.devices)
     keypoint_set = read_keypoint_set(config.sources) if config.task == "pose" else None
     with torch.device("meta"):  # without memory and random numbers
         build_network(config, keypoint_set)

@@ -23,13 +23,14 @@ from rtmpose_sdk.training.auxiliary import AUXILIARY
 from rtmpose_sdk.training.canvases import mark_file
 from rtmpose_sdk.training.config import RunConfig
 from rtmpose_sdk.training.depthwise import speed_up
+from rtmpose_sdk.training.devices import enough_memory
 from rtmpose_sdk.training.initialize import ARTIFACT, channels_last, initialize, load_what_fits
 from rtmpose_sdk.training.lock import locked
 from rtmpose_sdk.training.loop import Schedule, Task, run_training
 from rtmpose_sdk.training.optimizer import default_rate
 from rtmpose_sdk.training.persons import Source, read_keypoint_set
 from rtmpose_sdk.training.pretraining import pretraining
-from rtmpose_sdk.training.processes import Silent, is_worker, start_processes
+from rtmpose_sdk.training.processes import Silent, ending_together, is_worker, start_processes
 from rtmpose_sdk.training.progress import Progress
 from rtmpose_sdk.training.report import write_report
 from rtmpose_sdk.training.requirements import check_beginning, check_run
@@ -89,7 +90,7 @@ def resume(folder: Path, progress: Progress) -> Path:
         TrainingError: not a run, another process's, or the loss is not finite any more.
         DataError, InputError, ImageError: data that cannot be learned from, or a network that cannot be.
         CheckpointError: `init` does not fit.
-        DeviceError: the device cannot be had.
+        DeviceError: the device cannot be had, or its memory is full.
         KeyboardInterrupt: stopped by a signal; everything is saved.
     """
     config = RunConfig.load(folder)
@@ -105,10 +106,14 @@ def _alone(folder: Path) -> AbstractContextManager[None]:
 
 
 def _run(config: RunConfig, folder: Path, progress: Progress) -> Path:
-    """Pre-training where the configuration has one, training, export."""
+    """All of it, by as many processes as there are devices."""
     fabric = start_processes(config)
-    if not fabric.is_global_zero:
-        progress = Silent()
+    with ending_together(fabric), enough_memory(config, folder):
+        return _stages(config, folder, fabric, progress if fabric.is_global_zero else Silent())
+
+
+def _stages(config: RunConfig, folder: Path, fabric: Fabric, progress: Progress) -> Path:
+    """Pre-training where the configuration has one, training, export."""
     torch.manual_seed(config.seed)
     keypoint_set = read_keypoint_set(config.sources) if config.task == "pose" else None
     if config.pretrain_epochs and not (folder / WEIGHTS).is_file():

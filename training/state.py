@@ -62,14 +62,15 @@ class State:
             self.file,
         )
 
-    def load(self, device: torch.device) -> int:
+    def load(self) -> int:
         """Steps that were done.
 
         Raises:
             TrainingError: not what this run wrote.
         """
         try:
-            content = torch.load(self.file, map_location=device, weights_only=True)
+            # To the CPU: what belongs on a device is copied there, and AdamW's counts of steps do not.
+            content = torch.load(self.file, map_location="cpu", weights_only=True)
             self.network.load_state_dict(content["network"])
             self.ema.network.load_state_dict(content["ema"])
             self.optimizer.load_state_dict(content["optimizer"])

@@ -111,8 +111,7 @@ def pose_task(
     )
     on_device = None
     if fabric.device.type == "cuda":
-        free, _ = torch.cuda.mem_get_info(fabric.device)
-        fits = canvases.images.nbytes < free * _DEVICE_MEMORY_PART
+        fits = canvases.images.nbytes < _free_memory(fabric.device) * _DEVICE_MEMORY_PART
         on_device = fabric.device if fits else None
         progress.say(
             f"{canvases.images.nbytes / 2**30:.1f} GiB of crops are "
@@ -140,6 +139,12 @@ def pose_task(
         scorer(config, keypoint_set),
     )
     return task, len(canvases)
+
+
+def _free_memory(device: torch.device) -> int:
+    """Bytes of a GPU; with what torch has kept of an earlier stage."""
+    torch.cuda.empty_cache()
+    return torch.cuda.mem_get_info(device)[0]
 
 
 def _canvases(

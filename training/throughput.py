@@ -18,12 +18,16 @@ from lightning_fabric import Fabric
 from rich.console import Console
 from rich.table import Table
 
+from rtmpose_sdk.cli.run import run
+from rtmpose_sdk.cli.train_choices import Device
 from rtmpose_sdk.models import build_model
 from rtmpose_sdk.runtimes import allowed_cores
 from rtmpose_sdk.training.batches import Batches, batch_threads
 from rtmpose_sdk.training.canvases import cut_canvases
+from rtmpose_sdk.training.config import Precision
 from rtmpose_sdk.training.depthwise import speed_up
 from rtmpose_sdk.training.detector import DetectorTask
+from rtmpose_sdk.training.devices import check_device
 from rtmpose_sdk.training.initialize import channels_last
 from rtmpose_sdk.training.loop import Task
 from rtmpose_sdk.training.optimizer import Ema, build_optimizer
@@ -46,23 +50,26 @@ def throughput(
     threads: Annotated[int, typer.Option(min=1, help="Of torch.")] = 1,
     rounds: Annotated[int, typer.Option(min=1, help="Pairs of measurements.")] = 5,
     steps: Annotated[int, typer.Option(min=2, help="Steps of a measurement.")] = 6,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: Annotated[Device, typer.Option(help="What trains.")] = Device.CPU,
     bf16: Annotated[bool, typer.Option("--bf16", help="Arithmetic in bf16.")] = False,
 ) -> None:
     """Print training samples per second: the network alone, and with its data."""
+    precision: Precision = "bf16-mixed" if bf16 else "32-true"
+    place = device.value
+    check_device(place, precision)
     torch.set_num_threads(threads)
-    task = _task(model, Source.of(data, images), batch, steps * (rounds + 1), device)
-    fabric = Fabric(accelerator=device, devices=1, precision="bf16-mixed" if bf16 else "32-true")
+    task = _task(model, Source.of(data, images), batch, steps * (rounds + 1), place)
+    fabric = Fabric(accelerator=place, devices=1, precision=precision)
     step = _step(task, fabric)
     ready = task.batch(0, 0, 1)
     for _ in range(2):
         step(ready)
     alone, together = [], []
-    threads_ahead = batch_threads(device, allowed_cores(), 1)
+    threads_ahead = batch_threads(place, allowed_cores(), 1)
     with Batches(lambda number: task.batch(number, 0, 1), 1, rounds * steps + 1, threads_ahead) as batches:
         for _ in range(rounds):
-            alone.append(_timed(lambda: step(ready), steps, device))
-            together.append(_timed(lambda: step(next(batches)[1]), steps, device))
+            alone.append(_timed(lambda: step(ready), steps, place))
+            together.append(_timed(lambda: step(next(batches)[1]), steps, place))
     table = Table("samples per second", "median")
     table.add_row("network alone", f"{batch / statistics.median(alone):.1f}")
     table.add_row("with augmentation", f"{batch / statistics.median(together):.1f}")
@@ -71,7 +78,7 @@ def throughput(
     console = Console()
     console.print(table)
     console.print(
-        f"{model}, batch {batch}, {threads} torch threads, {device}, {'bf16' if bf16 else 'fp32'}, "
+        f"{model}, batch {batch}, {threads} torch threads, {place}, {'bf16' if bf16 else 'fp32'}, "
         f"{rounds} x {steps} steps interleaved"
     )
 
@@ -121,4 +128,4 @@ def _timed(work: Callable[[], None], count: int, device: str) -> float:
 
 
 if __name__ == "__main__":
-    app()
+    run(app)

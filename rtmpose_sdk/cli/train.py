@@ -183,7 +183,9 @@ def train(
     mixup: Annotated[
         float, typer.Option(min=0, max=1, help="Augmentation: probability.", rich_help_panel=DETECTOR)
     ] = 0.5,
-    device: Annotated[Device, typer.Option(help="What trains.", rich_help_panel=RUN)] = Device.CPU,
+    device: Annotated[
+        Device, typer.Option(help="What trains; CUDA_VISIBLE_DEVICES says which GPU.", rich_help_panel=RUN)
+    ] = Device.CPU,
     devices: Annotated[
         int,
         typer.Option(

@@ -28,15 +28,15 @@ def finish(work: Callable[[ModuleType, Shown], Path], folder: Path) -> None:
         OutputError: the disk is full.
         typer.Exit: 130 after an interruption; everything is saved, or nothing was begun.
     """
-    run = training_room()
+    run, first = training_room(), _is_first()
     shown = Shown(Console(stderr=True))
     try:
         with shown.bars:
             artifact = work(run, shown)
     except KeyboardInterrupt:
-        if (folder / "config.json").is_file():
+        if first and (folder / "config.json").is_file():
             shown.say(f"stopped, everything is saved; go on with: rtmpose train --resume {folder}")
-        else:
+        elif first:
             shown.say("stopped, nothing was begun")
         raise typer.Exit(130) from None
     except OSError as error:
@@ -46,8 +46,13 @@ def finish(work: Callable[[ModuleType, Shown], Path], folder: Path) -> None:
             f"{folder}: no space is left for the run; make room, and go on with: rtmpose train --resume "
             f"{folder}"
         ) from None
-    if os.environ.get("LOCAL_RANK", "0") == "0":  # not in the processes that this one started
+    if first:
         typer.echo(f"artifact: {artifact}")
+
+
+def _is_first() -> bool:
+    """False in the processes that the first one of a run started."""
+    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def training_room() -> ModuleType:
@@ -77,8 +82,9 @@ class Shown:
             TimeRemainingColumn(),
             TextColumn("{task.fields[figures]}"),
         )
-        # What is no terminal would get an empty line of it.
-        self.bars = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+        # What is no terminal would get an empty line of it; of several processes one draws.
+        drawn = console.is_terminal and _is_first()
+        self.bars = Progress(*columns, console=console, transient=True, disable=not drawn)
         self._steps: TaskID | None = None
 
     def say(self, text: str) -> None:

@@ -31,6 +31,7 @@ def test_what_makes_another_machine() -> None:
         ("cuda:1", None, "B"),
         ("cuda:0", "2,0", "C"),
         ("cuda:1", "2,0", "A"),
+        ("cuda:1", "0,9,1", None),
         ("cuda", "GPU-bb", "B"),
         ("cuda:2", "0", None),
         ("cuda", "", None),

@@ -10,6 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
+from torch import Tensor, nn
 
 from rtmpose_sdk.artifacts import artifact_card
 from rtmpose_sdk.benchmarks.accuracy import artifact_accuracy
@@ -76,6 +78,23 @@ def test_figures_are_those_of_the_artifact(
     assert 0.1 < expected["AP"] < 0.95
     assert figures == pytest.approx(expected, abs=1e-3)
     assert network.training
+
+
+def test_convolutions_are_fp32_as_in_an_artifact(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, torch would take TF32."""
+    seen = set()
+    forward = nn.Conv2d.forward
+
+    def spy(self: nn.Conv2d, x: Tensor) -> Tensor:
+        seen.add(torch.backends.cudnn.allow_tf32)
+        return forward(self, x)
+
+    artifact = DATA / "rtmdet-nano-own.onnx"
+    network = network_from_artifact(artifact)
+    monkeypatch.setattr(nn.Conv2d, "forward", spy)
+    live_model(network, artifact_card(artifact))
+    assert seen == {False}
+    assert torch.backends.cudnn.allow_tf32
 
 
 def test_a_live_detector_finds_what_its_artifact_finds(photo: np.ndarray) -> None:

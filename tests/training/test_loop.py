@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -166,6 +167,54 @@ def test_an_evaluation_that_breaks_loses_no_step_and_is_made_up_for(tmp_path: Pa
         assert torch.equal(value, best[name])
 
 
+def test_all_wait_until_a_stopped_run_is_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fabric kills the first process where another one ends before it."""
+    seen: list[bool] = []
+    monkeypatch.setattr(Fabric, "barrier", lambda self: seen.append((tmp_path / "last.pt").is_file()))
+    with pytest.raises(KeyboardInterrupt):
+        run_training(_Line(kill_at=3), SCHEDULE, tmp_path, _fabric())
+    assert seen == [False, True]
+
+
+def test_an_evaluation_does_not_count_as_time_of_steps(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = [0.0]
+
+    class Timed(_Line):
+        def losses(self, *given: Any) -> dict[str, Tensor]:
+            clock[0] += 0.5
+            return super().losses(*given)
+
+        def evaluate(self, network: nn.Module) -> dict[str, float]:
+            clock[0] += 1000
+            return super().evaluate(network)
+
+    monkeypatch.setattr("time.perf_counter", lambda: clock[0])
+    run_training(Timed(), SCHEDULE, tmp_path, _fabric())
+    assert set(read_log(tmp_path / "log.csv")["steps_per_second"]) == {2.0}
+
+
+def test_a_state_is_read_to_the_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a GPU, AdamW in fp16 would wait for it once for each of its counts of steps."""
+    with pytest.raises(KeyboardInterrupt):
+        run_training(_Line(kill_at=3), SCHEDULE, tmp_path, _fabric())
+    load, places = torch.load, []
+
+    class OnGpu(Fabric):
+        @property
+        def device(self) -> torch.device:
+            return torch.device("cuda", 1) if self._models_setup else super().device
+
+    def spy(file: Path, *, map_location: Any, **options: Any) -> Any:
+        places.append(map_location)
+        return load(file, map_location="cpu", **options)
+
+    monkeypatch.setattr(torch, "load", spy)
+    run_training(_Line(), SCHEDULE, tmp_path, OnGpu(accelerator="cpu", devices=1))
+    assert {str(place) for place in places} == {"cpu"}
+
+
 class _Scaler(torch.amp.GradScaler):
     """Halves at an overflow, as on a GPU."""
 
@@ -244,6 +293,18 @@ def test_fp16_that_overflows_for_long_stops(tmp_path: Path) -> None:
 def test_fp16_does_not_forgive_a_loss_that_is_not_finite(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="step 5: the loss"):
         run_training(_Line(broken_at=5), SCHEDULE, tmp_path, _scaled(2.0**10))
+
+
+@pytest.mark.parametrize("fabric", [_fabric, lambda: _scaled(2.0**10)])
+def test_a_broken_loss_of_another_process_stops_all(
+    fabric: Callable[[], Fabric], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its gradient is not finite in any of them; fp16 would take it for an overflow."""
+    theirs = {"fit": float("nan"), "loss": float("nan"), "gradient": float("nan")}
+    monkeypatch.setattr(Fabric, "world_size", 2)
+    monkeypatch.setattr(Fabric, "broadcast", lambda self, own, rank: (theirs, "theirs") if rank else own)
+    with pytest.raises(TrainingError, match=r"step 5: the loss .*; the batch was theirs"):
+        run_training(_Overflows((5,)), SCHEDULE, tmp_path, fabric())
 
 
 def test_batches_come_in_order_from_several_threads() -> None:

@@ -18,12 +18,13 @@ import torch
 import typer
 from lightning_fabric.plugins.environments import LightningEnvironment
 from lightning_fabric.strategies.ddp import DDPStrategy
+from rich.console import Console
 from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline
 from rtmpose_sdk.artifacts import artifact_card, open_model
 from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.cli.train_run import finish
+from rtmpose_sdk.cli.train_run import Shown, finish
 from rtmpose_sdk.errors import InputError, RTMPoseError
 from rtmpose_sdk.exporters.network import open_checkpoint
 from rtmpose_sdk.exporters.thaw import network_from_artifact
@@ -533,6 +534,21 @@ def test_an_interruption_says_what_there_is(
     said = capsys.readouterr().err
     assert ("go on with: rtmpose train --resume" in said) is begun
     assert ("nothing was begun" in said) is not begun
+
+
+def test_of_several_processes_one_speaks_and_draws(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*_: object) -> Path:
+        raise KeyboardInterrupt
+
+    terminal = Console(force_terminal=True)
+    assert not Shown(terminal).bars.disable
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert Shown(terminal).bars.disable
+    with pytest.raises(typer.Exit):
+        finish(interrupted, tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_run_whose_steps_are_done_exports_with_mended_data(
