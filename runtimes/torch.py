@@ -110,7 +110,7 @@ class TorchRuntime(Runtime):
         torch, kind = self._torch, self.device.kind
         halves: dict[str | None, Any] = {"fp16": torch.float16, "bf16": torch.bfloat16}
         half = halves.get(self.precision)
-        fp32 = _without_tf32(torch) if half is None and kind == "cuda" else contextlib.nullcontext()
+        fp32 = without_tf32(torch) if half is None and kind == "cuda" else contextlib.nullcontext()
         with torch.autocast(kind, half, enabled=half is not None, cache_enabled=False), fp32:
             yield
 
@@ -213,7 +213,7 @@ def _threads(torch: Any, count: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _without_tf32(torch: Any) -> Iterator[None]:
+def without_tf32(torch: Any) -> Iterator[None]:
     """fp32 products and convolutions on a GPU are fp32; what other code has set comes back."""
     backends = torch.backends
     with _alone:

@@ -47,12 +47,14 @@ def _check_gpus(devices: int) -> None:
             else f"torch {torch.__version__} is a build for CPUs; install the one for CUDA"
         )
         raise DeviceError(
-            f"device 'cuda' was asked for, but torch sees no GPU{hidden}: {why}; or begin a run with --device cpu"
+            f"device 'cuda' was asked for, but torch sees no GPU{hidden}: {why}; or begin a run with "
+            "--device cpu"
         )
     count = torch.cuda.device_count()
     if count < devices:
         raise DeviceError(
-            f"--devices {devices} was asked for, but torch sees {count}{hidden}; begin a run with --devices {count}"
+            f"--devices {devices} was asked for, but torch sees {count}{hidden}; begin a run with "
+            f"--devices {count}"
         )
     try:
         torch.ones(1, device="cuda").sum().item()

@@ -11,6 +11,7 @@ from rtmpose_sdk.artifacts import Model
 from rtmpose_sdk.card import ModelCard
 from rtmpose_sdk.exporters.graph import example_input, in_graph, output_names
 from rtmpose_sdk.runtimes.base import Array, Device, Runtime, TensorSpec
+from rtmpose_sdk.runtimes.torch import without_tf32
 
 
 def live_model(network: nn.Module, card: ModelCard) -> Model:
@@ -54,8 +55,7 @@ class LiveRuntime(Runtime):
 
     @torch.inference_mode()
     def _infer(self, array: Array) -> tuple[Array, ...]:
-        # fp32 as in an artifact's engine: for convolutions on a GPU, torch takes TF32.
-        with torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+        with without_tf32(torch):  # fp32 as in an artifact's engine
             values = self._graph(torch.from_numpy(array).to(self._place))
         values = (values,) if isinstance(values, Tensor) else values
         return tuple(value.cpu().numpy() for value in values)

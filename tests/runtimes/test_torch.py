@@ -15,7 +15,7 @@ import torch
 
 from rtmpose_sdk.errors import DeviceError
 from rtmpose_sdk.runtimes import Device, open_runtime
-from rtmpose_sdk.runtimes.torch import MAX_GRAPHS, OUTPUTS_KEY, TorchRuntime, _without_tf32
+from rtmpose_sdk.runtimes.torch import MAX_GRAPHS, OUTPUTS_KEY, TorchRuntime, without_tf32
 
 
 class Network(torch.nn.Module):
@@ -157,7 +157,7 @@ def test_fp32_on_a_gpu_is_not_tf32(kind: str) -> None:
     try:
         before = _tf32()
         assert before[1] == "tf32"  # torch's own default for convolutions
-        with contextlib.suppress(ZeroDivisionError), _without_tf32(torch):
+        with contextlib.suppress(ZeroDivisionError), without_tf32(torch):
             assert "tf32" not in _tf32()
             _ = 1 / 0
         assert [value == "tf32" for value in _tf32()] == [value == "tf32" for value in before]
@@ -172,13 +172,13 @@ def test_tf32_is_off_for_each_of_several_threads() -> None:
     within, ended = threading.Event(), threading.Event()
 
     def other() -> None:
-        with _without_tf32(torch):
+        with without_tf32(torch):
             within.set()
             ended.wait(10)
             seen.append(_tf32())
 
     with ThreadPoolExecutor(1) as pool:
-        with _without_tf32(torch):
+        with without_tf32(torch):
             running = pool.submit(other)
             within.wait(0.2)
         ended.set()
