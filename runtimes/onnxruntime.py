@@ -164,6 +164,7 @@ class OnnxRuntime(Runtime):
                 if len(self._sessions) >= _CUDA_SESSIONS:
                     del self._sessions[next(iter(self._sessions))]
                 session = self._open_session() if self._sessions else self._session
+                self._session = session  # what is let go is held by nobody
             self._sessions[array.shape] = session  # in the order of their last use
         return session
 

@@ -205,12 +205,14 @@ class Shapes:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         real, self.seen = onnxruntime.InferenceSession, list[set[tuple[int, ...]]]()
+        self.kept = weakref.WeakSet[object]()
         outer = self
 
         class Session:
             def __init__(self, path: str, options: object, providers: object, enable_fallback: int) -> None:
                 self._real, self._seen = real(path, options), set[tuple[int, ...]]()
                 outer.seen.append(self._seen)
+                outer.kept.add(self)
 
             def __getattr__(self, name: str) -> object:
                 return getattr(self._real, name)
@@ -267,6 +269,7 @@ def test_on_cuda_every_session_sees_one_size_of_pictures(
         for picture in pictures[1:]:
             runtime.run(picture)
         assert len(cuda.seen) == 9
+        assert len(cuda.kept) == 8
         runtime.run(pictures[0])
     assert len(cuda.seen) == 10
     assert all(len(seen) == 1 for seen in cuda.seen)
