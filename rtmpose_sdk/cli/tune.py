@@ -38,6 +38,8 @@ if TYPE_CHECKING:
 
 _PICTURES = 100
 _INTERVALS = "1,2,5,10"
+_HOUR = 3_600_000.0
+"""In ms: limits are written into the profile, and JSON has no infinity."""
 _SMALLER = 0.8
 """Of a detector's own size, what is tried beside it."""
 _PAN = 0.75
@@ -49,9 +51,11 @@ def tune(
     detector: Annotated[
         str, typer.Option(help="Detector: a name, an artifact, an SDK folder; auto: the bundled one.")
     ] = DEFAULT_DETECTOR,
-    max_ms: Annotated[float | None, typer.Option(min=0, help="Most ms a frame, on average.")] = None,
+    max_ms: Annotated[
+        float | None, typer.Option(min=0, max=_HOUR, help="Most ms a frame, on average.")
+    ] = None,
     max_ap_loss: Annotated[
-        float | None, typer.Option(min=0, help="Most points (of 100) that may be lost against fp32.")
+        float | None, typer.Option(min=0, max=100, help="Most points that may be lost against fp32.")
     ] = None,
     threads: Threads = None,
     calibrate: Annotated[

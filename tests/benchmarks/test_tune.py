@@ -360,6 +360,15 @@ def test_what_is_no_setting_is_refused(tmp_path: Path, words: list[str], message
     assert message in str(done.exception)
 
 
+@pytest.mark.parametrize("option", ["--max-ms", "--max-ap-loss"])
+@pytest.mark.parametrize("limit", ["inf", "nan", "-1"])
+def test_limits_are_numbers(tmp_path: Path, option: str, limit: str) -> None:
+    """They are written into the profile, and JSON has no others."""
+    done = CliRunner().invoke(app, ["tune", option, limit, "--out", str(tmp_path / "p.json")])
+    assert done.exit_code == 2
+    assert f"Invalid value for '{option}'" in done.output
+
+
 def test_a_profile_that_is_not_there(tmp_path: Path) -> None:
     file = tmp_path / "typo.json"
     with pytest.raises(InputError, match=r"typo.json: no such file; `rtmpose tune --out .*` writes"):
