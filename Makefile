@@ -32,7 +32,7 @@ test-arm: $(VENV)/.test
 	tests/arm/setup.sh build/arm $(BIN)/python
 	RTMPOSE_ARM_CROPS=$(CROPS) $(BIN)/pytest -n 2 -rP tests/arm
 
-# OpenVINO's bf16 on an emulated processor with AVX-512: a quarter of a minute for each crop.
+# OpenVINO's bf16 on an emulated processor with AVX-512: minutes to boot, then some 15 seconds a crop.
 BF16_CROPS ?= 20
 test-bf16: $(VENV)/.test
 	tests/need.sh bochs=bochs /usr/share/bochs=bochsbios /usr/share/vgabios=vgabios xorriso=xorriso cpio=cpio busybox=busybox-static \

@@ -1,4 +1,4 @@
-"""OpenVINO's bf16 gives the keypoints of fp32: on an emulated processor, as this one may not have it."""
+"""OpenVINO's bf16 gives the keypoints of fp32, ties aside: emulated, as this processor may lack it."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def test_openvino(run_in_bf16, coco: dict) -> None:
     for name in names:  # it did compute in it, and nothing is lost
         assert not np.allclose(want[name], have[name], atol=1e-4)
         assert np.isfinite(have[name]).all()
-    a, b = (decode_simcc(v["simcc_x"], v["simcc_y"], 2.0, 10.0).keypoints for v in (want, have))
+    ratio, beta = card.simcc_split_ratio, card.simcc_beta
+    a, b = (decode_simcc(v["simcc_x"], v["simcc_y"], ratio, beta).keypoints for v in (want, have))
     moved = np.linalg.norm(a - b, axis=-1)
     aside, ties = keypoint_shifts(want, have, card, TOLERANCES["bf16"].tie)
     print(  # noqa: T201 - pytest -rP shows it
