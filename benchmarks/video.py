@@ -18,7 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from rtmpose_sdk.boxes import iou
-from rtmpose_sdk.cli.options import limit_opencv
+from rtmpose_sdk.cli.options import DetectorSize, limit_opencv, parse_size
 from rtmpose_sdk.cli.run import run
 from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.pipeline import Pipeline
@@ -56,6 +56,7 @@ def video(
     pose: Annotated[str, typer.Option(help="Pose model; for rtmlib exported with --input tensor.")] = (
         DEFAULT_POSE
     ),
+    detector_size: DetectorSize = None,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the engines, of both programs.")] = 1,
     detect_every: Annotated[int, typer.Option(min=1, help="K.")] = 5,
     rounds: Annotated[int, typer.Option(min=1, help="Rounds of a comparison.")] = 3,
@@ -63,11 +64,14 @@ def video(
 ) -> None:
     """Measure videos."""
     limit_opencv(threads)
+    size = None if detector_size is None else parse_size(detector_size, square=True)
+    if size is not None and What.RTMLIB in what:
+        raise InputError("--detector-size: rtmlib takes the detector's own size; measure without it")
     for each in what:
         if each is What.RTMLIB:
             _against_rtmlib(clip, detector, pose, threads, detect_every, rounds)
             continue
-        with Pipeline(pose, detector, threads=threads) as pipeline:
+        with Pipeline(pose, detector, detector_size=size, threads=threads) as pipeline:
             if each is What.SKIP:
                 _skipping(pipeline, clip, detect_every, rounds)
             elif each is What.SHARE:
