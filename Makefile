@@ -86,11 +86,12 @@ define torchless
 	$(1)/bin/pytest -n auto tests/sdk
 endef
 
-# With the oldest versions that pyproject.toml allows.
+# With the oldest versions that pyproject.toml allows, on the oldest Python: make test-oldest OTHER=python3.10
+test-oldest: OTHER ?= $(BIN)/python
 test-oldest: $(VENV)/.test
 	mkdir -p build
 	$(BIN)/python tests/oldest.py $(TORCHLESS) > build/oldest.txt
-	$(call torchless,build/oldest,$(BIN)/python,-c build/oldest.txt)
+	$(call torchless,build/oldest,$(OTHER),-c build/oldest.txt)
 
 # With another Python: make test-python OTHER=python3.13
 test-python:
