@@ -1,17 +1,27 @@
-"""Kites: made-up pictures with five made-up keypoints, for tests that need no shared data."""
+"""Kites: made-up pictures with five made-up keypoints, for tests without shared data; and runs on them."""
 
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+from typer.testing import CliRunner
+
+from rtmpose_sdk.cli.main import app
+from rtmpose_sdk.errors import RTMPoseError
 
 KITE = ("top", "left_wing", "right_wing", "middle", "tail")
 _COLORS = ((40, 40, 230), (40, 220, 40), (230, 60, 40), (40, 220, 230), (230, 40, 220))
 _SHAPE = np.array([(0.5, 0.1), (0.2, 0.35), (0.8, 0.35), (0.5, 0.4), (0.5, 0.9)])
+COMMAND = [str(Path(sys.executable).parent / "rtmpose")]
+Once = Callable[[str, Callable[[Path], object]], Path]
+SMALL = ["--input-size", "64x64", "--batch", "8", "--evaluate-epochs", "9", "--save-steps", "3"]
 
 
 def draw_kites(folder: Path, count: int, seed: int = 0, size: tuple[int, int] = (120, 110)) -> Path:
@@ -57,3 +67,40 @@ def draw_kites(folder: Path, count: int, seed: int = 0, size: tuple[int, int] = 
 def kites(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """24 kites."""
     return draw_kites(tmp_path_factory.mktemp("kites"), 24)
+
+
+@dataclass
+class Done:
+    stderr: str
+
+
+def _rtmpose(*arguments: object, ok: bool = True) -> Done:
+    """The command, in this process: importing torch anew would take longer than the run."""
+    result = CliRunner().invoke(app, list(map(str, arguments)))
+    expected = RTMPoseError if not ok else type(None)
+    assert isinstance(result.exception, expected), (result.exception, result.output)
+    return Done(result.stderr + str(result.exception or ""))
+
+
+@pytest.fixture(scope="session")
+def trained(kites: Path, once: Once) -> Path:
+    """A short run: pre-training, SimCC, export."""
+    return once(
+        "training-kites",
+        lambda run: _rtmpose(
+            *("train", "pose", "--data", kites, "--val-data", kites, "--out", run, "--epochs", 4),
+            *("--weak-epochs", 1, "--rate", 2e-3, "--pretrain-epochs", 2, "--pretrain-size", "64x64"),
+            *("--tensorboard", "--storage", "fp16", "--license", "CC0-1.0", *SMALL),
+        ),
+    )
+
+
+@pytest.fixture(scope="session")
+def heatmap_run(kites: Path, once: Once) -> Path:
+    return once(
+        "training-heatmaps",
+        lambda run: _rtmpose(
+            *("train", "pose", "--data", kites, "--out", run, "--head", "heatmap", "--epochs", 4),
+            *("--rate", 2e-3, "--weak-epochs", 0, "--init", "rtmpose-t-own", *SMALL),
+        ),
+    )

@@ -1,82 +1,36 @@
-"""From annotations to an artifact that Pipeline runs, by the command alone; and what stops it."""
+"""From annotations to an artifact that Pipeline runs, by the command alone."""
 
 from __future__ import annotations
 
 import json
 import subprocess
-import sys
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from unittest.mock import MagicMock
 
 import cv2
 import numpy as np
 import pytest
 import torch
-import typer
-from lightning_fabric.plugins.environments import LightningEnvironment
-from lightning_fabric.strategies.ddp import DDPStrategy
-from rich.console import Console
-from typer.testing import CliRunner
 
 from rtmpose_sdk import Pipeline
 from rtmpose_sdk.artifacts import artifact_card, open_model
-from rtmpose_sdk.cli.main import app
-from rtmpose_sdk.cli.train_run import Shown, finish
-from rtmpose_sdk.errors import InputError, RTMPoseError
+from rtmpose_sdk.errors import InputError
 from rtmpose_sdk.exporters.network import open_checkpoint
-from rtmpose_sdk.exporters.thaw import network_from_artifact
 from rtmpose_sdk.keypoint_sets import keypoint_set_named
 from rtmpose_sdk.models import build_model, read_checkpoint
-from rtmpose_sdk.training import processes
 from rtmpose_sdk.training.artifact import note
 from rtmpose_sdk.training.config import RunConfig
-from rtmpose_sdk.training.initialize import load_what_fits
-from rtmpose_sdk.training.lock import locked
 from rtmpose_sdk.training.logs import read_log
-from rtmpose_sdk.training.persons import Source, read_keypoint_set
-from rtmpose_sdk.training.pretraining import pretraining
+from rtmpose_sdk.training.persons import Source
 from rtmpose_sdk.training.state import save_weights
-from rtmpose_sdk.training.tasks import build_network, detector_task
+from rtmpose_sdk.training.tasks import build_network
 from rtmpose_sdk.training.worst_persons import write_worst_persons
 
-KITE = ("top", "left_wing", "right_wing", "middle", "tail")
-COMMAND = [str(Path(sys.executable).parent / "rtmpose")]
-Once = Callable[[str, Callable[[Path], object]], Path]
-SMALL = ["--input-size", "64x64", "--batch", "8", "--evaluate-epochs", "9", "--save-steps", "3"]
-
-
-@dataclass
-class Done:
-    stderr: str
-
-
-def _rtmpose(*arguments: object, ok: bool = True) -> Done:
-    """The command, in this process: importing torch anew would take longer than the run."""
-    result = CliRunner().invoke(app, list(map(str, arguments)))
-    expected = RTMPoseError if not ok else type(None)
-    assert isinstance(result.exception, expected), (result.exception, result.output)
-    return Done(result.stderr + str(result.exception or ""))
+from .conftest import COMMAND, KITE, SMALL, _rtmpose
 
 
 def _without_export(monkeypatch: pytest.MonkeyPatch) -> None:
     """For what is over before a run exports."""
     monkeypatch.setattr("rtmpose_sdk.training.run.export_artifact", lambda *_: None)
-
-
-@pytest.fixture(scope="session")
-def trained(kites: Path, once: Once) -> Path:
-    """A short run: pre-training, SimCC, export."""
-    return once(
-        "training-kites",
-        lambda run: _rtmpose(
-            *("train", "pose", "--data", kites, "--val-data", kites, "--out", run, "--epochs", 4),
-            *("--weak-epochs", 1, "--rate", 2e-3, "--pretrain-epochs", 2, "--pretrain-size", "64x64"),
-            *("--tensorboard", "--storage", "fp16", "--license", "CC0-1.0", *SMALL),
-        ),
-    )
 
 
 def test_five_made_up_keypoints_become_an_artifact_that_pipeline_runs(trained: Path, kites: Path) -> None:
@@ -116,41 +70,6 @@ def test_the_run_leaves_a_report_logs_and_weights(trained: Path) -> None:
     assert list((trained / "tensorboard").glob("events.*"))
     assert not list(trained.rglob("*.part"))
     assert not list(trained.rglob("*.u8"))
-
-
-def test_a_run_that_is_killed_hard_resumes_to_the_same_weights(kites: Path, tmp_path: Path) -> None:
-    options = ["--data", kites, "--epochs", 5, "--pretrain-epochs", 0, "--rate", 1e-3, *SMALL]
-    options += ["--optimizer", "muon"]  # AdamW is a part of it
-    whole, cut = tmp_path / "whole", tmp_path / "cut"
-
-    def alone(command: list[str], *words: object) -> None:
-        """In a process of its own, as a user's: bits may depend on what ran in a process before."""
-        subprocess.run([*command, *map(str, words)], check=True, capture_output=True)
-
-    # Of the whole run only the weights are looked at; the other one exports.
-    no_export = (
-        "from rtmpose_sdk.training import run; run.export_artifact = lambda *_: None; "
-        "from rtmpose_sdk.cli.main import main; main()"
-    )
-    alone([sys.executable, "-c", no_export], "train", "pose", *options, "--out", whole)
-    process = subprocess.Popen(
-        [*COMMAND, "train", "pose", *map(str, options), "--out", str(cut)],
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    deadline = time.monotonic() + 120
-    while not (cut / "last.pt").is_file() and time.monotonic() < deadline:
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.kill()
-    process.wait()
-    done_before = torch.load(cut / "last.pt", weights_only=True)["step"]
-    assert done_before < 15
-    alone(COMMAND, "train", "--resume", cut)
-    assert (cut / "rtmpose-t.onnx").is_file()
-    first, second = (read_checkpoint(f / "weights.pth") for f in (whole, cut))
-    for name, value in first.items():
-        assert torch.equal(value, second[name]), f"{name} differs; killed after step {done_before}"
 
 
 def test_fine_tuning_lists_what_did_not_fit(trained: Path, kites: Path, tmp_path: Path) -> None:
@@ -220,17 +139,6 @@ def test_weights_of_an_ablation_are_opened_as_what_they_are(
     assert card.simcc_beta == pytest.approx(1 / options.get("temperature", 0.1))
     with pytest.raises(InputError, match="has 17 keypoints, but halpe26 has 26"):
         open_checkpoint(tmp_path / "weights.pth", keypoint_set="halpe26")
-
-
-@pytest.fixture(scope="session")
-def heatmap_run(kites: Path, once: Once) -> Path:
-    return once(
-        "training-heatmaps",
-        lambda run: _rtmpose(
-            *("train", "pose", "--data", kites, "--out", run, "--head", "heatmap", "--epochs", 4),
-            *("--rate", 2e-3, "--weak-epochs", 0, "--init", "rtmpose-t-own", *SMALL),
-        ),
-    )
 
 
 @pytest.mark.parametrize("decoder", ["simcc", "heatmap"])
@@ -314,185 +222,6 @@ def test_two_processes_of_a_cpu_share_a_run(kites: Path, tmp_path: Path) -> None
     assert done.stderr.count("cutting 24 persons") == 1
 
 
-@pytest.mark.parametrize(("has_nccl", "backend"), [(True, "nccl"), (False, "gloo")])
-def test_gpus_without_nccl_speak_gloo(
-    has_nccl: bool, backend: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    strategies: list[DDPStrategy] = []
-
-    def fabric(strategy: DDPStrategy, **_: object) -> MagicMock:
-        strategies.append(strategy)
-        return MagicMock()
-
-    monkeypatch.setattr(processes, "Fabric", fabric)
-    monkeypatch.setattr(torch.distributed, "is_nccl_available", lambda: has_nccl)
-    processes.start_processes(RunConfig("pose", "rtmpose-t", (), (), device="cuda", devices=2))
-    strategies[0].parallel_devices = [torch.device("cuda", 0)]
-    strategies[0].cluster_environment = LightningEnvironment()
-    assert strategies[0]._get_process_group_backend() == backend
-
-
-@pytest.mark.parametrize(
-    ("arguments", "expected"),
-    [
-        (["pose"], "expected: rtmpose train pose --data"),
-        (["--resume", "nowhere"], "not a training run"),
-        (["--resume", "nowhere", "--epochs", 3], "--epochs: --resume takes it from the run's folder"),
-        (["detector", "--data", "KITES", "--teacher", "x"], "--teacher: not for training a detector"),
-        (["pose", "--data", "KITES", "--mosaic", "0.5"], "--mosaic: not for training a pose model"),
-        (["pose", "--data", "KITES", "--model", "rtmdet-nano"], "cannot be trained as a pose model"),
-        (["pose", "--data", "KITES", "--model", "rtmpose-q"], "unknown network 'rtmpose-q'"),
-        (["pose", "--data", "KITES", "--freeze", 2], "--freeze keeps what --init brings"),
-        (["pose", "--data", "KITES", "--teacher-everything"], "name one with --teacher"),
-        (["pose", "--data", "KITES", "--temperature", 0], "expected a positive number"),
-        (["pose", "--data", "KITES", "--device", "cuda"], "torch sees no GPU"),
-        (["pose", "--data", "KITES", "--images", "a", "--images", "b"], "2 times --images"),
-        (["pose", "--data", "KITES", "--out", "."], "there is something in it already"),
-        (["pose", "--data", "absent.json"], "absent.json: no such file"),
-        (["pose", "--data", "KITES", "--precision", "fp16"], "on a CPU, which trains in fp32 or bf16"),
-        (["pose", "--data", "KITES", "--kernel-size", 6], "the kernel size is odd"),
-        (["pose", "--data", "KITES", "--kernel-size", 6, "--heatmap-weight", 2], "the kernel size is odd"),
-        (["pose", "--data", "KITES", "--input-size", "100x100"], "multiples of 32 px"),
-        (["pose", "--data", "KITES", "--input-size", "100x100", "--heatmap-weight", 2], "multiples of 32"),
-        (["pose", "--data", "KITES", "--pretrain-size", "100x100"], "multiples of 32 px"),
-        (["pose", "--data", "KITES", "--model", "rtmw-m", "--no-gau"], "head options are for RTMPose"),
-        (["detector", "--data", "KITES", "--input-size", "100x100"], "multiples of 32 px"),
-        (["pose", "--data", "KITES", "--val-data", "EMPTY"], "no annotation has keypoints"),
-        (["pose", "--data", "KITES", "--val-data", "LONELY"], "say where they are with --val-images"),
-        (["pose", "--data", "SHORT"], "annotation 6 has 3 keypoint numbers; expected 15"),
-        (["detector", "--data", "EMPTY"], "no person box in 24 pictures"),
-        (["pose", "--data", "KITES", "--teacher", "nosuch"], "nosuch"),
-        (["pose", "--data", "KITES", "--teacher", "rtmpose-t-own"], "a teacher needs the same ones"),
-        (
-            ["pose", "--data", "KITES", "--init", "rtmdet-nano-own"],
-            "tensors of its backbone have the right",
-        ),
-        (["pose", "--data", "KITES", "--batch", 7, "--devices", 2], "a multiple of --devices"),
-        (["detector", "--data", "KITES", "--batch", 1, "--devices", 2], "a multiple of --devices"),
-        (["pose", "--data", "KITES", "--clip-norm", -1], "--clip-norm is -1; expected a positive number"),
-        (["pose", "--data", "KITES", "--clip-norm", 0], "--clip-norm is 0; expected a positive number"),
-        (["pose", "--data", "KITES", "--rate", "nan"], "--rate is nan; expected a positive number"),
-        (["pose", "--data", "KITES", "--rate", 0], "--rate is 0; expected a positive number"),
-        (["pose", "--data", "KITES", "--weight-decay", -1], "--weight-decay is -1; expected 0 or more"),
-        (["pose", "--data", "KITES", "--scale", 1.4, 0.6], "--scale is 1.4 0.6; expected two positive"),
-        (["pose", "--data", "KITES", "--scale", -1, 1], "--scale is -1 1; expected two positive"),
-        (["detector", "--data", "KITES", "--scale", 0, 0], "--scale is 0 0; expected two positive"),
-        (["pose", "--data", "KITES", "--temperature", "inf"], "--temperature is inf; expected a positive"),
-        (["pose", "--data", "KITES", "--kernel-size", -1], "--kernel-size is -1; expected 1 or more"),
-        (["pose", "--data", "KITES", "--seed", -1], "--seed is -1; expected 0 or more"),
-        (["pose", "--data", "KITES", "--epochs", "inf"], "--epochs is inf; expected a positive number"),
-        (["pose", "--data", "KITES", "--epochs", 0], "--epochs is 0; expected a positive number"),
-        (
-            ["pose", "--data", "KITES", "--init", "x.pth"],
-            "--init x.pth: no such file; expected a",
-        ),
-        (["pose", "--data", "KITES", "--init", "some/where"], "--init some/where: no such file"),
-        (["pose", "--data", "KITES", "--init", "rtmpose-q"], "Did you mean rtmpose-"),
-    ],
-)
-def test_what_cannot_be_trained_says_why(
-    arguments: list[object],
-    expected: str,
-    kites: Path,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "something").touch()
-    (tmp_path / "val" / "images").mkdir(parents=True)
-    for row in json.loads(kites.read_text())["images"]:
-        (tmp_path / "val" / "images" / row["file_name"]).touch()
-    empty = tmp_path / "val" / "empty.json"
-    empty.write_text(json.dumps({**json.loads(kites.read_text()), "annotations": []}))
-    content = json.loads(kites.read_text())
-    content["annotations"][5]["keypoints"] = [1, 2, 2]
-    (tmp_path / "images").symlink_to(kites.parent / "images")
-    short = tmp_path / "short.json"
-    short.write_text(json.dumps(content))
-    lonely = tmp_path / "val" / "images" / "lonely.json"
-    lonely.write_text(kites.read_text())
-    files = {"KITES": kites, "EMPTY": empty, "SHORT": short, "LONELY": lonely}
-    given = [files.get(str(a), a) for a in arguments]
-    if "cuda" in arguments and torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    done = _rtmpose("train", *given, ok=False)
-    assert expected in " ".join(done.stderr.split())
-    assert not (tmp_path / "runs").exists()  # the same command can be given again, mended
-
-
-def test_the_default_rate_is_frozen_when_a_run_begins(
-    kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rtmpose_sdk.training.run._run", lambda config, folder, progress: folder)
-    _rtmpose("train", "pose", "--data", kites, "--out", tmp_path / "run", *SMALL)
-    assert json.loads((tmp_path / "run" / "config.json").read_text())["rate"] == 4e-3 * 8 / 1024
-    _rtmpose("train", "pose", "--data", kites, "--out", tmp_path / "other", "--rate", 2e-3, *SMALL)
-    assert json.loads((tmp_path / "other" / "config.json").read_text())["rate"] == 2e-3
-
-
-def test_rtmw_is_pretrained_in_rtmpose_clothes(
-    kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The whole backbone of the one fits the other."""
-    begun: list[RunConfig] = []
-    monkeypatch.setattr(
-        "rtmpose_sdk.training.run._run", lambda config, *_: begun.append(config) or tmp_path
-    )
-    _rtmpose("train", "pose", "--data", kites, "--out", tmp_path / "run", "--model", "rtmw-m", *SMALL)
-    config, keypoint_set = begun[0], read_keypoint_set(begun[0].sources)
-    assert config.pretrain_epochs > 0
-    first = build_network(pretraining(config), keypoint_set)
-    torch.save(first.state_dict(), tmp_path / "weights.pth")
-    loaded = load_what_fits(build_network(config, keypoint_set), tmp_path / "weights.pth", True)
-    assert len(loaded.loaded) > 100
-    assert not loaded.other_shape
-    assert not [name for name in loaded.missing if name.startswith("backbone.")]
-
-
-def test_a_checkpoint_of_another_model_is_refused(kites: Path, tmp_path: Path) -> None:
-    torch.save(build_model("rtmdet-nano").state_dict(), tmp_path / "nano.pth")
-    done = _rtmpose(
-        *("train", "pose", "--data", kites, "--init", tmp_path / "nano.pth", "--out", tmp_path / "run"),
-        *SMALL,
-        ok=False,
-    )
-    assert "tensors of its backbone have the right name and shape" in " ".join(done.stderr.split())
-    assert not (tmp_path / "run").exists()
-
-
-@pytest.mark.parametrize(
-    ("arguments", "weak"),
-    [
-        (["pose"], 30),
-        (["pose", "--epochs", 420], 30),
-        (["pose", "--epochs", 21], 3),
-        (["pose", "--epochs", 21, "--weak-epochs", 20], 20),
-        (["pose", "--epochs", 21, "--weak-epochs", 30], 21),
-        (["detector"], 20),
-        (["detector", "--epochs", 15], 1),
-    ],
-)
-def test_a_short_run_has_the_same_part_of_weak_epochs(
-    arguments: list[object], weak: float, kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("rtmpose_sdk.training.run._run", lambda config, folder, progress: folder)
-    _rtmpose("train", *arguments, "--data", kites, "--out", tmp_path / "run", *SMALL)
-    assert RunConfig.load(tmp_path / "run").weak_epochs == pytest.approx(weak)
-
-
-def test_the_weak_stage_of_a_detector_keeps_its_scale(kites: Path) -> None:
-    config = RunConfig(
-        *("detector", "rtmdet-nano", (str(kites),), (str(kites.parent / "images"),)),
-        **{"input_size": (64, 64), "batch": 8, "epochs": 10, "weak_epochs": 10, "scale": (1.0, 1.0)},
-    )
-    task, _ = detector_task(config, build_model("rtmdet-nano", input_size=(64, 64)))
-    batch = task.batch(0, 0, 1)
-    for number, boxes in zip(batch.index, batch.boxes, strict=True):
-        wanted = task.pictures.boxes[number] * np.float32(64 / 120)
-        sides = [b[:, 2:] - b[:, :2] for b in (wanted, boxes)]
-        np.testing.assert_allclose(sides[1], sides[0], rtol=1e-4)
-
-
 def test_the_worst_persons_are_those_of_the_evaluation(trained: Path, kites: Path, tmp_path: Path) -> None:
     """Not those whose num_keypoints is 0, whatever they are."""
     content = json.loads(kites.read_text())
@@ -507,93 +236,3 @@ def test_the_worst_persons_are_those_of_the_evaluation(trained: Path, kites: Pat
     source = Source(file, kites.parent / "images")
     assert write_worst_persons(source, trained / "rtmpose-t.onnx", tmp_path / "worst.jpg") == 24
     assert (tmp_path / "worst.jpg").is_file()
-
-
-def test_two_processes_do_not_train_in_one_folder(kites: Path, tmp_path: Path) -> None:
-    config = RunConfig("pose", "rtmpose-t", (str(kites),), (str(kites.parent / "images"),))
-    config.save(tmp_path)
-    with locked(tmp_path):
-        done = _rtmpose("train", "--resume", tmp_path, ok=False)
-    assert "another process trains in it" in done.stderr
-    with locked(tmp_path):
-        pass
-
-
-@pytest.mark.parametrize("begun", [False, True])
-def test_an_interruption_says_what_there_is(
-    begun: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def interrupted(*_: object) -> Path:
-        raise KeyboardInterrupt
-
-    if begun:
-        (tmp_path / "config.json").touch()
-    with pytest.raises(typer.Exit) as stopped:
-        finish(interrupted, tmp_path)
-    assert stopped.value.exit_code == 130
-    said = capsys.readouterr().err
-    assert ("go on with: rtmpose train --resume" in said) is begun
-    assert ("nothing was begun" in said) is not begun
-
-
-def test_of_several_processes_one_speaks_and_draws(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*_: object) -> Path:
-        raise KeyboardInterrupt
-
-    terminal = Console(force_terminal=True)
-    assert not Shown(terminal).bars.disable
-    monkeypatch.setenv("LOCAL_RANK", "1")
-    assert Shown(terminal).bars.disable
-    with pytest.raises(typer.Exit):
-        finish(interrupted, tmp_path)
-    assert capsys.readouterr().err == ""
-
-
-def test_a_run_whose_steps_are_done_exports_with_mended_data(
-    kites: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    content = json.loads(kites.read_text())
-    content["annotations"][3]["bbox"] = [500, 10, 20, 20]
-    data = tmp_path / "data.json"
-    data.write_text(json.dumps(content))
-    run = tmp_path / "run"
-
-    def breaks(*_: object) -> None:
-        raise InputError("an export that breaks")
-
-    with monkeypatch.context() as patched:
-        patched.setattr("rtmpose_sdk.training.run.export_artifact", breaks)
-        done = _rtmpose(
-            *("train", "pose", "--data", data, "--images", kites.parent / "images", "--out", run),
-            *("--val-data", kites, "--epochs", 1, "--pretrain-epochs", 0, "--heatmap-weight", 1, *SMALL),
-            ok=False,
-        )
-    assert "an export that breaks" in done.stderr
-    weights = (run / "weights.pth").read_bytes()
-    data.write_text(kites.read_text())
-    _rtmpose("train", "--resume", run)
-    assert (run / "weights.pth").read_bytes() == weights
-    assert not list(run.glob("*.u8*"))
-    back = network_from_artifact(run / "rtmpose-t.onnx")
-    x = torch.zeros(1, 3, 64, 64)
-    for name in ("weights.pth", "best.pth"):
-        network, _ = open_checkpoint(run / name)
-        with torch.no_grad():
-            assert torch.allclose(network(x)[0], back(x)[0], atol=1e-3)
-
-
-@pytest.mark.skipif(sys.platform == "win32", reason="signals")
-def test_an_interrupted_run_says_how_to_go_on(kites: Path, tmp_path: Path) -> None:
-    arguments = ["train", "pose", "--data", kites, "--out", "run", "--pretrain-epochs", 0, *SMALL]
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    while not (tmp_path / "run" / "last.pt").is_file():
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.terminate()
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "go on with: rtmpose train --resume run" in errors
