@@ -34,6 +34,7 @@ class FakeCuda(ModuleType):
         self.device_bytes = self.host_bytes = 1 << 30
         self.live: dict[int, np.ndarray] = {}
         self.allocations = 0
+        self.pinned: set[int] = set()
         self.queue: list[Callable[[], None]] = []
         self.recording: list[Callable[[], None]] | None = None
         self.graphs: set[int] = set()
@@ -111,16 +112,26 @@ class FakeCuda(ModuleType):
         return 0, block.ctypes.data + BORDER
 
     def cudaHostAlloc(self, size: int, flags: int) -> tuple[int, int | None]:  # noqa: N802
-        return (2, None) if size > self.host_bytes else self._allocate(size)
+        if size > self.host_bytes:
+            return 2, None
+        error, address = self._allocate(size)
+        self.pinned.add(address)
+        return error, address
 
     def cudaFree(self, address: int) -> tuple[int]:  # noqa: N802
+        assert address not in self.pinned, "memory of the host, freed as the device's"
+        return self._free(address)
+
+    def cudaFreeHost(self, address: int) -> tuple[int]:  # noqa: N802
+        self.pinned.remove(address)
+        return self._free(address)
+
+    def _free(self, address: int) -> tuple[int]:
         assert self.contexts, "no device is current in this thread"
         block = self.live.pop(address)
         assert (block[:BORDER] == 0xA5).all()
         assert (block[-BORDER:] == 0xA5).all()
         return (0,)
-
-    cudaFreeHost = cudaFree  # noqa: N815
 
     def cudaMemcpyAsync(self, target: int, source: int, size: int, kind: int, stream: int) -> tuple[int]:  # noqa: N802
         for address in (target, source):

@@ -113,7 +113,7 @@ def test_the_callers_device_is_current_again(
         runtime.run(images(2))
         assert cuda.contexts == [1000]
         trt.fails = True
-        with pytest.raises(EngineError):
+        with pytest.raises(EngineError, match=r"^t\.engine: the engine did not start"):
             runtime.run(images(3))
         assert cuda.contexts == [1000]
     assert cuda.contexts == [1000]

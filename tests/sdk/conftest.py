@@ -10,7 +10,7 @@ import pytest
 
 
 def picture(index: int, size: tuple[int, int] = (64, 48)) -> np.ndarray:
-    """A bright square whose place tells the number; darker on the right."""
+    """A bright square on grey, whose place tells the number."""
     image = np.full((size[1], size[0], 3), 40, np.uint8)
     image[8:24, 4 * index % 48 : 4 * index % 48 + 12] = (40, 40, 230)
     return image

@@ -41,8 +41,13 @@ def test_a_part_of_a_video_keeps_numbers_and_times(tmp_path: Path) -> None:
     frames = list(open_source(file, start=0.5, end=1.5, stride=3))
     assert [f.index for f in frames] == [5, 8, 11, 14]
     np.testing.assert_allclose([f.time for f in frames], [0.5, 0.8, 1.1, 1.4], atol=1e-3)
-    for wrong in ({"stride": 0}, {"start": -1.0}, {"start": 2.0, "end": 1.0}, {"fps": 0.0}):
-        with pytest.raises(InputError):
+    for wrong, message in (
+        ({"stride": 0}, "stride 0; expected"),
+        ({"start": -1.0}, "start -1.0 s"),
+        ({"start": 2.0, "end": 1.0}, "start 2.0 s, end 1.0 s"),
+        ({"fps": 0.0}, "fps is 0.0"),
+    ):
+        with pytest.raises(InputError, match=message):
             open_source(file, **wrong)
 
 
@@ -176,7 +181,8 @@ def test_a_named_pipe_is_read(tmp_path: Path) -> None:
     writer.start()
     with open_source(pipe) as source:
         assert len(list(source)) == 5
-    writer.join()
+    writer.join(timeout=60)
+    assert not writer.is_alive()
 
 
 def test_pictures_in_natural_order_and_in_folders_below(tmp_path: Path) -> None:

@@ -223,17 +223,21 @@ def test_an_interrupted_camera_that_hangs_is_left_alone(monkeypatch: pytest.Monk
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: camera)
     source = CameraSource(0, time_limit=60)
     threading.Timer(0.3, source.interrupt).start()
-    assert list(source) == []
-    source.close()
-    assert not camera.released
-    hang.set()
+    try:
+        assert list(source) == []
+        source.close()
+        assert not camera.released
+    finally:
+        hang.set()
 
 
 def test_a_camera_that_never_answers(monkeypatch: pytest.MonkeyPatch) -> None:
     hang = threading.Event()
     monkeypatch.setattr(cv2, "VideoCapture", lambda _: Camera(0, hang))
-    start = time.monotonic()
-    with pytest.raises(SourceError, match=r"camera 0 gives no picture within 0\.2 s after 0"):
-        list(CameraSource(0, time_limit=0.2))
-    assert time.monotonic() - start < 10
-    hang.set()
+    try:
+        start = time.monotonic()
+        with pytest.raises(SourceError, match=r"camera 0 gives no picture within 0\.2 s after 0"):
+            list(CameraSource(0, time_limit=0.2))
+        assert time.monotonic() - start < 10
+    finally:
+        hang.set()

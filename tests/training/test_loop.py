@@ -33,7 +33,7 @@ def _network() -> nn.Sequential:
 
 
 def _terminate() -> None:
-    """What SIGTERM would run. A real one is for a process of its own (test_run_stopped.py), not for pytest's."""
+    """What SIGTERM would run. A real one is for a process of its own: test_run_stopped.py."""
     handler = signal.getsignal(signal.SIGTERM)
     assert callable(handler)
     handler(signal.SIGTERM, None)

@@ -125,13 +125,18 @@ def test_a_run_whose_steps_are_done_exports_with_mended_data(
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_an_interrupted_run_says_how_to_go_on(kites: Path, tmp_path: Path) -> None:
     arguments = ["train", "pose", "--data", kites, "--out", "run", "--pretrain-epochs", 0, *SMALL]
-    process = subprocess.Popen(
-        [*COMMAND, *map(str, arguments)], cwd=tmp_path, stderr=subprocess.PIPE, text=True
-    )
-    while not (tmp_path / "run" / "last.pt").is_file():
-        assert process.poll() is None
-        time.sleep(0.02)
-    process.terminate()
-    _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130
-    assert "go on with: rtmpose train --resume run" in errors
+    limit = time.monotonic() + 120
+    with (
+        (tmp_path / "errors").open("w") as errors,
+        subprocess.Popen([*COMMAND, *map(str, arguments)], cwd=tmp_path, stderr=errors) as process,
+    ):
+        try:
+            while not (tmp_path / "run" / "last.pt").is_file():
+                assert process.poll() is None
+                assert time.monotonic() < limit
+                time.sleep(0.02)
+            process.terminate()
+            assert process.wait(timeout=120) == 130
+        finally:
+            process.kill()
+    assert "go on with: rtmpose train --resume run" in (tmp_path / "errors").read_text()
