@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import signal
+import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +21,9 @@ from rtmpose_sdk.locks import try_lock
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 """Torch's threads do not spin while they wait: as many processes as cores test side by side."""
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # Of `make test &` in a script: the commands under test would inherit it, and never hear of Ctrl-C.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 Once = Callable[[str, Callable[[Path], object]], Path]
 SHARED = Path(__file__).resolve().parents[2] / "shared"
 DATA = Path(str(resources.files("rtmpose_sdk"))) / "data"
@@ -57,6 +62,21 @@ def once(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Once:
         return folder
 
     return made
+
+
+@pytest.fixture
+def started() -> Iterator[Callable[..., subprocess.Popen]]:
+    """`subprocess.Popen`, whose processes do not outlive the test."""
+    running: list[subprocess.Popen] = []
+
+    def start(*arguments: object, **named: object) -> subprocess.Popen:
+        running.append(subprocess.Popen(*arguments, **named))  # type: ignore[call-overload]
+        return running[-1]
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -269,7 +270,7 @@ def test_an_interrupted_run_keeps_what_was_measured() -> None:
         measure({"a": step}, warm_up=50, runs=100)
 
 
-def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_what_was_measured(tmp_path: Path, started: Callable) -> None:
     report = tmp_path / "r.json"
     bench = Path(sys.executable).with_name("rtmpose-bench")
     words = ["--threads", "1", "--warm-up", "0", "--runs", "100000", "--json", report]
@@ -277,7 +278,7 @@ def test_ctrl_c_keeps_what_was_measured(tmp_path: Path) -> None:
         "TTY_COMPATIBLE": "1",
         "TTY_INTERACTIVE": "1",
     }  # rich draws its bar into the pipe
-    process = subprocess.Popen(
+    process = started(
         [bench, *words], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=terminal
     )
     assert process.stderr is not None

@@ -246,10 +246,10 @@ def test_an_engine_of_another_distribution_has_its_version() -> None:
     assert engine_versions(["abacus"]) == {}
 
 
-def test_ctrl_c_ends_the_search_without_a_profile(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_search_without_a_profile(tmp_path: Path, started: Callable) -> None:
     words = ["tune", "--threads", "1", "--frames", "2", "--runs", "1000000", "--intervals", "1"]
     words += ["--persons", "1", "--fp32"]
-    process = subprocess.Popen(
+    process = started(
         [Path(sys.executable).with_name("rtmpose"), *words, "--out", tmp_path / "p.json"],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

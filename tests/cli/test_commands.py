@@ -124,13 +124,13 @@ def test_names_that_are_no_text_and_links_in_a_circle(photo: np.ndarray, tmp_pat
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_between_pictures_what_is_done_is_kept(
-    photo: np.ndarray, tmp_path: Path, number: signal.Signals
+    photo: np.ndarray, tmp_path: Path, number: signal.Signals, started: Callable
 ) -> None:
     (tmp_path / "many").mkdir()
     small = cv2.imencode(".jpg", cv2.resize(photo, (96, 96)))[1].tobytes()
     for i in range(2000):
         (tmp_path / "many" / f"{i:04}.jpg").write_bytes(small)
-    process = subprocess.Popen(
+    process = started(
         [BIN / "rtmpose", "predict", "many", "--boxes", "full", "--threads", "1", "--out", "o"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,10 +25,10 @@ from .conftest import BIN, Called, lines, run
 av = pytest.importorskip("av")
 
 
-def test_stopped_and_resumed_is_as_in_one_go(clip: Path, tmp_path: Path) -> None:
+def test_stopped_and_resumed_is_as_in_one_go(clip: Path, tmp_path: Path, started: Callable) -> None:
     arguments = (clip, "--save", "jsonl,csv,coco", "--threads", 1)
     assert run("predict", *arguments, "--out", "whole", cwd=tmp_path).returncode == 0
-    process = subprocess.Popen(
+    process = started(
         [str(BIN / "rtmpose"), "predict", *map(str, arguments), "--out", "parts"],
         cwd=tmp_path,
         stdout=subprocess.PIPE,

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -129,7 +130,9 @@ def test_stopping_writes_what_is_under_way() -> None:
     assert threading.active_count() == before
 
 
-def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(clip: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(
+    clip: Path, tmp_path: Path, started: Callable
+) -> None:
     """A server that sends some frames and then falls silent, with a time limit of a minute."""
     with av.open(str(clip)) as source, av.open(str(tmp_path / "live.ts"), "w") as out:
         copy = out.add_stream_from_template(source.streams.video[0])
@@ -149,7 +152,7 @@ def test_ctrl_c_ends_a_stream_that_gives_nothing_any_more(clip: Path, tmp_path: 
 
         threading.Thread(target=answer, daemon=True).start()
         address = f"http://127.0.0.1:{server.getsockname()[1]}/live"
-        process = subprocess.Popen(
+        process = started(
             [
                 *(str(BIN / "rtmpose"), "predict", address, "--threads", "1", "--save", "jsonl"),
                 *("--time-limit", "60"),

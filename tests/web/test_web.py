@@ -14,7 +14,7 @@ import threading
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -92,20 +92,18 @@ def test_the_command_looks_for_the_page_first(tmp_path: Path) -> None:
     assert "the built page is not here" in " ".join(done.stderr.split())
 
 
-def test_the_command_serves_the_chosen_model_and_ends_on_ctrl_c(tmp_path: Path) -> None:
+def test_the_command_serves_the_chosen_model_and_ends_on_ctrl_c(tmp_path: Path, started: Callable) -> None:
     (tmp_path / "index.html").write_text("<h1>page</h1>")
     command = [Path(sys.executable).parent / "rtmpose", "web", "--page", tmp_path, "--port", "0"]
-    with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONUNBUFFERED": "1"}
-    ) as process:
-        assert process.stdout is not None
-        address = process.stdout.readline().split()[0]
-        with urllib.request.urlopen(address) as answer:
-            assert answer.read() == b"<h1>page</h1>"
-        with urllib.request.urlopen(address.rstrip("/") + MODEL_ADDRESS) as answer:
-            model = onnx.load_from_string(answer.read())
-        process.send_signal(signal.SIGINT)
-        assert process.wait(20) == 0
+    plain = os.environ | {"PYTHONUNBUFFERED": "1"}
+    process = started(command, stdout=subprocess.PIPE, text=True, env=plain)
+    address = process.stdout.readline().split()[0]
+    with urllib.request.urlopen(address) as answer:
+        assert answer.read() == b"<h1>page</h1>"
+    with urllib.request.urlopen(address.rstrip("/") + MODEL_ADDRESS) as answer:
+        model = onnx.load_from_string(answer.read())
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
     assert model.graph.output[0].name == "boxes"
     assert "rtmdet-nano-own" in str(model.metadata_props)
 
