@@ -21,9 +21,9 @@ Called = Callable[..., subprocess.CompletedProcess[str]]
 BIN = Path(sys.executable).parent
 
 
-def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+def run_command(command: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [BIN / "rtmpose", *map(str, arguments)],
+        [BIN / command, *map(str, arguments)],
         capture_output=True,
         text=True,
         cwd=cwd,
@@ -33,6 +33,10 @@ def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done
+
+
+def run(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    return run_command("rtmpose", *arguments, cwd=cwd)
 
 
 def lines(file: Path) -> list[dict]:

@@ -20,22 +20,8 @@ from rtmpose_sdk import Pipeline
 from rtmpose_sdk.images import read_image
 from rtmpose_sdk.zoo import find_model
 
-Called = Callable[..., subprocess.CompletedProcess[str]]
-BIN = Path(sys.executable).parent
-
-
-def run(command: str, *arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [BIN / command, *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=cwd,
-        timeout=300,
-        check=False,
-        env={**os.environ, "COLUMNS": "160"},
-    )
-    assert "Traceback" not in done.stderr, done.stderr
-    return done
+from .conftest import BIN, Called
+from .conftest import run_command as run
 
 
 def test_one_picture(photo_path: Path, photo: np.ndarray, tmp_path: Path) -> None:

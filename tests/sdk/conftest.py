@@ -1,8 +1,11 @@
-"""Videos of a few small pictures, for tests of sources."""
+"""Videos of a few small pictures, and a server for them, for tests of sources."""
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable, Iterator
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -42,3 +45,27 @@ def make_video(
             return path
         out.mux(stream.encode(None))
     return path
+
+
+@pytest.fixture
+def serve() -> Iterator[Callable[[Callable[[BaseHTTPRequestHandler], None]], str]]:
+    """Start an HTTP server on this machine that answers with the given function."""
+    servers = []
+
+    def start(answer: Callable[[BaseHTTPRequestHandler], None]) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                answer(self)
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        servers.append(server)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{server.server_port}/live"
+
+    yield start
+    for server in servers:
+        server.shutdown()
+        server.server_close()

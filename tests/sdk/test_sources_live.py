@@ -7,8 +7,8 @@ import socket
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
 from itertools import islice
 from pathlib import Path
 
@@ -43,30 +43,6 @@ def test_a_login_is_not_shown_in_capitals_either() -> None:
         open_source("HTTP://user:secret@127.0.0.1:9/a", time_limit=1)
     assert "secret" not in str(error.value)
     assert "no such file" not in str(error.value)
-
-
-@pytest.fixture
-def serve() -> Iterator[object]:
-    """Start an HTTP server on this machine that answers with the given function."""
-    servers = []
-
-    def start(answer: object) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                answer(self)
-
-            def log_message(self, *_: object) -> None:
-                pass
-
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{server.server_port}/live"
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
 
 
 def test_a_stream_that_never_answers() -> None:
